@@ -1,0 +1,160 @@
+"""The reverse pass: one adjoint propagated backwards through recorded updates."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from dit_clean.influence.functional import BatchGradient, batch_gradient, vjp
+from dit_clean.influence.update_rules import UpdateRule, update_rule_of
+from dit_clean.tracking import StepRecord, TrainingState, Trajectory
+
+PARAMS = "params"
+
+Adjoint: TypeAlias = dict[str, Tensor]
+"""Cotangents of a training state, each (n_queries, n_params): "params" and slots."""
+
+
+@dataclass(frozen=True)
+class Seed:
+    """Where a query enters the reverse pass.
+
+    Attributes
+    ----------
+    step : int
+        State that the query is evaluated at.
+    row : slice
+        Rows of the adjoint that the query's gradients take; whatever they carried
+        from later steps is replaced.
+    gradient : Tensor of shape (n_queries, n_params)
+        d(query)/d(theta) at that state.
+    """
+
+    step: int
+    row: slice
+    gradient: Tensor
+
+
+def sweep_back(
+    trajectory: Trajectory, seeds: list[Seed], start: int
+) -> Iterator[tuple[StepRecord, Tensor]]:
+    r"""Yield each step's contributions, from the last seed's step back to `start`.
+
+    With a[t] the adjoint d(query)/d(state t) and u the cotangent of the gradient in
+    the update (theta', slots') = U(theta, slots, g):
+
+        a[t] = (dU/d(state))^T a[t+1] + H[t] u,      contribution_j = - <u, grad loss_j> / |S|.
+
+    For plain SGD, u = -eta a[t+1], so that a[t] = (I - eta H) a[t+1].
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+        Recorded run.
+    seeds : list of Seed
+        Queries and where they are evaluated.
+    start : int
+        First step of the pass.
+
+    Yields
+    ------
+    record : StepRecord
+        The step, last one first.
+    contributions : Tensor of shape (n_rows, n_batch)
+        First-order change of each query when a sample's loss term is left out of
+        this one step: query without the sample minus query with it.
+
+    Notes
+    -----
+    Cost: 2 to 3 training steps per step for one query, whatever the number of samples.
+    Memory: `n_rows` vectors of parameters per kind of optimizer state.
+    """
+    rule = update_rule_of(trajectory.optimizer_type)
+    by_step: dict[int, list[Seed]] = {}
+    for seed in seeds:
+        by_step.setdefault(seed.step, []).append(seed)
+    adjoint = _zero_adjoint(seeds)
+    stop = max(by_step)
+    # Fused attention kernels have no second derivative.
+    with sdpa_kernel(SDPBackend.MATH):
+        for record, state in trajectory.iterate_back(start, stop):
+            adjoint = _planted(adjoint, by_step.get(record.step + 1, []))
+            gradient = batch_gradient(
+                trajectory.model, trajectory.layout, record, state
+            )
+            adjoint, contributions = _step_back(
+                rule, trajectory.layout.groups, record, state, gradient, adjoint
+            )
+            yield record, contributions
+
+
+def apply_rule(
+    rule: UpdateRule,
+    groups: tuple[slice, ...],
+    hyper: tuple[Mapping[str, Any], ...],
+    state: Mapping[str, Tensor],
+    grad: Tensor,
+) -> dict[str, Tensor]:
+    """Return the state after an update: "params" and slots, each (n_params,)."""
+    parts = []
+    for where, settings in zip(groups, hyper, strict=True):
+        slots = {name: v[where] for name, v in state.items() if name != PARAMS}
+        theta, slots = rule(state[PARAMS][where], slots, grad[where], settings)
+        parts.append({PARAMS: theta, **slots})
+    if len(parts) == 1:
+        return parts[0]
+    names = {name for part in parts for name in part}
+    return {
+        name: torch.cat(
+            [
+                part.get(name, torch.zeros_like(part[PARAMS])) for part in parts
+            ]
+        )
+        for name in names
+    }
+
+
+def _zero_adjoint(seeds: list[Seed]) -> Adjoint:
+    n_rows = max(seed.row.stop for seed in seeds)
+    gradient = seeds[0].gradient
+    return {PARAMS: gradient.new_zeros(n_rows, gradient.shape[1])}
+
+
+def _planted(adjoint: Adjoint, seeds: list[Seed]) -> Adjoint:
+    """Return the adjoint with the rows of `seeds` started anew."""
+    if not seeds:
+        return adjoint
+    adjoint = {name: rows.clone() for name, rows in adjoint.items()}
+    for seed in seeds:
+        for rows in adjoint.values():
+            rows[seed.row] = 0
+        adjoint[PARAMS][seed.row] = seed.gradient
+    return adjoint
+
+
+def _step_back(
+    rule: UpdateRule,
+    groups: tuple[slice, ...],
+    record: StepRecord,
+    state: TrainingState,
+    gradient: BatchGradient,
+    adjoint: Adjoint,
+) -> tuple[Adjoint, Tensor]:
+    """Return the adjoint one step earlier and the step's contributions."""
+    before = {PARAMS: state.params, **state.slots}
+    before = {name: value.detach().requires_grad_() for name, value in before.items()}
+    grad = gradient.grad.requires_grad_()
+    after = apply_rule(rule, groups, record.hyper, before, grad)
+    names = [name for name in after if name in adjoint]
+    *earlier, cotangent = vjp(
+        [after[name] for name in names],
+        [*before.values(), grad],
+        [adjoint[name] for name in names],
+    )
+    hvp, dots = gradient.products(cotangent)
+    new = dict(zip(before, earlier, strict=True))
+    new[PARAMS] = new[PARAMS] + hvp
+    return new, -dots

@@ -1,0 +1,163 @@
+"""The one derivative primitive: Hessian products and all gradient products at once."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dit_clean.tracking import (
+    ParameterLayout,
+    StepRecord,
+    TrackedModel,
+    TrainingState,
+)
+
+
+@dataclass(frozen=True)
+class BatchGradient:
+    """Gradient of a batch loss that can be differentiated once more.
+
+    Attributes
+    ----------
+    grad : Tensor of shape (n_params,)
+        d/d(theta) of the batch loss, detached.
+    products : callable
+        ``products(v)`` for v of shape (n_queries, n_params) returns
+
+        - the Hessian of the batch loss times each v, (n_queries, n_params);
+        - ``<v, grad loss_j> / divisor`` of every sample j, (n_queries, n_batch).
+    """
+
+    grad: Tensor
+    products: Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+def batch_gradient(
+    model: TrackedModel,
+    layout: ParameterLayout,
+    record: StepRecord,
+    state: TrainingState,
+) -> BatchGradient:
+    r"""Return the gradient of a recorded step's batch loss, ready for products.
+
+    Each sample gets a dummy weight w_j = 1. With g(theta, w) = d/d(theta)
+    sum_j w_j loss_j / divisor, one vector-Jacobian product of g with v gives H v for
+    theta and <v, grad loss_j> / divisor for w: no per-sample gradient is ever formed.
+
+    Notes
+    -----
+    Cost: about two gradients of the batch loss for one v.
+    """
+    params = {
+        name: values.detach().requires_grad_()
+        for name, values in layout.unflatten(state.params).items()
+    }
+    leaves = tuple(params.values())
+    # Training mode writes to running statistics: give it copies to write to.
+    buffers = {name: buffer.clone() for name, buffer in state.buffers.items()}
+    losses, divisor = model.batch_losses(
+        params | buffers, record.sample_indices, record.rng_state
+    )
+    weights = torch.ones_like(losses, requires_grad=True)
+    total = (weights * losses).sum() / divisor
+    grads = _gradients(total, leaves)
+
+    def products(v: Tensor) -> tuple[Tensor, Tensor]:
+        *hvp, dots = vjp(grads, (*leaves, weights), _split(layout, v))
+        return torch.cat([part.flatten(1) for part in hvp], dim=1), dots
+
+    return BatchGradient(torch.cat([g.detach().flatten() for g in grads]), products)
+
+
+def query_gradients(
+    evaluate: Callable[[Mapping[str, Tensor]], Tensor],
+    layout: ParameterLayout,
+    state: TrainingState,
+) -> Tensor:
+    """Return d(query)/d(theta), shape (n_queries, n_params).
+
+    Parameters
+    ----------
+    evaluate : callable
+        Parameters and buffers by name -> scalar, or one value per query.
+    layout : ParameterLayout
+        Names and shapes of the parameters.
+    state : TrainingState
+        Where the queries are evaluated.
+    """
+    params = {
+        name: values.detach().requires_grad_()
+        for name, values in layout.unflatten(state.params).items()
+    }
+    leaves = tuple(params.values())
+    values = check_query_values(evaluate(params | dict(state.buffers)))
+    if not values.requires_grad:
+        return values.new_zeros(len(values), layout.n_params)
+    seeds = torch.eye(len(values), dtype=values.dtype, device=values.device)
+    parts = vjp((values,), leaves, (seeds,))
+    return torch.cat([part.flatten(1) for part in parts], dim=1)
+
+
+def check_query_values(values: Tensor) -> Tensor:
+    """Return a query's values as a vector, shape (n_queries,).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the query returned no tensor, or a table of values.
+    """
+    if not isinstance(values, Tensor):
+        raise TypeError(
+            f"A query must return a scalar tensor, got {type(values).__name__}. "
+            "Compute it with torch operations on the given params."
+        )
+    if values.ndim > 1:
+        raise ValueError(
+            f"A query must return a scalar or one value per query, got shape "
+            f"{tuple(values.shape)}. Reduce it, for example with .mean()."
+        )
+    return values.reshape(-1)
+
+
+def _gradients(total: Tensor, leaves: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return gradients that can be differentiated; zero for unused parameters."""
+    grads = torch.autograd.grad(total, leaves, create_graph=True, allow_unused=True)
+    return tuple(
+        torch.zeros_like(leaf) if g is None else g
+        for g, leaf in zip(grads, leaves, strict=True)
+    )
+
+
+def vjp(
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    cotangents: Sequence[Tensor],
+) -> tuple[Tensor, ...]:
+    """Return vector-Jacobian products, each with a leading axis (n_queries, ...)."""
+    n_queries = len(cotangents[0])
+    live = [
+        (output, v)
+        for output, v in zip(outputs, cotangents, strict=True)
+        if output.requires_grad
+    ]
+    if not live:
+        return tuple(x.new_zeros((n_queries, *x.shape)) for x in inputs)
+    outputs, cotangents = zip(*live, strict=True)
+    single = n_queries == 1
+    found = torch.autograd.grad(
+        outputs,
+        inputs,
+        [v[0] for v in cotangents] if single else list(cotangents),
+        is_grads_batched=not single,
+        allow_unused=True,
+    )
+    return tuple(
+        x.new_zeros((n_queries, *x.shape)) if part is None
+        else (part[None] if single else part)
+        for part, x in zip(found, inputs, strict=True)
+    )
+
+
+def _split(layout: ParameterLayout, v: Tensor) -> tuple[Tensor, ...]:
+    return tuple(layout.unflatten(v).values())

@@ -1,0 +1,84 @@
+"""The oracle: retraining without a sample on the same batches."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+
+from dit_clean.influence.functional import check_query_values
+from dit_clean.influence.queries import HasModel, Query
+from dit_clean.influence.scores import History, check_steps
+from dit_clean.influence.windows import Window
+from dit_clean.tracking import TrainingState, Trajectory
+
+
+def leave_one_out(
+    trajectory: Trajectory,
+    query: Query,
+    samples: Iterable[int],
+    window: Window,
+    *,
+    history: History = "full",
+    query_step: int | None = None,
+    run: HasModel | None = None,
+) -> np.ndarray:
+    """Measure by retraining what `influence_scores` estimates.
+
+    Each sample's loss terms are left out, alone; batches, order, divisors, learning
+    rates and dropout masks stay those of the recorded run.
+
+    Parameters
+    ----------
+    trajectory, query, window, history, query_step, run
+        As in `influence_scores`.
+    samples : iterable of int
+        Rows of the training data to leave out, one at a time.
+
+    Returns
+    -------
+    changes : ndarray of shape (n_queries, n_left_out)
+        Query without the sample minus query with it.
+
+    Notes
+    -----
+    Cost: a training run for each sample.
+    """
+    query_step = check_steps(trajectory, window, query_step)
+    context = trajectory if run is None else run
+
+    def value(state: TrainingState) -> np.ndarray:
+        params = trajectory.layout.unflatten(state.params) | dict(state.buffers)
+        with torch.no_grad():
+            values = check_query_values(query(params, context))
+        return values.cpu().double().numpy()
+
+    points = [query_step, window.start] if history == "full" else [query_step]
+    base = {t: value(trajectory.state(t)) for t in points}
+    first = 0 if history == "full" else window.start
+    changes = []
+    for sample in samples:
+        states = _retrained(trajectory, int(sample), Window(first, window.stop), points)
+        change = {t: value(states[t]) - base[t] for t in points}
+        changes.append(
+            change[query_step] - change.get(window.start, 0.0)
+            if history == "full"
+            else change[query_step]
+        )
+    return np.stack(changes, axis=1)
+
+
+def _retrained(
+    trajectory: Trajectory, sample: int, removal: Window, points: list[int]
+) -> dict[int, TrainingState]:
+    """Return the states at `points` of the run without a sample in `removal`."""
+    removed = torch.zeros(trajectory.model.n_samples, dtype=torch.bool)
+    removed[sample] = True
+    state, t, found = trajectory.state(removal.start), removal.start, {}
+    for stop, gone in ((removal.stop, removed), (max(points), None)):
+        found[t] = state
+        for state in trajectory.replayer.iterate_states(
+            trajectory.model, state, trajectory.records[t:stop], gone
+        ):
+            t += 1
+            found |= {t: state} if t in points else {}
+    return found

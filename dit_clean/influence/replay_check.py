@@ -1,0 +1,48 @@
+"""Refusing runs whose steps are not what their records say."""
+
+import torch
+
+from dit_clean.influence.adjoint import PARAMS, apply_rule
+from dit_clean.influence.functional import batch_gradient
+from dit_clean.influence.update_rules import update_rule_of
+from dit_clean.tracking import Trajectory
+
+TOLERANCE = 0.05
+"""Allowed error of an update, relative to its norm: rounding stays far below it."""
+
+
+def check_replay(trajectory: Trajectory) -> None:
+    """Check that kept updates follow from their records: batch, loss and update rule.
+
+    Catches whatever training did that the records do not know of: clipped or
+    accumulated gradients, penalties added outside of the criterion, layers that draw
+    random numbers elsewhere.
+
+    Raises
+    ------
+    RuntimeError
+        Names the step whose recorded update differs.
+
+    Notes
+    -----
+    Cost: one gradient for the first step of each epoch whose two states are kept.
+    """
+    rule = update_rule_of(trajectory.optimizer_type)
+    for t in trajectory.epoch_starts[:-1]:
+        if t not in trajectory.store or t + 1 not in trajectory.store:
+            continue
+        record, state = trajectory.records[t], trajectory.store[t]
+        grad = batch_gradient(trajectory.model, trajectory.layout, record, state).grad
+        before = {PARAMS: state.params, **state.slots}
+        groups = trajectory.layout.groups
+        found = apply_rule(rule, groups, record.hyper, before, grad)[PARAMS]
+        actual = trajectory.store[t + 1].params
+        rounding = 10 * torch.finfo(actual.dtype).eps * actual.norm()
+        allowed = TOLERANCE * (actual - state.params).norm() + rounding
+        if (found - actual).norm() > allowed:
+            raise RuntimeError(
+                f"The recorded update of step {t} (epoch {record.epoch}) does not "
+                "follow from its batch, loss and optimizer. Training does something "
+                "that tracking does not see, such as gradient clipping, a penalty "
+                "outside of the criterion or a custom train_step: remove it."
+            )

@@ -1,0 +1,116 @@
+"""Windows of training: half-open ranges of epochs or steps."""
+
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, TypeAlias
+
+from dit_clean.tracking import Trajectory
+
+WindowLike: TypeAlias = "Window | str | int | tuple[float, float] | None"
+
+THIRDS = {"early": 0, "middle": 1, "late": 2}
+NAMED = ("full", *THIRDS, "convergence")
+
+
+@dataclass(frozen=True)
+class Window:
+    """A half-open range [start, stop), like `range`.
+
+    Attributes
+    ----------
+    start, stop : int
+        Epochs or steps; `stop` is not included.
+    """
+
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __contains__(self, number: int) -> bool:
+        return self.start <= number < self.stop
+
+    @property
+    def slice(self) -> slice:
+        """The window as an index of a time axis."""
+        return slice(self.start, self.stop)
+
+    def in_steps(self, trajectory: Trajectory) -> "Window":
+        """Return this window of epochs as a window of steps."""
+        starts = trajectory.epoch_starts
+        return Window(starts[self.start], starts[self.stop])
+
+
+def resolve_window(
+    window: WindowLike, n_epochs: int, *, convergence: Window | None = None
+) -> Window:
+    """Return a window of epochs.
+
+    Parameters
+    ----------
+    window : Window, str, int, pair of int, pair of float, or None
+        - None or "full": the whole run;
+        - "early", "middle", "late": a third of it;
+        - "convergence": the window found from the held-out curve;
+        - k: the last k epochs;
+        - (start, stop) of int: epochs, `stop` not included;
+        - (start, stop) of float: fractions of training.
+    n_epochs : int
+        Epochs of the run.
+    convergence : Window, optional
+        What "convergence" stands for; without it the last third.
+
+    Raises
+    ------
+    ValueError
+        If the window is unknown, empty, or outside of training.
+    """
+    if window is None or (isinstance(window, str) and window == "full"):
+        return Window(0, n_epochs)
+    if isinstance(window, str):
+        return _named_window(window, n_epochs, convergence)
+    if isinstance(window, Integral) and not isinstance(window, bool):
+        return _checked(n_epochs - int(window), n_epochs, n_epochs, window)
+    start, stop = _bounds(window)
+    if all(isinstance(bound, Integral) for bound in (start, stop)):
+        return _checked(int(start), int(stop), n_epochs, window)
+    if not 0 <= start < stop <= 1:
+        raise ValueError(
+            f"window={window!r} is outside of training: fractions must satisfy "
+            "0 <= start < stop <= 1. Give whole epochs as ints."
+        )
+    first = min(int(start * n_epochs), n_epochs - 1)
+    return Window(first, max(round(stop * n_epochs), first + 1))
+
+
+def _named_window(name: str, n_epochs: int, convergence: Window | None) -> Window:
+    if name == "convergence" and convergence is not None:
+        return convergence
+    third = THIRDS.get("late" if name == "convergence" else name)
+    if third is None:
+        raise ValueError(f"Unknown window {name!r}. Known names: {', '.join(NAMED)}.")
+    start, stop = third * n_epochs // 3, (third + 1) * n_epochs // 3
+    return Window(start, max(stop, start + 1))
+
+
+def _bounds(window: Any) -> tuple[Real, Real]:
+    if isinstance(window, Window):
+        return window.start, window.stop
+    if isinstance(window, tuple | list) and len(window) == 2:
+        start, stop = window
+        if all(isinstance(bound, Real) for bound in (start, stop)):
+            return start, stop
+    raise ValueError(
+        f"window={window!r} is no window. Give one of {', '.join(NAMED)}, a number of "
+        "last epochs, or a pair (start, stop) of epochs (ints) or fractions (floats)."
+    )
+
+
+def _checked(start: int, stop: int, n_epochs: int, given: Any) -> Window:
+    if not 0 <= start < stop <= n_epochs:
+        raise ValueError(
+            f"window={given!r} is outside of training: it has {n_epochs} epochs, so "
+            f"0 <= start < stop <= {n_epochs} is needed."
+        )
+    return Window(start, stop)

@@ -1,0 +1,39 @@
+"""Amounts of memory as people write them."""
+
+import re
+from numbers import Integral
+
+UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+AUTO_BYTES = 2**30
+
+
+def parse_bytes(amount: str | int) -> int:
+    """Return an amount of memory in bytes.
+
+    Parameters
+    ----------
+    amount : int or str
+        Bytes, or a number with a unit such as "256MiB"; "auto" is 1 GiB.
+
+    Raises
+    ------
+    ValueError
+        If the amount cannot be read, or is not positive.
+
+    Examples
+    --------
+    >>> parse_bytes("2KiB")
+    2048
+    """
+    if isinstance(amount, Integral) and not isinstance(amount, bool) and amount > 0:
+        return int(amount)
+    if amount == "auto":
+        return AUTO_BYTES
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(amount))
+    if match and match[2].upper() in UNITS and float(match[1]) > 0:
+        return int(float(match[1]) * UNITS[match[2].upper()])
+    raise ValueError(
+        f"Cannot read {amount!r} as an amount of memory. Give bytes as an int, or a "
+        "number with a unit, such as '512MiB' or '2GiB'."
+    )

@@ -1,0 +1,87 @@
+"""The loss of each sample of a batch, and the divisor of the batch's mean."""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+REDUCTIONS = ("mean", "sum")
+
+
+@dataclass(frozen=True)
+class SampleLoss:
+    """A torch criterion read sample by sample.
+
+    The batch loss of training is ``each(output, target).sum() / divisor(target)``.
+
+    Attributes
+    ----------
+    criterion : nn.Module
+        The criterion of training, which reduces a batch to its mean or sum.
+    unreduced : nn.Module
+        The same criterion with ``reduction="none"``.
+    takes_log : bool
+        Whether the network returns probabilities whose logarithm the criterion needs
+        (skorch's convention for ``NLLLoss``).
+    """
+
+    criterion: nn.Module
+    unreduced: nn.Module
+    takes_log: bool = False
+
+    @classmethod
+    def of(cls, criterion: nn.Module, *, takes_log: bool = False) -> "SampleLoss":
+        """Return the per-sample form of `criterion`, which is not changed.
+
+        Raises
+        ------
+        ValueError
+            If the criterion has no `reduction` that can be set to "none".
+        """
+        reduction = getattr(criterion, "reduction", None)
+        if reduction not in REDUCTIONS:
+            raise ValueError(
+                f"Criterion {type(criterion).__name__} has reduction={reduction!r}, so "
+                "the loss of a single sample is unknown. Give a criterion with a "
+                f"`reduction` of {REDUCTIONS}, such as torch.nn.CrossEntropyLoss."
+            )
+        criterion, unreduced = copy.deepcopy(criterion), copy.deepcopy(criterion)
+        unreduced.reduction = "none"
+        return cls(criterion, unreduced, takes_log)
+
+    def batch(self, output: Tensor, target: Tensor) -> Tensor:
+        """Return the batch's loss, a scalar, as training computes it."""
+        return self.criterion(self._scores(output), target)
+
+    def each(self, output: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of each sample, shape (n_batch,); outputs are averaged."""
+        loss = self.unreduced(self._scores(output), target)
+        return loss if loss.ndim == 1 else loss.flatten(1).mean(1)
+
+    def divisor(self, target: Tensor) -> Tensor | float:
+        """Return what the sum of losses is divided by: the batch size for a mean.
+
+        Class weights (``CrossEntropyLoss(weight=...)``) make it a weighted mean.
+        """
+        if self.criterion.reduction == "sum":
+            return 1.0
+        weight = getattr(self.criterion, "weight", None)
+        weighted_mean = isinstance(self.criterion, nn.CrossEntropyLoss | nn.NLLLoss)
+        if weight is None or not weighted_mean:
+            return float(len(target))
+        return weight[target].sum()
+
+    def _scores(self, output: Tensor) -> Tensor:
+        return _safe_log(output) if self.takes_log else output
+
+    def log_probabilities(self, output: Tensor) -> Tensor:
+        """Return log class probabilities for the module's output, same shape."""
+        if isinstance(self.criterion, nn.NLLLoss):
+            return self._scores(output)
+        return output.log_softmax(-1)
+
+
+def _safe_log(probabilities: Tensor) -> Tensor:
+    """Return the logarithm as skorch takes it for ``NLLLoss``."""
+    return torch.log(probabilities + torch.finfo(probabilities.dtype).eps)

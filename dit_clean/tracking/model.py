@@ -1,0 +1,192 @@
+"""A module, its criterion and its training data as pure functions of the parameters."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from dit_clean.tracking.criterion import SampleLoss
+from dit_clean.tracking.rows import Rows, as_rows, n_rows, take_rows
+
+
+@dataclass(frozen=True)
+class TrackedModel:
+    """What a recorded step needs to be computed again.
+
+    Attributes
+    ----------
+    module : nn.Module
+        Private copy of the network; its own parameter values are never used.
+    loss : SampleLoss
+        The training criterion, per sample.
+    inputs : Tensor, dict of Tensor or csr_array, first axis n_samples
+        Training inputs.
+    targets : Tensor of shape (n_samples, ...)
+        Training targets as the criterion takes them.
+    sample_weight : Tensor of shape (n_samples,) or None
+        Factor of each sample's loss; the divisor of the batch stays.
+    """
+
+    module: nn.Module
+    loss: SampleLoss
+    inputs: Rows
+    targets: Tensor
+    sample_weight: Tensor | None = None
+
+    @classmethod
+    def of(
+        cls,
+        module: nn.Module,
+        criterion: nn.Module,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+    ) -> "TrackedModel":
+        """Return the model of a plain torch training loop.
+
+        Parameters
+        ----------
+        module : nn.Module
+            Network; copied.
+        criterion : nn.Module
+            Loss with a `reduction` of "mean" or "sum"; copied.
+        X, y : array-like, Tensor
+            Training data as module and criterion take them, first axis samples.
+        sample_weight : array-like of shape (n_samples,), optional
+            Factor of each sample's loss.
+
+        Raises
+        ------
+        ValueError
+            If single samples' losses cannot be read off the criterion.
+        """
+        rows = as_rows(X)
+        weight = None if sample_weight is None else torch.as_tensor(sample_weight)
+        loss = SampleLoss.of(criterion)
+        return cls(copy.deepcopy(module), loss, rows, torch.as_tensor(y), weight)
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows of the X given to fit."""
+        return n_rows(self.inputs)
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the network."""
+        return next(self.module.parameters()).device
+
+    def forward(
+        self, params: Mapping[str, Tensor], X: Any, *, training: bool = False
+    ) -> Tensor:
+        """Return the module's output for X, shape (n, ...), under `params`.
+
+        `params` may hold buffers too. With ``training=False`` (the default) layers
+        such as dropout are in their evaluation mode.
+        """
+        if self.module.training != training:
+            self.module.train(training)
+        X = self._to_device(X)
+        if isinstance(X, Mapping):
+            return functional_call(self.module, dict(params), (), dict(X))
+        return functional_call(self.module, dict(params), (X,))
+
+    def log_probabilities(self, params: Mapping[str, Tensor], X: Any) -> Tensor:
+        """Return log class probabilities, shape (n, n_classes), under `params`."""
+        return self.loss.log_probabilities(self.forward(params, X))
+
+    def losses(self, params: Mapping[str, Tensor], X: Any, y: Tensor) -> Tensor:
+        """Return the loss of each given sample, shape (n,), in evaluation mode."""
+        return self.loss.each(self.forward(params, X), self._to_device(y))
+
+    def batch_losses(
+        self,
+        params: Mapping[str, Tensor],
+        indices: Tensor,
+        rng_state: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | float]:
+        """Return training-mode losses of a batch and the divisor of their sum.
+
+        Parameters
+        ----------
+        params : dict of str to Tensor
+            Parameters (and buffers) of the step.
+        indices : Tensor of shape (n_batch,)
+            Rows of the training data.
+        rng_state : Tensor or None
+            Generator state that dropout drew from in training.
+
+        Returns
+        -------
+        losses : Tensor of shape (n_batch,)
+            Each sample's loss times its sample weight.
+        divisor : Tensor or float
+            The batch loss of training is ``losses.sum() / divisor``.
+        """
+        X, y = self.batch(indices)
+        with replayed_rng(rng_state, self.device):
+            output = self.forward(params, X, training=True)
+        losses = self.loss.each(output, y)
+        if self.sample_weight is not None:
+            losses = losses * self.sample_weight[indices].to(losses)
+        return losses, self.loss.divisor(y)
+
+    def training_loss(
+        self, output: Tensor, indices: Tensor, removed: Tensor | None = None
+    ) -> Tensor:
+        """Return the scalar that training differentiates for a batch.
+
+        Parameters
+        ----------
+        output : Tensor of shape (n_batch, ...)
+            Output of the network for the batch.
+        indices : Tensor of shape (n_batch,)
+            Rows of the training data.
+        removed : Tensor of bool, shape (n_samples,), or None
+            Samples whose loss terms are left out; the divisor stays.
+        """
+        y = self._to_device(self.targets[indices])
+        if self.sample_weight is None and removed is None:
+            return self.loss.batch(output, y)
+        losses = self.loss.each(output, y)
+        if self.sample_weight is not None:
+            losses = losses * self.sample_weight[indices].to(losses)
+        if removed is not None:
+            losses = losses * (~removed[indices]).to(losses)
+        return losses.sum() / self.loss.divisor(y)
+
+    def batch(self, indices: Tensor) -> tuple[Any, Tensor]:
+        """Return inputs and targets of the training rows at `indices`."""
+        X = self._to_device(take_rows(self.inputs, indices))
+        return X, self._to_device(self.targets[indices])
+
+    def _to_device(self, X: Any) -> Any:
+        if isinstance(X, Mapping):
+            return {key: values.to(self.device) for key, values in X.items()}
+        return X.to(self.device)
+
+
+def get_rng_state(device: torch.device) -> Tensor:
+    """Return the state of the generator that layers on `device` draw from."""
+    if device.type == "cuda":
+        return torch.cuda.get_rng_state(device)
+    return torch.get_rng_state()
+
+
+@contextmanager
+def replayed_rng(state: Tensor | None, device: torch.device) -> Iterator[None]:
+    """Draw from a recorded generator state inside, and leave torch's as found."""
+    if state is None:
+        yield
+        return
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        if devices:
+            torch.cuda.set_rng_state(state, device)
+        else:
+            torch.set_rng_state(state)
+        yield

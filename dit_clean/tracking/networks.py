@@ -1,0 +1,181 @@
+"""Networks: the default one for tables, and what a given one must be like."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from sklearn.base import clone
+from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
+from skorch.callbacks import GradientNormClipping
+from skorch.dataset import Dataset
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.utils.data import DataLoader
+
+from dit_clean.tracking.loader import IndexedLoader
+
+OPTIMIZERS = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+}
+
+
+class MLP(nn.Module):
+    """Multilayer perceptron with rectified linear units.
+
+    Parameters
+    ----------
+    n_features : int
+        Inputs.
+    n_outputs : int
+        Outputs: one per class, or per target.
+    hidden_layer_sizes : sequence of int, default=(100,)
+        Units of each hidden layer; empty for a linear model.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        n_outputs: int,
+        hidden_layer_sizes: Sequence[int] = (100,),
+    ):
+        super().__init__()
+        sizes = [n_features, *hidden_layer_sizes]
+        layers: list[nn.Module] = []
+        for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
+            layers += [nn.Linear(n_in, n_out), nn.ReLU()]
+        self.hidden = nn.Sequential(*layers)
+        self.output = nn.Linear(sizes[-1], n_outputs)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return logits or predictions, shape (n, n_outputs)."""
+        return self.output(self.hidden(X))
+
+
+def make_default_net(
+    n_features: int,
+    n_outputs: int,
+    *,
+    is_classifier: bool,
+    hidden_layer_sizes: Sequence[int],
+    optimizer: str,
+    **settings: Any,
+) -> NeuralNet:
+    """Return an MLP for encoded tables as a skorch net, not yet fitted.
+
+    Parameters
+    ----------
+    n_features, n_outputs : int
+        Size of the network's input and output.
+    is_classifier : bool
+        Cross-entropy over classes, or squared error.
+    hidden_layer_sizes : sequence of int
+        Units of each hidden layer.
+    optimizer : {"sgd", "adam", "adamw"}
+        With torch's defaults but for `settings`.
+    **settings
+        Further parameters of the skorch net (lr, max_epochs, batch_size, device).
+    """
+    make_net = NeuralNetClassifier if is_classifier else NeuralNetRegressor
+    return make_net(
+        MLP,
+        module__n_features=n_features,
+        module__n_outputs=n_outputs,
+        module__hidden_layer_sizes=tuple(hidden_layer_sizes),
+        criterion=nn.CrossEntropyLoss if is_classifier else nn.MSELoss,
+        optimizer=OPTIMIZERS[optimizer],
+        iterator_train__shuffle=True,
+        train_split=None,
+        verbose=0,
+        **settings,
+    )
+
+
+def tracked_clone(net: NeuralNet, callbacks: Sequence[Any] = ()) -> NeuralNet:
+    """Return an unfitted clone of `net` that can be tracked; `net` is not touched.
+
+    Parameters
+    ----------
+    net : NeuralNetClassifier or NeuralNetRegressor
+        Any skorch net.
+    callbacks : sequence of (name, Callback)
+        Added to the net's own.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the net is none of skorch's, or trains in a way that a recorded step
+        cannot be computed again from: names the part and what to use instead.
+    """
+    check_net(net)
+    copied = clone(net)
+    own = list(copied.callbacks or []) if copied.callbacks != "disable" else []
+    return copied.set_params(
+        iterator_train=IndexedLoader, callbacks=[*own, *callbacks], compile=False
+    )
+
+
+def check_net(net: Any) -> None:
+    """Raise if the net cannot be tracked."""
+    if not isinstance(net, NeuralNetClassifier | NeuralNetRegressor):
+        given = net.__name__ if isinstance(net, type) else type(net).__name__
+        raise TypeError(
+            f"net must be a skorch NeuralNetClassifier or NeuralNetRegressor instance, "
+            f"got {given}. Wrap the module: NeuralNetClassifier(module, ...)."
+        )
+    name = type(net).__name__
+    known = (NeuralNet.get_loss, NeuralNetClassifier.get_loss)
+    if type(net).get_loss not in known:
+        raise ValueError(
+            f"{name} overrides get_loss, so the loss of a single sample is unknown. "
+            "Put the loss into a criterion with a `reduction` parameter."
+        )
+    if net.dataset is not Dataset:
+        raise ValueError(
+            f"{name} uses its own dataset class. Tracking takes rows by number from "
+            "arrays in memory: transform X before, and leave `dataset` at its default."
+        )
+    if net.iterator_train not in (DataLoader, IndexedLoader):
+        raise ValueError(
+            f"{name} uses its own iterator_train. Tracking uses IndexedLoader: leave "
+            "`iterator_train` at its default (iterator_train__shuffle and "
+            "iterator_train__sampler are respected)."
+        )
+    for option in ("batch_sampler", "collate_fn"):
+        if f"iterator_train__{option}" in net.get_params(deep=False):
+            raise ValueError(
+                f"iterator_train__{option} cannot be tracked. Use "
+                "iterator_train__sampler for another order of the samples."
+            )
+    for callback in net.callbacks if isinstance(net.callbacks, list) else []:
+        callback = callback[1] if isinstance(callback, tuple) else callback
+        if isinstance(callback, GradientNormClipping) or callback is (
+            GradientNormClipping
+        ):
+            raise ValueError(
+                "GradientNormClipping cannot be tracked: a clipped step depends on "
+                "the whole batch's norm. Remove it, and lower lr if training diverges."
+            )
+
+
+def check_module(module: nn.Module) -> None:
+    """Raise if a layer cannot be tracked.
+
+    Raises
+    ------
+    ValueError
+        Names the layer.
+    """
+    for name, layer in module.named_modules():
+        label = f"Layer {name or 'module'!r} ({type(layer).__name__})"
+        if any(is_lazy(p) for p in layer.parameters(recurse=False)):
+            raise ValueError(
+                f"{label} is lazy: its parameters have no shape before the first "
+                "batch. Give the number of input features when building it."
+            )
+        if getattr(layer, "sparse", False):
+            raise ValueError(
+                f"{label} has sparse gradients, which cannot be differentiated again. "
+                "Build it with sparse=False."
+            )

@@ -1,0 +1,209 @@
+"""Recording a training run, from skorch or from a plain torch loop."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from skorch.callbacks import Callback
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from dit_clean.tracking.layout import ParameterLayout
+from dit_clean.tracking.model import TrackedModel, get_rng_state
+from dit_clean.tracking.replay import Replayer, read_hyper, read_state
+from dit_clean.tracking.storage import StateStore
+from dit_clean.tracking.trajectory import StepRecord, Trajectory
+
+
+class StepRecorder:
+    """Builds a `Trajectory` while any torch loop trains `module`.
+
+    Parameters
+    ----------
+    model : TrackedModel
+        Private copy of the network, its criterion and its training data.
+    module, optimizer : nn.Module, Optimizer
+        What is being trained. Read, never changed.
+    store : StateStore, optional
+        Where states are kept; by default all of them.
+
+    Attributes
+    ----------
+    trajectory : Trajectory
+        The run so far.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dit_clean.tracking import StepRecorder, TrackedModel
+    >>> X, y = torch.randn(8, 3), torch.arange(8) % 2
+    >>> net = torch.nn.Linear(3, 2)
+    >>> loss = torch.nn.CrossEntropyLoss()
+    >>> optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    >>> recorder = StepRecorder(TrackedModel.of(net, loss, X, y), net, optimizer)
+    >>> for epoch in range(2):
+    ...     for batch in torch.randperm(8).split(4):
+    ...         with recorder.step(batch, epoch):
+    ...             optimizer.zero_grad()
+    ...             loss(net(X[batch]), y[batch]).backward()
+    ...             optimizer.step()
+    >>> recorder.trajectory.n_steps
+    4
+    """
+
+    def __init__(
+        self,
+        model: TrackedModel,
+        module: nn.Module,
+        optimizer: Optimizer,
+        store: StateStore | None = None,
+    ):
+        self.module, self.optimizer = module, optimizer
+        self.trajectory = Trajectory(
+            model=model,
+            layout=ParameterLayout.of(module, optimizer),
+            optimizer_type=type(optimizer),
+            store=StateStore() if store is None else store,
+            replayer=Replayer(module, optimizer),
+        )
+        self._pending: list[tuple[dict[str, Any], ...]] = []
+        self._hook = optimizer.register_step_pre_hook(self._before_update)
+
+    @contextmanager
+    def step(self, sample_indices: Any, epoch: int) -> Iterator[None]:
+        """Record the one update that runs inside the block.
+
+        Parameters
+        ----------
+        sample_indices : array-like of int, shape (n_batch,)
+            Rows of the training data that make up the batch.
+        epoch : int
+            Epoch of the update, from 0.
+        """
+        self.begin()
+        yield
+        self.end(sample_indices, epoch)
+
+    def begin(self) -> None:
+        """Note the random state that the next forward pass starts from."""
+        self._pending.clear()
+        self._rng_state = get_rng_state(self.trajectory.model.device)
+
+    def end(self, sample_indices: Any, epoch: int) -> None:
+        """Add the record of the update that has just been made.
+
+        Raises
+        ------
+        RuntimeError
+            If the optimizer did not make exactly one update since `begin`.
+        """
+        if len(self._pending) != 1:
+            raise RuntimeError(
+                f"The optimizer made {len(self._pending)} updates for one batch. "
+                "Tracking needs exactly one: gradient accumulation and optimizers "
+                "that step several times (LBFGS) cannot be tracked."
+            )
+        drew = not torch.equal(
+            self._rng_state, get_rng_state(self.trajectory.model.device)
+        )
+        record = StepRecord(
+            step=self.trajectory.n_steps,
+            epoch=epoch,
+            sample_indices=torch.as_tensor(sample_indices),
+            hyper=self._pending.pop(),
+            rng_state=self._rng_state if drew else None,
+        )
+        self.trajectory.records.append(record)
+
+    def snapshot(self) -> None:
+        """Keep the present state as the one before the next update."""
+        state = read_state(self.module, self.optimizer)
+        self.trajectory.store.put(self.trajectory.n_steps, state)
+
+    def close(self) -> None:
+        """Take the hook off the optimizer; the trajectory stays."""
+        self._hook.remove()
+
+    def _before_update(self, optimizer: Optimizer, *args: Any) -> None:
+        self._pending.append(read_hyper(optimizer))
+        if self.trajectory.store.wants(self.trajectory.n_steps):
+            self.snapshot()
+
+
+class TrajectoryRecorder(Callback):
+    """skorch callback that records the run it is a callback of.
+
+    It needs the net's ``iterator_train`` to be `IndexedLoader`, whose batches know
+    their rows; ``dit_clean.track`` and ``InfluenceCleaner`` see to that.
+
+    Parameters
+    ----------
+    make_recorder : callable
+        ``make_recorder(net)`` -> `StepRecorder` for the initialized net.
+    after_epoch : callable, optional
+        ``after_epoch(trajectory, epoch)``, called with the epoch's states still kept.
+
+    Attributes
+    ----------
+    recorder_ : StepRecorder
+        Holds the trajectory.
+    """
+
+    def __init__(
+        self,
+        make_recorder: Callable[[Any], StepRecorder],
+        after_epoch: Callable[[Trajectory, int], None] | None = None,
+    ):
+        self.make_recorder = make_recorder
+        self.after_epoch = after_epoch
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Start the recording."""
+        self.recorder_ = self.make_recorder(net)
+        self.epoch_ = 0
+
+    def on_batch_begin(
+        self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
+    ) -> None:
+        """Note what the forward pass starts from."""
+        if training:
+            self.recorder_.begin()
+
+    def on_batch_end(
+        self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
+    ) -> None:
+        """Add the step's record."""
+        if not training:
+            return
+        check_converges(kwargs["loss"], self.recorder_.trajectory, self.epoch_)
+        self.recorder_.end(batch.sample_indices, self.epoch_)
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Hand the epoch to `after_epoch`."""
+        self.recorder_.snapshot()
+        if self.after_epoch is not None:
+            self.after_epoch(self.recorder_.trajectory, self.epoch_)
+        self.epoch_ += 1
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        """Leave the optimizer as it was found."""
+        self.recorder_.close()
+
+
+def check_converges(loss: Tensor, trajectory: Trajectory, epoch: int) -> None:
+    """Raise if the loss of the step that was just made is not finite.
+
+    Raises
+    ------
+    FloatingPointError
+        Names the step, the epoch and the setting to lower.
+    """
+    value = float(loss.detach())
+    if math.isfinite(value):
+        return
+    raise FloatingPointError(
+        f"Training diverged: the loss is {value} at step {trajectory.n_steps} "
+        f"(epoch {epoch}). Lower the learning rate (lr), or scale the inputs."
+    )

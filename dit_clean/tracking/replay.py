@@ -1,0 +1,146 @@
+"""Running recorded updates once more, to the same bits."""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from dit_clean.tracking.layout import (
+    ParameterLayout,
+    flatten_tensors,
+    optimizer_parameters,
+)
+from dit_clean.tracking.model import TrackedModel, replayed_rng
+from dit_clean.tracking.storage import TrainingState
+
+if TYPE_CHECKING:
+    from dit_clean.tracking.trajectory import StepRecord
+
+
+class Replayer:
+    """Repeats updates with the original optimizer class on private copies.
+
+    The operations are those of training, so states that were dropped come back
+    unchanged on the same device. Cost: one training step per update.
+
+    Parameters
+    ----------
+    module, optimizer : nn.Module, Optimizer
+        Network and optimizer of the run; copied, not touched.
+    """
+
+    def __init__(self, module: nn.Module, optimizer: Optimizer):
+        self.module, self.optimizer = copy.deepcopy((module, optimizer))
+        self.layout = ParameterLayout.of(self.module, self.optimizer)
+
+    def iterate_states(
+        self,
+        model: TrackedModel,
+        state: TrainingState,
+        records: "Sequence[StepRecord]",
+        removed: Tensor | None = None,
+    ) -> Iterator[TrainingState]:
+        """Yield the state after each of `records`, starting from `state`.
+
+        Parameters
+        ----------
+        model : TrackedModel
+            Criterion and training data.
+        state : TrainingState
+            State before the first record.
+        records : sequence of StepRecord
+            Consecutive steps.
+        removed : Tensor of bool, shape (n_samples,), or None
+            Samples whose loss terms are left out; batches, order and divisors stay.
+
+        Yields
+        ------
+        state : TrainingState
+            One for each record.
+        """
+        if not records:
+            return
+        self.load(state, records[0].hyper)
+        for record in records:
+            yield self._step(model, record, removed)
+
+    def load(
+        self, state: TrainingState, hyper: tuple[Mapping[str, Any], ...]
+    ) -> None:
+        """Set parameters, buffers and optimizer state."""
+        self.optimizer.state.clear()
+        buffers = dict(self.module.named_buffers())
+        with torch.no_grad():
+            for name, values in state.buffers.items():
+                buffers[name].copy_(values)
+        for params, settings, where in zip(
+            optimizer_parameters(self.optimizer), hyper, self.layout.groups, strict=True
+        ):
+            sizes = [p.numel() for p in params]
+            _write(params, state.params[where].split(sizes))
+            for slot, values in state.slots.items():
+                for p, part in zip(params, values[where].split(sizes), strict=True):
+                    self.optimizer.state[p][slot] = part.view(p.shape).clone()
+            if "step" in settings:
+                for p in params:
+                    step = torch.tensor(float(settings["step"]), dtype=torch.float32)
+                    self.optimizer.state[p]["step"] = step
+
+    def _step(
+        self, model: TrackedModel, record: "StepRecord", removed: Tensor | None
+    ) -> TrainingState:
+        for group, settings in zip(
+            self.optimizer.param_groups, record.hyper, strict=True
+        ):
+            group.update({k: v for k, v in settings.items() if k in group})
+        self.optimizer.zero_grad()
+        self.module.train()
+        X, _ = model.batch(record.sample_indices)
+        with replayed_rng(record.rng_state, model.device):
+            output = self.module(**X) if isinstance(X, Mapping) else self.module(X)
+        model.training_loss(output, record.sample_indices, removed).backward()
+        self.optimizer.step()
+        return read_state(self.module, self.optimizer)
+
+
+def read_state(module: nn.Module, optimizer: Optimizer) -> TrainingState:
+    """Return a copy of parameters, optimizer state and buffers."""
+    groups = optimizer_parameters(optimizer)
+    params = [p for group in groups for p in group]
+    states = [optimizer.state.get(p, {}) for p in params]
+    names = {
+        slot
+        for state in states
+        for slot, value in state.items()
+        if isinstance(value, Tensor) and slot != "step"
+    }
+    slots = {
+        slot: flatten_tensors(
+            state.get(slot, torch.zeros_like(p))
+            for p, state in zip(params, states, strict=True)
+        )
+        for slot in sorted(names)
+    }
+    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    return TrainingState(flatten_tensors(params), slots, buffers)
+
+
+def read_hyper(optimizer: Optimizer) -> tuple[dict[str, Any], ...]:
+    """Return every hyper-parameter of each group, and its count of past updates."""
+    hyper = []
+    for group in optimizer.param_groups:
+        settings = {key: value for key, value in group.items() if key != "params"}
+        state = optimizer.state.get(group["params"][0], {})
+        if "step" in state:
+            settings["step"] = int(state["step"])
+        hyper.append(settings)
+    return tuple(hyper)
+
+
+def _write(params: list[Tensor], values: tuple[Tensor, ...]) -> None:
+    with torch.no_grad():
+        for parameter, part in zip(params, values, strict=True):
+            parameter.copy_(part.view(parameter.shape))

@@ -1,0 +1,79 @@
+"""Training data as rows that a whole batch is taken from by index."""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+Rows: TypeAlias = "Tensor | dict[str, Tensor] | sparse.csr_array"
+
+
+def as_rows(data: Any) -> Rows:
+    """Return `data` in a form that `take_rows` can index by whole batches.
+
+    Parameters
+    ----------
+    data : array-like, Tensor, scipy sparse matrix or dict of these
+        First axis: samples. Arrays are not copied where torch can share them.
+
+    Returns
+    -------
+    rows : Tensor, dict of Tensor, or scipy.sparse.csr_array
+        Sparse data stay sparse; `take_rows` makes each batch dense.
+
+    Raises
+    ------
+    TypeError
+        If the data are no array of numbers (text, objects, a list of arrays).
+    """
+    if isinstance(data, Mapping):
+        return {key: _as_tensor(values) for key, values in data.items()}
+    if sparse.issparse(data):
+        return sparse.csr_array(data)
+    return _as_tensor(data)
+
+
+def take_rows(rows: Rows, indices: Tensor) -> Any:
+    """Return the batch at `indices`: a dense tensor, or a dict of them."""
+    if isinstance(rows, Mapping):
+        return {key: values[indices] for key, values in rows.items()}
+    if isinstance(rows, Tensor):
+        return rows[indices]
+    return torch.from_numpy(rows[indices.numpy()].toarray())
+
+
+def n_rows(rows: Rows) -> int:
+    """Return the number of samples in `rows`."""
+    if isinstance(rows, Mapping):
+        return len(next(iter(rows.values())))
+    return int(rows.shape[0])
+
+
+def cast_floats(rows: Rows, dtype: torch.dtype) -> Rows:
+    """Return `rows` with floating-point values in the precision of the network."""
+    if isinstance(rows, Mapping):
+        return {key: _cast(values, dtype) for key, values in rows.items()}
+    if isinstance(rows, Tensor):
+        return _cast(rows, dtype)
+    return rows.astype(torch.empty(0, dtype=dtype).numpy().dtype)
+
+
+def _cast(values: Tensor, dtype: torch.dtype) -> Tensor:
+    return values.to(dtype) if values.is_floating_point() else values
+
+
+def _as_tensor(data: Any) -> Tensor:
+    if isinstance(data, Tensor):
+        return data.detach()
+    array = np.asarray(data)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"Cannot train a network on values of dtype {array.dtype}. Give numbers: "
+            "encode text and categories first, or let InfluenceCleaner() build the "
+            "network, which encodes data frames itself."
+        )
+    # torch shares memory and must not write to what the user gave read-only.
+    return torch.from_numpy(array if array.flags.writeable else array.copy())

@@ -1,0 +1,102 @@
+"""Which states of a run are kept in memory: bounded, whatever the run's length."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """Everything that the next update starts from.
+
+    Attributes
+    ----------
+    params : Tensor of shape (n_params,)
+        Trained parameters, flat.
+    slots : dict of str to Tensor of shape (n_params,)
+        The optimizer's state by torch's names ("momentum_buffer", "exp_avg", ...);
+        empty before the first update.
+    buffers : dict of str to Tensor
+        The module's buffers (running statistics of batch normalization).
+    """
+
+    params: Tensor
+    slots: Mapping[str, Tensor] = field(default_factory=dict)
+    buffers: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the state in bytes."""
+        tensors = [self.params, *self.slots.values(), *self.buffers.values()]
+        return sum(tensor.nbytes for tensor in tensors)
+
+
+class StateStore:
+    """Keeps states by step, and forgets every other one when memory runs out.
+
+    A forgotten state is not lost: the trajectory replays it from the nearest earlier
+    one that is kept. Halving needs no knowledge of how long training will take, and
+    the kept states stay evenly spread.
+
+    Parameters
+    ----------
+    max_bytes : int or None
+        Bound on the memory of the kept states; None keeps everything.
+    """
+
+    def __init__(self, max_bytes: int | None = None):
+        self.max_bytes = max_bytes
+        self._states: dict[int, TrainingState] = {}
+        self._nbytes = 0
+        self._every = 1
+
+    def __contains__(self, t: int) -> bool:
+        return t in self._states
+
+    def __getitem__(self, t: int) -> TrainingState:
+        return self._states[t]
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    @property
+    def steps(self) -> list[int]:
+        """Steps whose state is kept, ascending."""
+        return sorted(self._states)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the kept states in bytes."""
+        return self._nbytes
+
+    def wants(self, t: int) -> bool:
+        """Tell whether the state before step t is to be kept."""
+        return t % self._every == 0
+
+    def put(self, t: int, state: TrainingState) -> None:
+        """Keep the state before step t, making room if needed."""
+        self._drop(t)
+        self._states[t] = state
+        self._nbytes += state.nbytes
+        while self.max_bytes is not None and self._nbytes > self.max_bytes:
+            if len(self._states) <= 2:
+                return
+            self._every *= 2
+            self.keep_only(self.wants)
+
+    def keep_only(self, wanted: Callable[[int], bool]) -> None:
+        """Forget the states of all steps but the first that `wanted` refuses."""
+        first = min(self._states)
+        for t in [t for t in self._states if t != first and not wanted(t)]:
+            self._drop(t)
+
+    def nearest(self, t: int) -> int:
+        """Return the last kept step that is not after t."""
+        steps = self.steps
+        return steps[int(np.searchsorted(steps, t, side="right")) - 1]
+
+    def _drop(self, t: int) -> None:
+        state = self._states.pop(t, None)
+        self._nbytes -= 0 if state is None else state.nbytes

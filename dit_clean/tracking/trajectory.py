@@ -1,0 +1,132 @@
+"""What a tracked training run leaves behind: steps, states and how to repeat them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from dit_clean.tracking.layout import ParameterLayout
+from dit_clean.tracking.model import TrackedModel
+from dit_clean.tracking.replay import Replayer
+from dit_clean.tracking.storage import StateStore, TrainingState
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One optimizer update.
+
+    Attributes
+    ----------
+    step : int
+        Number of the update, from 0; state `step` is the state before it.
+    epoch : int
+        Epoch the update belongs to, from 0.
+    sample_indices : Tensor of shape (n_batch,)
+        Rows of the X given to fit that made up the batch.
+    hyper : tuple of dict
+        Every hyper-parameter of each optimizer group at this update.
+    rng_state : Tensor or None
+        State of torch's generator before the forward pass; None where the forward
+        pass drew no random number (no dropout).
+    """
+
+    step: int
+    epoch: int
+    sample_indices: Tensor
+    hyper: tuple[Mapping[str, Any], ...]
+    rng_state: Tensor | None = None
+
+    @property
+    def learning_rate(self) -> float:
+        """Learning rate of the first parameter group."""
+        return float(self.hyper[0]["lr"])
+
+
+@dataclass
+class Trajectory:
+    """A training run: T steps and the T + 1 states around them.
+
+    States that `store` dropped are computed again from the nearest earlier one by
+    running the recorded updates with the original optimizer, which gives the same
+    bits. Iterating yields the `StepRecord` of each step.
+
+    Attributes
+    ----------
+    model : TrackedModel
+        Module, criterion and training data.
+    layout : ParameterLayout
+        Names and shapes of the trained parameters.
+    optimizer_type : type
+        Class of the optimizer.
+    store : StateStore
+        The states that are kept.
+    replayer : Replayer
+        Computes states that were not kept.
+    records : list of StepRecord
+        The steps, in order.
+    """
+
+    model: TrackedModel
+    layout: ParameterLayout
+    optimizer_type: type
+    store: StateStore
+    replayer: Replayer
+    records: list[StepRecord] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[StepRecord]:
+        return iter(self.records)
+
+    @property
+    def n_steps(self) -> int:
+        """Number of optimizer updates, T."""
+        return len(self.records)
+
+    @property
+    def epoch_starts(self) -> list[int]:
+        """First step of each epoch, and T at the end: n_epochs + 1 numbers."""
+        epochs = [record.epoch for record in self.records]
+        starts = [
+            t for t, e in enumerate(epochs) if t == 0 or e != epochs[t - 1]
+        ]
+        return [*starts, self.n_steps]
+
+    @property
+    def n_epochs(self) -> int:
+        """Number of epochs with at least one step."""
+        return len(self.epoch_starts) - 1
+
+    def params(self, t: int) -> dict[str, Tensor]:
+        """Return the parameter dict before step t (t = T: after the last step)."""
+        return self.layout.unflatten(self.state(t).params)
+
+    def state(self, t: int) -> TrainingState:
+        """Return parameters, optimizer state and buffers before step t."""
+        if not 0 <= t <= self.n_steps:
+            raise IndexError(
+                f"Step {t} is outside of the run: states 0 to {self.n_steps} exist."
+            )
+        if t in self.store:
+            return self.store[t]
+        return self._states(self.store.nearest(t), t)[-1]
+
+    def iterate_back(
+        self, start: int, stop: int
+    ) -> Iterator[tuple[StepRecord, TrainingState]]:
+        """Yield (record, state before it) for steps stop - 1 down to start."""
+        t = stop
+        while t > start:
+            base = max(self.store.nearest(t - 1), start)
+            states = self._states(base, t - 1)
+            for step in range(t - 1, base - 1, -1):
+                yield self.records[step], states[step - base]
+            t = base
+
+    def _states(self, first: int, last: int) -> list[TrainingState]:
+        """Return states first..last, both included, replayed where not kept."""
+        state, records = self.state(first), self.records[first:last]
+        replayed = self.replayer.iterate_states(self.model, state, records)
+        return [state, *replayed]

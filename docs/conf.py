@@ -1,0 +1,63 @@
+"""Sphinx settings. `make docs` builds with warnings as errors and no network."""
+
+import os
+from importlib.metadata import version as installed_version
+
+project = "dit_clean"
+author = "dit_clean developers"
+copyright = author
+release = installed_version("dit_clean")
+version = release
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "myst_parser",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build"]
+default_role = "literal"
+
+autosummary_generate = True
+autodoc_default_options = {
+    "members": True,
+    # scikit-learn's own text, with links into its user guide.
+    "exclude-members": ", ".join(
+        f"set_{method}_request"
+        for method in ("fit", "partial_fit", "predict", "score", "transform")
+    ),
+}
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+
+html_theme = "pydata_sphinx_theme"
+html_show_sourcelink = False
+html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
+html_title = f"{project} {release}"
+
+# Gallery: every examples/plot_*.py is run; the other files there are left out.
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": r"(^|[/\\])plot_",
+    "ignore_pattern": r"(^|[/\\])(?!plot_)[^/\\]*\.py$",
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "show_memory": False,
+    "show_signature": False,
+    "write_computation_times": False,
+}
+
+# Links into other projects' pages need a network: `DOCS_INTERSPHINX=1 make docs`.
+if os.environ.get("DOCS_INTERSPHINX"):
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "numpy": ("https://numpy.org/doc/stable/", None),
+        "python": ("https://docs.python.org/3/", None),
+        "sklearn": ("https://scikit-learn.org/stable/", None),
+        "skorch": ("https://skorch.readthedocs.io/en/stable/", None),
+        "torch": ("https://docs.pytorch.org/docs/stable/", None),
+    }
