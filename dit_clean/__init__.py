@@ -1,8 +1,11 @@
 """Finding the training samples that are wrong, by watching a network learn."""
 
+from importlib.metadata import version
+
 from dit_clean import queries
+from dit_clean.cleaner import InfluenceCleaner
 from dit_clean.run import TrackedRun, track
 
-__version__ = "0.1.0"
+__version__ = version("dit-clean")
 
-__all__ = ["TrackedRun", "queries", "track"]
+__all__ = ["InfluenceCleaner", "TrackedRun", "queries", "track"]

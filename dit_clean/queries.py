@@ -1,5 +1,19 @@
 """Queries: the scalars of the parameters that influence is measured on."""
 
-from dit_clean.influence.queries import BoundedError, ClassProbability, MeanLoss
+from dit_clean.influence.queries import (
+    BoundedError,
+    ClassProbability,
+    LabelError,
+    MeanLoss,
+    SampleLosses,
+    Several,
+)
 
-__all__ = ["BoundedError", "ClassProbability", "MeanLoss"]
+__all__ = [
+    "BoundedError",
+    "ClassProbability",
+    "LabelError",
+    "MeanLoss",
+    "SampleLosses",
+    "Several",
+]

@@ -85,8 +85,12 @@ def track(
     >>> from dit_clean.queries import MeanLoss
     >>> X, y = load_iris(return_X_y=True)
     >>> net = NeuralNetClassifier(
-    ...     torch.nn.Linear, module__in_features=4, module__out_features=3,
-    ...     criterion=torch.nn.CrossEntropyLoss, max_epochs=5, verbose=0,
+    ...     torch.nn.Linear,
+    ...     module__in_features=4,
+    ...     module__out_features=3,
+    ...     criterion=torch.nn.CrossEntropyLoss,
+    ...     max_epochs=5,
+    ...     verbose=0,
     ... )
     >>> run = track(net, X[::2], y[::2], random_state=0)
     >>> run.influence(MeanLoss(X[1::2], y[1::2]), window=2).shape
@@ -94,9 +98,7 @@ def track(
     """
     store = StateStore(None if record == "all" else parse_bytes(record))
     seed = check_random_state(random_state).randint(2**31)
-    return fit_tracked(
-        net, X, y, store=store, sample_weight=sample_weight, seed=seed
-    )
+    return fit_tracked(net, X, y, store=store, sample_weight=sample_weight, seed=seed)
 
 
 def fit_tracked(
@@ -135,7 +137,7 @@ def fit_tracked(
         check_module(tracked.module_)
         rows = cast_floats(rows, next(tracked.module_.parameters()).dtype)
         try:
-            tracked.partial_fit(rows, targets)
+            _train(tracked, rows, targets, recorder)
         finally:
             _remove_callbacks(tracked, net, [name for name, _ in callbacks])
     trajectory = recorder.recorder_.trajectory
@@ -315,6 +317,30 @@ class SampleWeighting(Callback):
         losses = losses if losses.ndim == 1 else losses.flatten(1).mean(1)
         weighted = losses * self.weights[self.rows_].to(losses)
         return weighted.sum() / self.loss_.divisor(inputs[1])
+
+
+def _train(
+    net: NeuralNet, X: Any, y: torch.Tensor, recorder: TrajectoryRecorder
+) -> None:
+    """Fit an initialized net as skorch does, but let an interrupt through.
+
+    skorch's callbacks stop early by raising KeyboardInterrupt at the end of an epoch,
+    and ``NeuralNet.fit`` keeps silent about one that comes from the keyboard.
+    """
+    net.notify("on_train_begin", X=X, y=y)
+    try:
+        net.fit_loop(X, y)
+    except KeyboardInterrupt:
+        if not recorder.between_epochs:
+            raise
+    finally:
+        net.notify("on_train_end", X=X, y=y)
+    if recorder.recorder_.trajectory.n_steps == 0:
+        raise ValueError(
+            f"No batch to train on: {len(y)} samples are fewer than "
+            f"batch_size={net.batch_size} and drop_last leaves them out. "
+            "Lower batch_size."
+        )
 
 
 def _takes_log(net: NeuralNet) -> bool:

@@ -17,9 +17,7 @@ def make_linear():
 
 
 def make_mlp():
-    return nn.Sequential(
-        nn.Linear(N_FEATURES, 5), nn.Tanh(), nn.Linear(5, N_CLASSES)
-    )
+    return nn.Sequential(nn.Linear(N_FEATURES, 5), nn.Tanh(), nn.Linear(5, N_CLASSES))
 
 
 def make_dropout():

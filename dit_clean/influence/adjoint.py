@@ -39,7 +39,11 @@ class Seed:
 
 
 def sweep_back(
-    trajectory: Trajectory, seeds: list[Seed], start: int
+    trajectory: Trajectory,
+    seeds: list[Seed],
+    start: int,
+    *,
+    each_label: bool = False,
 ) -> Iterator[tuple[StepRecord, Tensor]]:
     r"""Yield each step's contributions, from the last seed's step back to `start`.
 
@@ -58,12 +62,14 @@ def sweep_back(
         Queries and where they are evaluated.
     start : int
         First step of the pass.
+    each_label : bool, default=False
+        Whether to ask what each sample would have done under each label.
 
     Yields
     ------
     record : StepRecord
         The step, last one first.
-    contributions : Tensor of shape (n_rows, n_batch)
+    contributions : Tensor of shape (n_rows, n_batch) or (n_rows, n_batch, n_classes)
         First-order change of each query when a sample's loss term is left out of
         this one step: query without the sample minus query with it.
 
@@ -83,7 +89,11 @@ def sweep_back(
         for record, state in trajectory.iterate_back(start, stop):
             adjoint = _planted(adjoint, by_step.get(record.step + 1, []))
             gradient = batch_gradient(
-                trajectory.model, trajectory.layout, record, state
+                trajectory.model,
+                trajectory.layout,
+                record,
+                state,
+                each_label=each_label,
             )
             adjoint, contributions = _step_back(
                 rule, trajectory.layout.groups, record, state, gradient, adjoint
@@ -109,9 +119,7 @@ def apply_rule(
     names = {name for part in parts for name in part}
     return {
         name: torch.cat(
-            [
-                part.get(name, torch.zeros_like(part[PARAMS])) for part in parts
-            ]
+            [part.get(name, torch.zeros_like(part[PARAMS])) for part in parts]
         )
         for name in names
     }

@@ -26,7 +26,8 @@ class BatchGradient:
         ``products(v)`` for v of shape (n_queries, n_params) returns
 
         - the Hessian of the batch loss times each v, (n_queries, n_params);
-        - ``<v, grad loss_j> / divisor`` of every sample j, (n_queries, n_batch).
+        - ``<v, grad loss_j> / divisor`` of every sample j, (n_queries, n_batch); or
+          under every label, (n_queries, n_batch, n_classes).
     """
 
     grad: Tensor
@@ -38,12 +39,16 @@ def batch_gradient(
     layout: ParameterLayout,
     record: StepRecord,
     state: TrainingState,
+    *,
+    each_label: bool = False,
 ) -> BatchGradient:
     r"""Return the gradient of a recorded step's batch loss, ready for products.
 
     Each sample gets a dummy weight w_j = 1. With g(theta, w) = d/d(theta)
     sum_j w_j loss_j / divisor, one vector-Jacobian product of g with v gives H v for
     theta and <v, grad loss_j> / divisor for w: no per-sample gradient is ever formed.
+    With `each_label`, w_jc weighs the loss of sample j under label c (1 for its own
+    label, else 0), and the same product answers what each label would have done.
 
     Notes
     -----
@@ -56,10 +61,10 @@ def batch_gradient(
     leaves = tuple(params.values())
     # Training mode writes to running statistics: give it copies to write to.
     buffers = {name: buffer.clone() for name, buffer in state.buffers.items()}
-    losses, divisor = model.batch_losses(
-        params | buffers, record.sample_indices, record.rng_state
+    losses, weights, divisor = model.batch_losses(
+        params | buffers, record.sample_indices, record.rng_state, each_label=each_label
     )
-    weights = torch.ones_like(losses, requires_grad=True)
+    weights.requires_grad_()
     total = (weights * losses).sum() / divisor
     grads = _gradients(total, leaves)
 
@@ -153,7 +158,8 @@ def vjp(
         allow_unused=True,
     )
     return tuple(
-        x.new_zeros((n_queries, *x.shape)) if part is None
+        x.new_zeros((n_queries, *x.shape))
+        if part is None
         else (part[None] if single else part)
         for part, x in zip(found, inputs, strict=True)
     )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dit_clean.tracking import TrackedModel
-from dit_clean.tracking.rows import Rows, as_rows
+from dit_clean.tracking.rows import as_rows, cast_floats, n_rows, take_rows
 
 
 class HasModel(Protocol):
@@ -46,8 +46,8 @@ class MeanLoss:
 
     def __call__(self, params: Mapping[str, Tensor], run: HasModel) -> Tensor:
         """Return the mean loss, a scalar in the unit of the criterion."""
-        X, y = _prepared(self.X, run), torch.as_tensor(self.y)
-        return run.model.losses(params, X, _like(y, params)).mean()
+        X = as_batch(self.X, params)
+        return run.model.losses(params, X, _targets(self, params)).mean()
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,12 +75,42 @@ class ClassProbability:
     def __call__(self, params: Mapping[str, Tensor], run: HasModel) -> Tensor:
         """Return mean probabilities: a scalar, or shape (n_classes,)."""
         labels = torch.as_tensor(self.y).to(run.model.device).long()
-        logits = run.model.log_probabilities(params, _prepared(self.X, run))
+        logits = run.model.log_probabilities(params, as_batch(self.X, params))
         given = logits.gather(1, labels[:, None])[:, 0].exp()
         if self.n_classes is None:
             return given.mean()
         totals = given.new_zeros(self.n_classes).index_add(0, labels, given)
         return totals / labels.bincount(minlength=self.n_classes).clamp(min=1)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelError:
+    """Mean probability of not predicting the label, over samples and over classes.
+
+    One minus the probability of the given label, averaged over all given samples and
+    over the means of the classes, half and half: rare classes count without being
+    drowned, and common ones without drowning. In [0, 1], and therefore tolerant to
+    wrong labels among the query samples.
+
+    Parameters
+    ----------
+    X : array-like, first axis n_query_samples
+        Inputs as the network takes them.
+    y : array-like of int, shape (n_query_samples,)
+        Class indices.
+    """
+
+    X: Any
+    y: Any
+
+    def __call__(self, params: Mapping[str, Tensor], run: HasModel) -> Tensor:
+        """Return the mean error, a scalar in [0, 1]."""
+        labels = torch.as_tensor(self.y).to(run.model.device).long()
+        logs = run.model.log_probabilities(params, as_batch(self.X, params))
+        error = 1 - logs.gather(1, labels[:, None])[:, 0].exp()
+        counts = labels.bincount()
+        share = 1 / (counts[labels] * (counts > 0).sum())
+        return (error.mean() + (error * share).sum()) / 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,25 +136,62 @@ class BoundedError:
 
     def __call__(self, params: Mapping[str, Tensor], run: HasModel) -> Tensor:
         """Return the mean bounded error, a scalar in [0, 1]."""
-        output = run.model.forward(params, _prepared(self.X, run))
+        output = run.model.forward(params, as_batch(self.X, params))
         y = torch.as_tensor(self.y).to(output)
         square = ((output - y) / self.scale) ** 2
         return (square / (1 + square)).mean()
 
 
-def _prepared(X: Any, run: HasModel) -> Any:
-    """Return query inputs as a batch in the precision of the training inputs."""
-    rows: Rows = as_rows(X)
-    if not isinstance(rows, Tensor | dict):
-        rows = torch.from_numpy(rows.toarray())
-    example = run.model.inputs
-    if isinstance(rows, Tensor) and isinstance(example, Tensor):
-        return rows.to(example.dtype)
-    return rows
+@dataclass(frozen=True, eq=False)
+class SampleLosses:
+    """Training loss of each given sample: one query per sample, evaluation mode.
+
+    Parameters
+    ----------
+    X : array-like, first axis n_query_samples
+        Inputs as the network takes them.
+    y : array-like of shape (n_query_samples, ...)
+        Targets as the criterion takes them.
+    """
+
+    X: Any
+    y: Any
+
+    def __call__(self, params: Mapping[str, Tensor], run: HasModel) -> Tensor:
+        """Return losses, shape (n_query_samples,), in the unit of the criterion."""
+        return run.model.losses(
+            params, as_batch(self.X, params), _targets(self, params)
+        )
 
 
-def _like(y: Tensor, params: Mapping[str, Tensor]) -> Tensor:
+@dataclass(frozen=True, eq=False)
+class Several:
+    """Several queries answered by one reverse pass.
+
+    Parameters
+    ----------
+    queries : tuple of callable
+        Each a scalar query or one of several values.
+    """
+
+    queries: tuple[Query, ...]
+
+    def __call__(self, params: Mapping[str, Tensor], run: HasModel) -> Tensor:
+        """Return the values of all queries, shape (n_queries,)."""
+        return torch.cat([query(params, run).reshape(-1) for query in self.queries])
+
+
+def as_batch(X: Any, params: Mapping[str, Tensor]) -> Any:
+    """Return query inputs as one dense batch in the precision of the parameters."""
+    rows = cast_floats(as_rows(X), _dtype(params))
+    return take_rows(rows, torch.arange(n_rows(rows)))
+
+
+def _targets(query: "MeanLoss | SampleLosses", params: Mapping[str, Tensor]) -> Tensor:
     """Return float targets in the precision of the parameters; labels as they are."""
-    if not y.is_floating_point():
-        return y
-    return y.to(next(iter(params.values())).dtype)
+    y = torch.as_tensor(query.y)
+    return y.to(_dtype(params)) if y.is_floating_point() else y
+
+
+def _dtype(params: Mapping[str, Tensor]) -> torch.dtype:
+    return next(iter(params.values())).dtype

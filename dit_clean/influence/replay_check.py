@@ -1,5 +1,7 @@
 """Refusing runs whose steps are not what their records say."""
 
+from collections.abc import Iterable
+
 import torch
 
 from dit_clean.influence.adjoint import PARAMS, apply_rule
@@ -11,12 +13,20 @@ TOLERANCE = 0.05
 """Allowed error of an update, relative to its norm: rounding stays far below it."""
 
 
-def check_replay(trajectory: Trajectory) -> None:
+def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> None:
     """Check that kept updates follow from their records: batch, loss and update rule.
 
     Catches whatever training did that the records do not know of: clipped or
     accumulated gradients, penalties added outside of the criterion, layers that draw
     random numbers elsewhere.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+        Recorded run.
+    steps : iterable of int, optional
+        Steps to check, by default the first of each epoch. A step is passed over
+        unless the states before and after it are kept.
 
     Raises
     ------
@@ -25,10 +35,10 @@ def check_replay(trajectory: Trajectory) -> None:
 
     Notes
     -----
-    Cost: one gradient for the first step of each epoch whose two states are kept.
+    Cost: one gradient of the batch loss for each step that is checked.
     """
     rule = update_rule_of(trajectory.optimizer_type)
-    for t in trajectory.epoch_starts[:-1]:
+    for t in trajectory.epoch_starts[:-1] if steps is None else steps:
         if t not in trajectory.store or t + 1 not in trajectory.store:
             continue
         record, state = trajectory.records[t], trajectory.store[t]

@@ -150,9 +150,52 @@ def influence_timeline(
     return _differences(trajectory, ends)
 
 
-def check_steps(
-    trajectory: Trajectory, window: Window, query_step: int | None
-) -> int:
+def label_influence(
+    trajectory: Trajectory,
+    query: Query,
+    window: Window,
+    *,
+    run: HasModel | None = None,
+) -> np.ndarray:
+    """Return the influence that each sample would have under each label.
+
+    To first order, with the network as it was trained: the loss term that the sample
+    would have contributed to its batches in the window had its label been c. The
+    column of its own label is ``influence_scores(..., history="window")``. Evidence
+    about labels that has not seen the sample's own.
+
+    Parameters
+    ----------
+    trajectory, query, run
+        As in `influence_scores`.
+    window : Window
+        In steps; the query is evaluated at its end.
+
+    Returns
+    -------
+    values : ndarray of shape (n_queries, n_samples, n_classes)
+        Query without the sample minus query with it under label c.
+
+    Notes
+    -----
+    Costs what `influence_scores` costs, whatever the number of classes.
+    """
+    check_steps(trajectory, window, None)
+    gradient = _query_gradient(trajectory, query, run)(window.stop)
+    seeds = [_single_row(window.stop, gradient)]
+    values: Any = 0
+    for record, contributions in sweep_back(
+        trajectory, seeds, window.start, each_label=True
+    ):
+        n_queries, _, n_classes = contributions.shape
+        if isinstance(values, int):
+            shape = (n_queries, trajectory.model.n_samples, n_classes)
+            values = torch.zeros(shape, dtype=torch.float64)
+        values.index_add_(1, record.sample_indices, contributions.cpu().double())
+    return values.numpy()
+
+
+def check_steps(trajectory: Trajectory, window: Window, query_step: int | None) -> int:
     """Return the query step, after checking it and the window against the run."""
     n_steps = trajectory.n_steps
     if not 0 <= window.start < window.stop <= n_steps:

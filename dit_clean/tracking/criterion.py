@@ -56,6 +56,12 @@ class SampleLoss:
 
     def each(self, output: Tensor, target: Tensor) -> Tensor:
         """Return the loss of each sample, shape (n_batch,); outputs are averaged."""
+        if target.is_floating_point() and output.shape != target.shape:
+            raise ValueError(
+                f"The network returns shape {tuple(output.shape)} for targets of shape "
+                f"{tuple(target.shape)}: the loss would mix up samples. Make both "
+                "(n_samples, n_outputs)."
+            )
         loss = self.unreduced(self._scores(output), target)
         return loss if loss.ndim == 1 else loss.flatten(1).mean(1)
 
@@ -74,6 +80,30 @@ class SampleLoss:
 
     def _scores(self, output: Tensor) -> Tensor:
         return _safe_log(output) if self.takes_log else output
+
+    def each_label(self, output: Tensor) -> Tensor:
+        """Return the loss that each sample would have under each label.
+
+        Returns
+        -------
+        losses : Tensor of shape (n_batch, n_classes)
+
+        Raises
+        ------
+        ValueError
+            If the criterion is not a cross-entropy over classes.
+        """
+        if not isinstance(self.criterion, nn.CrossEntropyLoss | nn.NLLLoss):
+            raise ValueError(
+                f"The loss of other labels is unknown for {type(self.criterion)}. Use "
+                "torch.nn.CrossEntropyLoss or torch.nn.NLLLoss."
+            )
+        losses = -self.log_probabilities(output)
+        if self.criterion.weight is not None:
+            losses = losses * self.criterion.weight
+        smoothing = getattr(self.criterion, "label_smoothing", 0.0)
+        uniform = losses.mean(dim=1, keepdim=True)
+        return (1 - smoothing) * losses + smoothing * uniform
 
     def log_probabilities(self, output: Tensor) -> Tensor:
         """Return log class probabilities for the module's output, same shape."""

@@ -108,8 +108,10 @@ class TrackedModel:
         params: Mapping[str, Tensor],
         indices: Tensor,
         rng_state: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor | float]:
-        """Return training-mode losses of a batch and the divisor of their sum.
+        *,
+        each_label: bool = False,
+    ) -> tuple[Tensor, Tensor, Tensor | float]:
+        """Return training-mode losses of a batch, their shares and their divisor.
 
         Parameters
         ----------
@@ -119,21 +121,31 @@ class TrackedModel:
             Rows of the training data.
         rng_state : Tensor or None
             Generator state that dropout drew from in training.
+        each_label : bool, default=False
+            Whether to return the losses under each possible label.
 
         Returns
         -------
-        losses : Tensor of shape (n_batch,)
-            Each sample's loss times its sample weight.
+        losses : Tensor of shape (n_batch,) or (n_batch, n_classes)
+            Each sample's loss times its sample weight, as labeled or under each label.
+        shares : Tensor like losses
+            1 where the loss is that of the given label, else 0.
         divisor : Tensor or float
-            The batch loss of training is ``losses.sum() / divisor``.
+            The batch loss of training is ``(shares * losses).sum() / divisor``.
         """
         X, y = self.batch(indices)
         with replayed_rng(rng_state, self.device):
             output = self.forward(params, X, training=True)
-        losses = self.loss.each(output, y)
+        if each_label:
+            losses = self.loss.each_label(output)
+            shares = nn.functional.one_hot(y, losses.shape[1]).to(losses)
+        else:
+            losses = self.loss.each(output, y)
+            shares = torch.ones_like(losses)
         if self.sample_weight is not None:
-            losses = losses * self.sample_weight[indices].to(losses)
-        return losses, self.loss.divisor(y)
+            factors = self.sample_weight[indices].to(losses)
+            losses = losses * factors.reshape(-1, *[1] * (losses.ndim - 1))
+        return losses, shares, self.loss.divisor(y)
 
     def training_loss(
         self, output: Tensor, indices: Tensor, removed: Tensor | None = None

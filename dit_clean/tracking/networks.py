@@ -100,7 +100,7 @@ def tracked_clone(net: NeuralNet, callbacks: Sequence[Any] = ()) -> NeuralNet:
     net : NeuralNetClassifier or NeuralNetRegressor
         Any skorch net.
     callbacks : sequence of (name, Callback)
-        Added to the net's own.
+        Run before the net's own, which may end training (early stopping).
 
     Raises
     ------
@@ -110,9 +110,12 @@ def tracked_clone(net: NeuralNet, callbacks: Sequence[Any] = ()) -> NeuralNet:
     """
     check_net(net)
     copied = clone(net)
-    own = list(copied.callbacks or []) if copied.callbacks != "disable" else []
+    if copied.callbacks == "disable":
+        copied.set_params(callbacks=None, verbose=0)
     return copied.set_params(
-        iterator_train=IndexedLoader, callbacks=[*own, *callbacks], compile=False
+        iterator_train=IndexedLoader,
+        callbacks=[*callbacks, *(copied.callbacks or [])],
+        compile=False,
     )
 
 

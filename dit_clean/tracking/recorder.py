@@ -108,14 +108,17 @@ class StepRecorder:
         drew = not torch.equal(
             self._rng_state, get_rng_state(self.trajectory.model.device)
         )
+        hyper, records = self._pending.pop(), self.trajectory.records
+        if records and records[-1].hyper == hyper:
+            hyper = records[-1].hyper  # one copy for all steps of a constant rate
         record = StepRecord(
             step=self.trajectory.n_steps,
             epoch=epoch,
             sample_indices=torch.as_tensor(sample_indices),
-            hyper=self._pending.pop(),
+            hyper=hyper,
             rng_state=self._rng_state if drew else None,
         )
-        self.trajectory.records.append(record)
+        records.append(record)
 
     def snapshot(self) -> None:
         """Keep the present state as the one before the next update."""
@@ -159,10 +162,15 @@ class TrajectoryRecorder(Callback):
         self.make_recorder = make_recorder
         self.after_epoch = after_epoch
 
+    @property
+    def between_epochs(self) -> bool:
+        """Whether the last step of an epoch has been made and no further one."""
+        return self.n_steps_seen_ == self.recorder_.trajectory.n_steps
+
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Start the recording."""
         self.recorder_ = self.make_recorder(net)
-        self.epoch_ = 0
+        self.epoch_ = self.n_steps_seen_ = 0
 
     def on_batch_begin(
         self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
@@ -186,6 +194,7 @@ class TrajectoryRecorder(Callback):
         if self.after_epoch is not None:
             self.after_epoch(self.recorder_.trajectory, self.epoch_)
         self.epoch_ += 1
+        self.n_steps_seen_ = self.recorder_.trajectory.n_steps
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
         """Leave the optimizer as it was found."""

@@ -67,9 +67,7 @@ class Replayer:
         for record in records:
             yield self._step(model, record, removed)
 
-    def load(
-        self, state: TrainingState, hyper: tuple[Mapping[str, Any], ...]
-    ) -> None:
+    def load(self, state: TrainingState, hyper: tuple[Mapping[str, Any], ...]) -> None:
         """Set parameters, buffers and optimizer state."""
         self.optimizer.state.clear()
         buffers = dict(self.module.named_buffers())

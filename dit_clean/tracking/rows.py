@@ -45,6 +45,13 @@ def take_rows(rows: Rows, indices: Tensor) -> Any:
     return torch.from_numpy(rows[indices.numpy()].toarray())
 
 
+def subset_rows(rows: Rows, indices: Tensor) -> Rows:
+    """Return the rows at `indices` in the same form; sparse data stay sparse."""
+    if isinstance(rows, Tensor | Mapping):
+        return take_rows(rows, indices)
+    return rows[indices.numpy()]
+
+
 def n_rows(rows: Rows) -> int:
     """Return the number of samples in `rows`."""
     if isinstance(rows, Mapping):

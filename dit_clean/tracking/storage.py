@@ -7,6 +7,10 @@ import numpy as np
 from torch import Tensor
 
 
+MIN_STATES = 2
+"""States that are kept whatever the bound: there is nothing to halve."""
+
+
 @dataclass(frozen=True)
 class TrainingState:
     """Everything that the next update starts from.
@@ -81,7 +85,7 @@ class StateStore:
         self._states[t] = state
         self._nbytes += state.nbytes
         while self.max_bytes is not None and self._nbytes > self.max_bytes:
-            if len(self._states) <= 2:
+            if len(self._states) <= MIN_STATES:
                 return
             self._every *= 2
             self.keep_only(self.wants)

@@ -89,9 +89,7 @@ class Trajectory:
     def epoch_starts(self) -> list[int]:
         """First step of each epoch, and T at the end: n_epochs + 1 numbers."""
         epochs = [record.epoch for record in self.records]
-        starts = [
-            t for t, e in enumerate(epochs) if t == 0 or e != epochs[t - 1]
-        ]
+        starts = [t for t, e in enumerate(epochs) if t == 0 or e != epochs[t - 1]]
         return [*starts, self.n_steps]
 
     @property

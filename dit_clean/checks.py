@@ -1,0 +1,58 @@
+"""Parameters of the estimators: what each may be, in one table."""
+
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from typing import Any
+
+Rule = tuple[Callable[[Any], bool], str]
+
+
+def is_int(low: int) -> Rule:
+    """Return the rule for an int of at least `low`."""
+    return (
+        lambda v: isinstance(v, Integral) and not isinstance(v, bool) and v >= low,
+        f"an int of at least {low}",
+    )
+
+
+def is_real(low: float, high: float = float("inf")) -> Rule:
+    """Return the rule for a number in (low, high]."""
+    bound = f"in ({low}, {high}]" if high < float("inf") else f"greater than {low}"
+    return (
+        lambda v: (
+            isinstance(v, Real) and not isinstance(v, bool) and low < float(v) <= high
+        ),
+        f"a number {bound}",
+    )
+
+
+def is_one_of(*options: Any) -> Rule:
+    """Return the rule for one of a few values."""
+    return (
+        lambda v: any(v is o or (isinstance(v, str) and v == o) for o in options),
+        "one of " + ", ".join(map(repr, options)),
+    )
+
+
+def either(*rules: Rule) -> Rule:
+    """Return the rule for a value that fits one of `rules`."""
+    return (
+        lambda v: any(accepts(v) for accepts, _ in rules),
+        ", or ".join(words for _, words in rules),
+    )
+
+
+def check_parameters(estimator: Any, table: Mapping[str, Rule]) -> None:
+    """Raise if a parameter of the estimator does not fit its rule.
+
+    Raises
+    ------
+    ValueError
+        Names the parameter, what was given and what is needed.
+    """
+    for name, (accepts, words) in table.items():
+        value = getattr(estimator, name)
+        if not accepts(value):
+            raise ValueError(
+                f"{type(estimator).__name__}: {name} must be {words}, got {value!r}."
+            )

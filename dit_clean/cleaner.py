@@ -1,0 +1,480 @@
+"""`InfluenceCleaner`: finds, filters and weighs training samples that are wrong."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
+from sklearn.utils import check_consistent_length
+from sklearn.utils.validation import check_is_fitted
+
+from dit_clean.checks import check_parameters, either, is_int, is_one_of, is_real
+from dit_clean.crossfit import (
+    CrossFit,
+    QueryMaker,
+    average_influence,
+    gather_evidence,
+    make_folds,
+    predict_together,
+)
+from dit_clean.detection import (
+    convergence_window,
+    decide_labels,
+    decide_targets,
+    nearest_target_rows,
+    replacement_rows,
+)
+from dit_clean.influence import SampleLosses, Window, resolve_window
+from dit_clean.influence.windows import WindowLike
+from dit_clean.inputs import (
+    as_floats,
+    checked_data,
+    checked_validation,
+    checked_weight,
+)
+from dit_clean.memory import parse_bytes
+from dit_clean.tables import is_frame, make_encoder, select_rows
+from dit_clean.targets import Targets, encode_targets
+from dit_clean.tracking.networks import OPTIMIZERS, check_net, make_default_net
+from dit_clean.tracking.rows import Rows, subset_rows
+
+DEFAULT_LR = {"sgd": 0.1, "adam": 0.001, "adamw": 0.001}
+QUERY_CHUNK = 32
+"""Given samples per reverse pass in `influence_on`."""
+
+PARAMETERS = {
+    "scoring": is_one_of("combined", "influence", "margin"),
+    "contamination": either(is_one_of("auto"), is_real(0, 0.5)),
+    "cv": either(
+        is_int(2),
+        (
+            lambda cv: not isinstance(cv, int | float | str | None),
+            "a scikit-learn splitter",
+        ),
+    ),
+    "max_epochs": is_int(1),
+    "batch_size": is_int(1),
+    "lr": either(is_one_of("auto"), is_real(0)),
+    "optimizer": is_one_of(*OPTIMIZERS),
+    "history": is_one_of("window", "full"),
+    "storage": is_one_of("auto", "all", "none"),
+}
+
+
+class InfluenceCleaner(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """Find the training samples that are wrong by watching a network learn.
+
+    `cv` networks are trained under tracking, each on all folds but one. For every
+    sample three things are read off while they learn: how well networks that train on
+    it agree with its label, how well networks that never saw it agree, and how its
+    presence moves the predictions for the held-out rows of its class and of its
+    rivals (Dynamic Influence Tracker [1]_). No clean data are needed.
+
+    Parameters
+    ----------
+    net : NeuralNetClassifier, NeuralNetRegressor or None, default=None
+        Network to train, cloned and never touched. None builds a multilayer
+        perceptron; its inputs are scaled, categories encoded and missing values of
+        data frames imputed inside.
+    window : str, int or pair, default="convergence"
+        Epochs whose evidence counts: "convergence" (found from the held-out curve),
+        "full", "early", "middle", "late", k (the last k epochs), or (start, stop) in
+        epochs (ints) or fractions of training (floats).
+    scoring : {"combined", "influence", "margin"}, default="combined"
+        Evidence that suspicion rests on: all, influence alone, or margins alone.
+    contamination : "auto" or float in (0, 0.5], default="auto"
+        Fraction of samples to flag; "auto" estimates it.
+    cv : int or splitter, default=3
+        Folds; each sample must be held out exactly once. An int gives shuffled folds,
+        stratified by label.
+    max_epochs, batch_size, lr, optimizer, hidden_layer_sizes
+        Training of the default network; a given `net` brings its own. Optimizers:
+        "sgd", "adam", "adamw". ``lr="auto"`` is 0.1 for "sgd" and 0.001 for the others.
+    history : {"window", "full"}, default="window"
+        Whether `influence` takes a sample as gone during the window only, or from the
+        first step on.
+    storage : {"auto", "all", "none"}, default="auto"
+        States kept for later questions (`influence`, `influence_on`): those at the
+        start of each epoch, all, or none. States that were not kept are replayed
+        exactly.
+    max_memory : str or int, default="1GiB"
+        Bound on the states kept by each fold, in bytes or as "512MiB".
+    device : str, default="auto"
+        Torch device; "auto" takes a GPU where there is one.
+    n_jobs : int or None, default=None
+        Folds trained at the same time. Does not change a bit of the results.
+    memory : None
+        Reserved for caching the tracked run.
+    random_state : int, RandomState instance or None, default=None
+        Seed of folds, initialization, shuffling and dropout.
+    verbose : int, default=0
+        1 shows progress.
+
+    Attributes
+    ----------
+    suspicion_ : ndarray of shape (n_samples,)
+        In [0, 1], higher = more likely wrong.
+    keep_mask_ : ndarray of bool, shape (n_samples,)
+        True = kept.
+    sample_indices_ : ndarray of int, shape (n_kept,)
+        Rows that are kept.
+    sample_weight_ : ndarray of shape (n_samples,)
+        Weights in [0, 1] to train with.
+    suggested_label_ : ndarray of shape (n_samples,)
+        Most likely label (for regression: the held-out prediction).
+    threshold_ : float
+        Suspicion from which on a sample is flagged.
+    contamination_ : float
+        Estimated fraction of wrong samples.
+    influence_ : ndarray of shape (n_samples,)
+        Influence over the window on the bounded error of the held-out rows (with
+        X_val: on their loss). Negative = harmful.
+    influence_timeline_ : ndarray of shape (n_samples, n_epochs)
+        The same epoch by epoch.
+    window_ : Window
+        Epochs that the window stands for.
+    classes_ : ndarray of shape (n_classes,)
+        Labels (classification only).
+    history_ : dict of str to ndarray of shape (n_epochs,)
+        "held_out" and "in_sample": mean probability of the given label (regression:
+        minus the median absolute residual, scaled).
+    fit_seconds_ : dict of str to float
+        "training" and "influence", summed over folds.
+    n_features_in_, feature_names_in_
+        As in scikit-learn.
+
+    References
+    ----------
+    .. [1] "Dynamic Influence Tracker: Measuring Time-Varying Sample Influence During
+       Training", arXiv 2502.10793.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from dit_clean import InfluenceCleaner
+    >>> X, y = load_iris(return_X_y=True)
+    >>> y[0] = 2  # a wrong label
+    >>> cleaner = InfluenceCleaner(random_state=0).fit(X, y)
+    >>> int(cleaner.suspicion_.argmax())
+    0
+    >>> X_clean, y_clean = cleaner.filter(X, y)
+    """
+
+    def __init__(
+        self,
+        net=None,
+        *,
+        window="convergence",
+        scoring="combined",
+        contamination="auto",
+        cv=3,
+        max_epochs=30,
+        batch_size=64,
+        lr="auto",
+        optimizer="sgd",
+        hidden_layer_sizes=(100,),
+        history="window",
+        storage="auto",
+        max_memory="1GiB",
+        device="auto",
+        n_jobs=None,
+        memory=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.net = net
+        self.window = window
+        self.scoring = scoring
+        self.contamination = contamination
+        self.cv = cv
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.optimizer = optimizer
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.history = history
+        self.storage = storage
+        self.max_memory = max_memory
+        self.device = device
+        self.n_jobs = n_jobs
+        self.memory = memory
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y=None, *, X_val=None, y_val=None, sample_weight=None):
+        """Train under tracking and decide which samples are wrong.
+
+        Parameters
+        ----------
+        X : array, data frame, CSR matrix or N-d array, first axis n_samples
+            Training inputs.
+        y : array-like of shape (n_samples,)
+            Labels of any kind, or float targets.
+        X_val, y_val : like X and y, optional
+            Clean validation samples; influence is then measured on their loss too.
+        sample_weight : array-like of shape (n_samples,), optional
+            Factor of each sample's loss in training.
+
+        Returns
+        -------
+        self : InfluenceCleaner
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter or the data cannot be used: says why and what to do.
+        FloatingPointError
+            If training diverges.
+        """
+        check_parameters(self, PARAMETERS)
+        resolve_window(self.window, self._n_epochs())
+        X, y = checked_data(self, X, y)
+        targets = encode_targets(y, self.net)
+        weight = checked_weight(sample_weight, len(y))
+        folds = make_folds(self.cv, targets, self.random_state)
+        encoder = make_encoder(X, scale=self.net is None)
+        rows = as_floats(encoder.fit_transform(X))
+        validation = None
+        if X_val is not None or y_val is not None:
+            validation = checked_validation(self, X_val, y_val, encoder, targets)
+        self._encoder, self._targets = encoder, targets
+        self._make_query = QueryMaker(rows, targets, validation)
+        plan = CrossFit(
+            net=self._make_net(rows, targets),
+            make_query=self._make_query,
+            is_classifier=targets.is_classifier,
+            storage=self.storage,
+            max_bytes=parse_bytes(self.max_memory),
+            n_threads=max(1, torch.get_num_threads() // len(folds)),
+        )
+        self._results = plan.run(
+            rows,
+            targets.encoded,
+            folds,
+            sample_weight=weight,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
+        self._evidence = gather_evidence(self._results, targets)
+        self.history_ = self._evidence.curves()
+        seconds = [result.seconds for result in self._results]
+        self.fit_seconds_ = {
+            part: sum(s[part] for s in seconds) for part in ("training", "influence")
+        }
+        if targets.is_classifier:
+            self.classes_ = targets.classes
+        return self.rescore()
+
+    def rescore(self):
+        """Decide again after `set_params`, from the recorded run: no training.
+
+        For `window`, `scoring`, `contamination` and `history`.
+
+        Returns
+        -------
+        self : InfluenceCleaner
+        """
+        check_is_fitted(self, "_evidence")
+        check_parameters(self, PARAMETERS)
+        evidence, targets = self._evidence, self._targets
+        convergence = Window(*convergence_window(evidence.held_out_loss()))
+        self.window_ = resolve_window(
+            self.window, evidence.n_epochs, convergence=convergence
+        )
+        make_decision = decide_labels if targets.is_classifier else decide_targets
+        decision = make_decision(
+            evidence,
+            self.window_.slice,
+            scoring=self.scoring,
+            contamination=self.contamination,
+        )
+        self.suspicion_, self.threshold_ = decision.suspicion, decision.threshold
+        self.keep_mask_ = ~decision.flagged
+        self.sample_indices_ = np.flatnonzero(self.keep_mask_)
+        self.sample_weight_ = decision.weight
+        self.contamination_ = decision.contamination
+        self.suggested_label_ = targets.decode(decision.suggestion)
+        self.influence_timeline_ = evidence.influence_timeline()
+        self.influence_ = self.influence()
+        return self
+
+    def influence(self, window=None, query=None, history=None):
+        """Return each sample's influence over a window of the recorded run.
+
+        No training: sums of `influence_timeline_` where they answer the question, else
+        a reverse pass over each fold's run.
+
+        Parameters
+        ----------
+        window : str, int, pair or Window, default=None
+            Epochs, as the parameter `window`; None is the fitted window.
+        query : callable, optional
+            ``query(params, run)`` -> scalar tensor; by default what `influence_`
+            measures.
+        history : {"window", "full"}, optional
+            By default the parameter `history`.
+
+        Returns
+        -------
+        influence : ndarray of shape (n_samples,)
+            Query without the sample minus query with it, averaged over the networks
+            that train on the sample.
+        """
+        check_is_fitted(self, "_evidence")
+        window = self._window_of(window)
+        history = self.history if history is None else history
+        if query is None and history == "window":
+            return self.influence_timeline_[:, window.slice].sum(axis=1)
+        query = self._make_query if query is None else query
+        return average_influence(self._results, query, window, history)[-1]
+
+    def influence_on(self, X, y=None, *, window=None, history=None):
+        """Return each training sample's influence on the loss of given samples.
+
+        Parameters
+        ----------
+        X : like the X given to fit, first axis n_queries
+            Samples whose loss is the query.
+        y : array-like of shape (n_queries,), optional
+            Their labels or targets; by default the label that the networks predict.
+        window, history
+            As in `influence`.
+
+        Returns
+        -------
+        influence : ndarray of shape (n_queries, n_samples)
+            Negative = harmful: without the training sample the loss would be lower.
+        """
+        check_is_fitted(self, "_evidence")
+        X = checked_data(self, X, reset=False)
+        rows = as_floats(self._encoder.transform(X))
+        if y is None:
+            is_classifier = self._targets.is_classifier
+            encoded = predict_together(self._results, rows, is_classifier)
+        else:
+            encoded = self._targets.encode(y)
+        check_consistent_length(X, encoded)
+        window = self._window_of(window)
+        history = self.history if history is None else history
+        chunks = torch.arange(len(encoded)).split(QUERY_CHUNK)
+        parts = [
+            average_influence(
+                self._results,
+                SampleLosses(subset_rows(rows, chunk), encoded[chunk]),
+                window,
+                history,
+            )
+            for chunk in chunks
+        ]
+        return np.concatenate(parts)
+
+    def fit_transform(self, X, y=None, **fit_params):
+        """Fit, and return X with every flagged row replaced by a kept one.
+
+        The result stays aligned with y, so that the cleaner works as a step of a plain
+        scikit-learn pipeline: each flagged row gives way to a kept row with the same
+        label (for regression: the nearest target), spread evenly over the kept rows.
+
+        Parameters
+        ----------
+        X, y, **fit_params
+            As in `fit`.
+
+        Returns
+        -------
+        X_clean : same container as X
+        """
+        self.fit(X, y, **fit_params)
+        stand_in = (
+            replacement_rows if self._targets.is_classifier else nearest_target_rows
+        )
+        X = X if is_frame(X) else checked_data(self, X, reset=False)
+        return select_rows(X, stand_in(self.keep_mask_, self._targets.codes))
+
+    def transform(self, X):
+        """Return new data unchanged: rows to predict on are never dropped.
+
+        Parameters
+        ----------
+        X : like the X given to fit
+
+        Returns
+        -------
+        X : as given, checked
+        """
+        check_is_fitted(self, "_evidence")
+        return checked_data(self, X, reset=False)
+
+    def fit_predict(self, X, y=None, **fit_params):
+        """Fit, and return +1 for kept and -1 for flagged rows.
+
+        Parameters
+        ----------
+        X, y, **fit_params
+            As in `fit`.
+
+        Returns
+        -------
+        is_inlier : ndarray of int, shape (n_samples,)
+        """
+        self.fit(X, y, **fit_params)
+        return np.where(self.keep_mask_, 1, -1)
+
+    def filter(self, *arrays):
+        """Return the kept rows of arrays that are aligned with the fitted data.
+
+        Parameters
+        ----------
+        *arrays : array, data frame, series, sparse matrix or list
+            Each with n_samples rows.
+
+        Returns
+        -------
+        kept : tuple, or the one array
+            Same containers, the rows of `sample_indices_`.
+
+        Raises
+        ------
+        ValueError
+            If an array has another number of rows.
+        """
+        check_is_fitted(self, "_evidence")
+        for array in arrays:
+            check_consistent_length(array, self.keep_mask_)
+        kept = tuple(select_rows(array, self.sample_indices_) for array in arrays)
+        return kept[0] if len(kept) == 1 else kept
+
+    def __sklearn_tags__(self):
+        """Return the tags: sparse input, a required target, no NaN in arrays."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.target_tags.required = True
+        return tags
+
+    def _make_net(self, rows: Rows, targets: Targets) -> Any:
+        device = self.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        if self.net is not None:
+            check_net(self.net)
+            return clone(self.net).set_params(device=device, verbose=0)
+        lr = DEFAULT_LR[self.optimizer] if self.lr == "auto" else self.lr
+        return make_default_net(
+            rows.shape[1],
+            targets.n_outputs,
+            is_classifier=targets.is_classifier,
+            hidden_layer_sizes=self.hidden_layer_sizes,
+            optimizer=self.optimizer,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            lr=lr,
+            device=device,
+        )
+
+    def _n_epochs(self) -> int:
+        return self.max_epochs if self.net is None else self.net.max_epochs
+
+    def _window_of(self, window: WindowLike) -> Window:
+        n_epochs = self._evidence.n_epochs
+        return self.window_ if window is None else resolve_window(window, n_epochs)

@@ -1,0 +1,21 @@
+"""Cross-fitting: every sample is judged by networks that never saw it, too."""
+
+from dit_clean.crossfit.fold import Fold, FoldResult, make_folds
+from dit_clean.crossfit.gather import (
+    QueryMaker,
+    average_influence,
+    gather_evidence,
+    predict_together,
+)
+from dit_clean.crossfit.plan import CrossFit
+
+__all__ = [
+    "CrossFit",
+    "Fold",
+    "FoldResult",
+    "QueryMaker",
+    "average_influence",
+    "gather_evidence",
+    "make_folds",
+    "predict_together",
+]

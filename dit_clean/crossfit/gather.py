@@ -1,0 +1,163 @@
+"""From the runs of the cross-fit to one row of evidence per sample."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from dit_clean.crossfit.fold import Fold, FoldResult
+from dit_clean.crossfit.watcher import forward_rows
+from dit_clean.detection import LabelEvidence, TargetEvidence
+from dit_clean.influence import (
+    BoundedError,
+    LabelError,
+    MeanLoss,
+    Window,
+    influence_scores,
+)
+from dit_clean.influence.queries import Query, Several
+from dit_clean.influence.scores import History
+from dit_clean.targets import Targets
+from dit_clean.tracking.rows import Rows, subset_rows
+
+
+class QueryMaker:
+    """Builds the default query of a fold, on the rows that it holds out.
+
+    Bounded, since nobody has checked those rows: the mean error of labels, or the mean
+    bounded error of regression targets. Clean validation samples add their mean loss
+    as a second query.
+
+    Parameters
+    ----------
+    X : Tensor or csr_array, first axis n_samples
+        All inputs.
+    targets : Targets
+        All targets.
+    validation : pair of inputs and encoded targets, or None
+        Clean samples.
+    """
+
+    def __init__(
+        self,
+        X: Rows,
+        targets: Targets,
+        validation: tuple[Rows, torch.Tensor] | None = None,
+    ):
+        self.X, self.targets, self.validation = X, targets, validation
+
+    def __call__(self, fold: Fold) -> Query:
+        """Return the query of a fold."""
+        rows = torch.as_tensor(fold.held_out)
+        X, y = subset_rows(self.X, rows), self.targets.encoded[rows]
+        query: Query = (
+            LabelError(X, y)
+            if self.targets.is_classifier
+            else BoundedError(X, y, scale=1.0)
+        )
+        if self.validation is None:
+            return query
+        return Several((query, MeanLoss(*self.validation)))
+
+
+def gather_evidence(
+    results: list[FoldResult], targets: Targets
+) -> LabelEvidence | TargetEvidence:
+    """Return evidence in the row order of the X given to fit.
+
+    Runs that stopped early keep their last outputs, with no further influence.
+    """
+    n_epochs = max(result.outputs.shape[1] for result in results)
+    influence = _averaged(
+        results, [_padded(r.influence, n_epochs).swapaxes(0, 1) for r in results]
+    ).swapaxes(0, 1)
+    outputs = [_extended(result.outputs, n_epochs) for result in results]
+    if targets.is_classifier:
+        outputs = [np.exp(output) for output in outputs]
+    in_sample = _averaged(
+        results, [o[r.fold.train] for o, r in zip(outputs, results, strict=True)]
+    )
+    held_out = np.empty_like(outputs[0])
+    for output, result in zip(outputs, results, strict=True):
+        held_out[result.fold.held_out] = output[result.fold.held_out]
+    if targets.is_classifier:
+        n_in_sample = len(results) - 1
+        return LabelEvidence(targets.codes, in_sample, held_out, influence, n_in_sample)
+    y = targets.encoded.numpy()[:, 0]
+    return TargetEvidence(y, in_sample[:, :, 0], held_out[:, :, 0], influence)
+
+
+def average_influence(
+    results: list[FoldResult],
+    query: Query | Callable[[Fold], Query],
+    window: Window,
+    history: History,
+) -> np.ndarray:
+    """Return influence averaged over the runs that train on each sample.
+
+    Parameters
+    ----------
+    results : list of FoldResult
+        Runs with their data.
+    query : callable or QueryMaker
+        One query for all runs, or what makes each run's own.
+    window : Window
+        In epochs; cut off where a run stopped earlier.
+    history : {"full", "window"}
+        See `influence_scores`.
+
+    Returns
+    -------
+    influence : ndarray of shape (n_queries, n_samples)
+    """
+    values = []
+    for result in results:
+        run = result.run
+        epochs = Window(
+            min(window.start, run.n_epochs - 1), min(window.stop, run.n_epochs)
+        )
+        scores = influence_scores(
+            run.trajectory,
+            query(result.fold) if isinstance(query, QueryMaker) else query,
+            epochs.in_steps(run.trajectory),
+            history=history,
+            run=run,
+        )
+        values.append(scores.values.T)
+    return _averaged(results, values).T
+
+
+def predict_together(
+    results: list[FoldResult], X: Rows, is_classifier: bool
+) -> torch.Tensor:
+    """Return encoded labels, or targets (n, 1), that the runs predict on average."""
+    total = 0.0
+    for result in results:
+        trajectory = result.run.trajectory
+        state = trajectory.state(trajectory.n_steps)
+        params = trajectory.layout.unflatten(state.params) | dict(state.buffers)
+        output = forward_rows(trajectory.model, params, X, is_classifier)
+        total = total + (output.exp() if is_classifier else output)
+    return total.argmax(1) if is_classifier else total / len(results)
+
+
+def _averaged(results: list[FoldResult], parts: list[np.ndarray]) -> np.ndarray:
+    """Return the mean over the runs that train on each sample of their rows' values."""
+    n_samples = len(results[0].outputs)
+    total = np.zeros((n_samples, *parts[0].shape[1:]), dtype=parts[0].dtype)
+    count = np.zeros(n_samples)
+    for result, part in zip(results, parts, strict=True):
+        total[result.fold.train] += part
+        count[result.fold.train] += 1
+    return total / count.reshape(-1, *[1] * (total.ndim - 1)).astype(total.dtype)
+
+
+def _padded(influence: np.ndarray, n_epochs: int) -> np.ndarray:
+    missing = n_epochs - influence.shape[2]
+    rest = [(0, 0)] * (influence.ndim - 3)
+    return np.pad(influence, [(0, 0), (0, 0), (0, missing), *rest])
+
+
+def _extended(outputs: np.ndarray, n_epochs: int) -> np.ndarray:
+    missing = n_epochs - outputs.shape[1]
+    return np.pad(outputs, ((0, 0), (0, missing), (0, 0)), mode="edge")

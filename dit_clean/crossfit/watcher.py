@@ -1,0 +1,117 @@
+"""Evidence of each epoch, taken as it ends."""
+
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dit_clean.influence import Window, check_replay, influence_scores, label_influence
+from dit_clean.influence.queries import Query
+from dit_clean.tracking import TrackedModel, Trajectory
+from dit_clean.tracking.rows import Rows, cast_floats, n_rows, take_rows
+
+EVALUATION_ROWS = 4096
+"""Rows per forward pass when the whole data set is evaluated."""
+
+
+class EpochWatcher:
+    """Looks at a run as each epoch ends, then lets go of the epoch's states.
+
+    Memory: the states of one epoch, however long training is.
+
+    Parameters
+    ----------
+    X : Tensor, dict of Tensor or csr_array
+        All rows, trained and held out.
+    query : callable
+        What influence is measured on.
+    is_classifier : bool
+        Whether outputs are class scores.
+    keep_all : bool
+        Whether to keep the states of all steps.
+    on_progress : callable, optional
+        Called with a message after each epoch.
+    """
+
+    def __init__(
+        self,
+        X: Rows,
+        query: Query,
+        *,
+        is_classifier: bool,
+        keep_all: bool = False,
+        on_progress: Callable[[str], None] | None = None,
+    ):
+        self.X, self.query = X, query
+        self.is_classifier, self.keep_all = is_classifier, keep_all
+        self.on_progress = on_progress
+        self.outputs: list[np.ndarray] = []
+        self.influence: list[np.ndarray] = []
+        self.seconds = 0.0
+
+    def __call__(self, trajectory: Trajectory, epoch: int) -> None:
+        """Measure outputs and influence of the epoch that has just ended."""
+        begin = time.perf_counter()
+        start, stop = trajectory.epoch_starts[epoch : epoch + 2]
+        check_replay(trajectory, [start])
+        self.outputs.append(self._evaluate(trajectory, stop))
+        self.influence.append(self._influence(trajectory, Window(start, stop)))
+        if not self.keep_all:
+            starts = set(trajectory.epoch_starts)
+            trajectory.store.keep_only(starts.__contains__)
+        self.seconds += time.perf_counter() - begin
+        if self.on_progress is not None:
+            self.on_progress(f"training and reverse pass of epoch {epoch + 1}")
+
+    def stacked_outputs(self) -> np.ndarray:
+        """Return outputs of all rows, shape (n_samples, n_epochs, n_outputs)."""
+        return np.stack(self.outputs, axis=1)
+
+    def stacked_influence(self) -> np.ndarray:
+        """Return influence, (n_queries, n_train, n_epochs[, n_classes])."""
+        return np.stack(self.influence, axis=2)
+
+    def _influence(self, trajectory: Trajectory, window: Window) -> np.ndarray:
+        if self.is_classifier:
+            values = label_influence(trajectory, self.query, window)
+        else:
+            values = influence_scores(
+                trajectory, self.query, window, history="window"
+            ).values
+        return values.astype(np.float32)
+
+    def _evaluate(self, trajectory: Trajectory, step: int) -> np.ndarray:
+        state, model = trajectory.state(step), trajectory.model
+        params = trajectory.layout.unflatten(state.params) | dict(state.buffers)
+        if not self.outputs:
+            self.X = cast_floats(self.X, state.params.dtype)
+        return forward_rows(model, params, self.X, self.is_classifier).numpy()
+
+
+def forward_rows(
+    model: TrackedModel, params: Mapping[str, Tensor], X: Rows, is_classifier: bool
+) -> Tensor:
+    """Return log class probabilities or predictions of all rows, on the CPU.
+
+    Parameters
+    ----------
+    model : TrackedModel
+        Network and criterion.
+    params : dict of str to Tensor
+        Parameters and buffers.
+    X : Tensor, dict of Tensor or csr_array, first axis n_samples
+        Inputs in the precision of the parameters.
+    is_classifier : bool
+        Whether outputs are class scores.
+
+    Returns
+    -------
+    outputs : Tensor of shape (n_samples, n_outputs)
+    """
+    read = model.log_probabilities if is_classifier else model.forward
+    chunks = torch.arange(n_rows(X)).split(EVALUATION_ROWS)
+    with torch.no_grad():
+        outputs = [read(params, take_rows(X, rows)).cpu() for rows in chunks]
+    return torch.cat(outputs).float()

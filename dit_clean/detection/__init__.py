@@ -1,0 +1,18 @@
+"""From evidence to decisions: arrays in, arrays out, no network in sight."""
+
+from dit_clean.detection.convergence import convergence_window
+from dit_clean.detection.decision import Decision, decide_labels
+from dit_clean.detection.evidence import LabelEvidence
+from dit_clean.detection.replacement import nearest_target_rows, replacement_rows
+from dit_clean.detection.targets import TargetEvidence, decide_targets
+
+__all__ = [
+    "Decision",
+    "LabelEvidence",
+    "TargetEvidence",
+    "convergence_window",
+    "decide_labels",
+    "decide_targets",
+    "nearest_target_rows",
+    "replacement_rows",
+]

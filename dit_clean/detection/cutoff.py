@@ -1,0 +1,69 @@
+"""Where to cut: from probabilities of being wrong to flags that spare every class."""
+
+import numpy as np
+
+from dit_clean.detection.evidence import TINY
+
+MIN_SUSPICION = 0.2
+"""No sample is flagged below this probability of being wrong, unless asked for."""
+
+
+def best_f1_threshold(suspicion: np.ndarray) -> float:
+    """Return the cut with the highest expected F1, taking suspicion as probability.
+
+    Flagging the k most suspicious samples has expected F1
+    2 (sum of their suspicion) / (k + sum of all suspicion).
+
+    Parameters
+    ----------
+    suspicion : ndarray of shape (n_samples,)
+        Probability of being wrong.
+
+    Returns
+    -------
+    threshold : float
+        Flag where suspicion >= threshold; at least `MIN_SUSPICION`.
+    """
+    ordered = np.sort(suspicion)[::-1]
+    n_flagged = np.arange(1, len(ordered) + 1)
+    expected = 2 * np.cumsum(ordered) / (n_flagged + ordered.sum() + TINY)
+    return float(max(ordered[np.argmax(expected)], MIN_SUSPICION))
+
+
+def fraction_threshold(suspicion: np.ndarray, fraction: float) -> float:
+    """Return the cut that flags the given fraction of samples, at least one."""
+    n_flagged = max(1, round(fraction * len(suspicion)))
+    return float(np.sort(suspicion)[-n_flagged])
+
+
+def flag_above(
+    suspicion: np.ndarray,
+    labels: np.ndarray,
+    threshold: float,
+    *,
+    min_kept: float = 0.1,
+) -> np.ndarray:
+    """Return which samples to flag; of every class the least suspicious stay.
+
+    Parameters
+    ----------
+    suspicion : ndarray of shape (n_samples,)
+        Higher = more likely wrong.
+    labels : ndarray of int, shape (n_samples,)
+        Given class indices.
+    threshold : float
+        Flag where suspicion >= threshold.
+    min_kept : float, default=0.1
+        Fraction of each class that stays in any case, rounded up.
+
+    Returns
+    -------
+    flagged : ndarray of bool, shape (n_samples,)
+    """
+    flagged = suspicion >= threshold
+    for label in np.unique(labels[flagged]):
+        rows = np.flatnonzero(labels == label)
+        n_kept = int(np.ceil(min_kept * len(rows)))
+        calmest = rows[np.argsort(suspicion[rows], kind="stable")[:n_kept]]
+        flagged[calmest] = False
+    return flagged

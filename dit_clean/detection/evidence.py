@@ -1,0 +1,91 @@
+"""What cross-fitted training has shown of each labeled sample, as plain arrays."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+TINY = 1e-12
+PROBABILITY_FLOOR = 1e-4
+"""Below it differences of probabilities say nothing about labels."""
+
+
+@dataclass(frozen=True)
+class LabelEvidence:
+    """Per sample, epoch and class, averaged over the runs of the cross-fit.
+
+    Attributes
+    ----------
+    labels : ndarray of int, shape (n_samples,)
+        Given class indices.
+    in_sample : ndarray of shape (n_samples, n_epochs, n_classes)
+        Class probabilities at each epoch's end, by networks that train on the sample.
+    held_out : ndarray of shape (n_samples, n_epochs, n_classes)
+        The same by networks that never saw the sample.
+    influence : ndarray of shape (n_queries, n_samples, n_epochs, n_classes)
+        Influence over each epoch that the sample would have if its label were c, on
+        bounded errors (or losses) of other samples at the epoch's end: error without
+        the sample minus error with it. Negative = harmful.
+    n_in_sample : int
+        Networks that train on each sample.
+    """
+
+    labels: np.ndarray
+    in_sample: np.ndarray
+    held_out: np.ndarray
+    influence: np.ndarray
+    n_in_sample: int = 2
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs of training."""
+        return self.held_out.shape[1]
+
+    def held_out_loss(self) -> np.ndarray:
+        """Return the mean held-out cross-entropy of each epoch, (n_epochs,)."""
+        return -np.log(np.maximum(self._of_label(self.held_out), 1e-6)).mean(axis=0)
+
+    def curves(self) -> dict[str, np.ndarray]:
+        """Return the mean probability of the given label by epoch, (n_epochs,) each."""
+        return {
+            "in_sample": self._of_label(self.in_sample).mean(axis=0),
+            "held_out": self._of_label(self.held_out).mean(axis=0),
+        }
+
+    def influence_timeline(self) -> np.ndarray:
+        """Return the influence of the samples as labeled, (n_samples, n_epochs).
+
+        On the last query: clean validation samples where there are some.
+        """
+        return self._of_label(self.influence[-1])
+
+    def outside(self, window: slice) -> np.ndarray:
+        """Return centered log-probabilities by networks that never saw the sample."""
+        return centered_log(self.held_out[:, window].mean(axis=1))
+
+    def all_networks(self, window: slice) -> np.ndarray:
+        """Return the same averaged over all networks of the cross-fit."""
+        inside = centered_log(self.in_sample[:, window].mean(axis=1))
+        total = self.outside(window) + self.n_in_sample * inside
+        return total / (1 + self.n_in_sample)
+
+    def label_influence(self, window: slice) -> np.ndarray:
+        """Return how much each label of the sample would help other samples.
+
+        Returns
+        -------
+        help : ndarray of shape (n_queries, n_samples, n_classes)
+            Centered over classes, in units of its own spread.
+        """
+        total = self.influence[:, :, window].sum(axis=2, dtype=np.float64)
+        total = total - total.mean(axis=2, keepdims=True)
+        return total / (total.std(axis=(1, 2), keepdims=True) + TINY)
+
+    def _of_label(self, values: np.ndarray) -> np.ndarray:
+        """Return values (n_samples, n_epochs, n_classes) of the given class."""
+        return values[np.arange(len(self.labels)), :, self.labels]
+
+
+def centered_log(probability: np.ndarray) -> np.ndarray:
+    """Return log-probabilities with mean 0 over classes, (n_samples, n_classes)."""
+    logs = np.log(np.clip(probability, PROBABILITY_FLOOR, 1.0), dtype=np.float64)
+    return logs - logs.mean(axis=1, keepdims=True)

@@ -1,0 +1,168 @@
+"""From evidence to decisions about regression targets."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import median_filter
+from scipy.stats import cauchy, rankdata
+from scipy.stats import t as student
+
+from dit_clean.detection.cutoff import best_f1_threshold, fraction_threshold
+from dit_clean.detection.decision import Decision
+
+TAIL = 4
+"""Degrees of freedom of the residuals of right targets: heavier tails than normal."""
+N_NEIGHBORS = 50
+"""Samples of similar prediction that the local spread of residuals is read off."""
+
+
+@dataclass(frozen=True)
+class TargetEvidence:
+    """Per sample and epoch, averaged over the runs of the cross-fit.
+
+    Attributes
+    ----------
+    targets : ndarray of shape (n_samples,)
+        Given targets, scaled.
+    in_sample, held_out : ndarray of shape (n_samples, n_epochs)
+        Predictions by networks that train on the sample, and that never saw it.
+    influence : ndarray of shape (n_queries, n_samples, n_epochs)
+        Influence over each epoch on the bounded error (or loss) of other samples at
+        the epoch's end. Negative = harmful.
+    """
+
+    targets: np.ndarray
+    in_sample: np.ndarray
+    held_out: np.ndarray
+    influence: np.ndarray
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs of training."""
+        return self.held_out.shape[1]
+
+    def held_out_loss(self) -> np.ndarray:
+        """Return the median absolute held-out residual of each epoch, (n_epochs,)."""
+        return np.median(np.abs(self.held_out - self.targets[:, None]), axis=0)
+
+    def curves(self) -> dict[str, np.ndarray]:
+        """Return minus the median absolute residual by epoch, (n_epochs,) each."""
+        residual = np.abs(self.in_sample - self.targets[:, None])
+        return {
+            "in_sample": -np.median(residual, axis=0),
+            "held_out": -self.held_out_loss(),
+        }
+
+    def influence_timeline(self) -> np.ndarray:
+        """Return the influence on the last query, (n_samples, n_epochs)."""
+        return self.influence[-1]
+
+    def prediction(self, window: slice, n_in_sample: int = 2) -> np.ndarray:
+        """Return the mean prediction of all networks over a window, (n_samples,)."""
+        inside = self.in_sample[:, window].mean(axis=1)
+        outside = self.held_out[:, window].mean(axis=1)
+        return (outside + n_in_sample * inside) / (1 + n_in_sample)
+
+
+def decide_targets(
+    evidence: TargetEvidence,
+    window: slice,
+    *,
+    scoring: str = "combined",
+    contamination: str | float = "auto",
+) -> Decision:
+    """Decide which regression targets are wrong.
+
+    Parameters
+    ----------
+    evidence : TargetEvidence
+        From cross-fitted training.
+    window : slice
+        Epochs that count.
+    scoring : {"combined", "influence", "margin"}, default="combined"
+        Order of the samples: by mean rank of residual and influence, by influence, or
+        by residual.
+    contamination : "auto" or float, default="auto"
+        Fraction to flag; "auto" cuts where the expected F1 is highest.
+
+    Returns
+    -------
+    decision : Decision
+        Suspicion of the k-th sample in the order is the k-th largest probability that
+        a residual is no right target's.
+    """
+    probability = wrong_target_probability(
+        evidence.targets, evidence.prediction(window)
+    )
+    harm = -evidence.influence[-1, :, window].sum(axis=1)
+    order = {
+        "margin": rankdata(probability),
+        "influence": rankdata(harm),
+        "combined": rankdata(rankdata(probability) + rankdata(harm)),
+    }[scoring]
+    suspicion = np.interp(order, np.arange(1, len(order) + 1), np.sort(probability))
+    threshold = (
+        best_f1_threshold(suspicion)
+        if contamination == "auto"
+        else fraction_threshold(suspicion, float(contamination))
+    )
+    flagged = suspicion >= threshold
+    suggestion = np.where(
+        flagged, evidence.held_out[:, window].mean(axis=1), evidence.targets
+    )
+    return Decision(
+        suspicion=suspicion,
+        flagged=flagged,
+        threshold=threshold,
+        contamination=float(probability.mean()),
+        suggestion=suggestion,
+        weight=np.where(flagged, 0.0, 1 - suspicion),
+    )
+
+
+def wrong_target_probability(
+    targets: np.ndarray, prediction: np.ndarray, *, n_iter: int = 50
+) -> np.ndarray:
+    """Return the probability that each target is wrong, given a prediction.
+
+    A mixture fitted by expectation-maximization: right targets lie around the
+    prediction (Student's t, with the spread of samples of similar prediction); wrong
+    ones lie anywhere (Cauchy, around the median of all targets).
+
+    Parameters
+    ----------
+    targets, prediction : ndarray of shape (n_samples,)
+        In the same unit.
+    n_iter : int, default=50
+        Steps of expectation-maximization.
+
+    Returns
+    -------
+    probability : ndarray of shape (n_samples,)
+    """
+    residual = targets - prediction
+    spread = local_spread(residual, prediction)
+    low, center, high = np.percentile(targets, [25, 50, 75])
+    anywhere = cauchy.pdf(targets, center, max((high - low) / 2, spread.min()))
+    rate, factor = 0.1, 1.0
+    for _ in range(n_iter):
+        right = (1 - rate) * student.pdf(residual, TAIL, 0, factor * spread)
+        wrong = rate * anywhere
+        probability = wrong / (wrong + right)
+        rate = np.clip(probability.mean(), 1e-4, 0.5)
+        pull = (TAIL + 1) / (TAIL + (residual / (factor * spread)) ** 2)
+        square = (1 - probability) * pull * (residual / spread) ** 2
+        factor = np.sqrt(square.sum() / max((1 - probability).sum(), 1.0))
+        factor = max(factor, 1e-3)
+    return probability
+
+
+def local_spread(residual: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Return the median absolute residual among samples of similar prediction."""
+    order = np.argsort(prediction, kind="stable")
+    size = min(N_NEIGHBORS, len(residual))
+    smoothed = median_filter(np.abs(residual)[order], size=size, mode="nearest")
+    spread = np.empty_like(smoothed, dtype=np.float64)
+    spread[order] = smoothed
+    floor = 0.1 * np.median(np.abs(residual)) + np.finfo(np.float32).eps
+    return np.maximum(spread, floor) / student.ppf(0.75, TAIL)

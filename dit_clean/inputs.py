@@ -1,0 +1,95 @@
+"""What users pass in, checked: inputs, validation samples, weights."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import TransformerMixin
+from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.validation import column_or_1d, validate_data
+
+from dit_clean.tables import is_frame
+from dit_clean.targets import Targets
+from dit_clean.tracking.rows import Rows, as_rows
+
+ARRAYS = {"accept_sparse": "csr", "allow_nd": True}
+
+
+def checked_data(
+    estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool = True
+) -> Any:
+    """Return X, or X and y, as arrays of finite numbers; data frames as they are.
+
+    Data frames may hold categories and missing values, which the encoder deals with.
+
+    Raises
+    ------
+    ValueError, TypeError
+        scikit-learn's own messages, for wrong shapes, lengths, dtypes, NaN and inf.
+    """
+    asks_y = not (isinstance(y, str) and y == "no_validation")
+    if not is_frame(X):
+        return validate_data(estimator, X, y, reset=reset, **ARRAYS)
+    validate_data(estimator, X, y, reset=reset, skip_check_array=True)
+    if not asks_y:
+        return X
+    y = column_or_1d(y, warn=True)
+    check_consistent_length(X, y)
+    if y.dtype.kind == "f":
+        check_array(y, ensure_2d=False, input_name="y")
+    return X, y
+
+
+def checked_weight(sample_weight: Any, n_samples: int) -> np.ndarray | None:
+    """Return sample weights as float64, shape (n_samples,), or None.
+
+    Raises
+    ------
+    ValueError
+        If they are negative, all zero, or of another length.
+    """
+    if sample_weight is None:
+        return None
+    weight = check_array(
+        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+    )
+    if weight.shape != (n_samples,):
+        raise ValueError(
+            f"sample_weight has shape {weight.shape}, but one weight for each of the "
+            f"{n_samples} samples is needed."
+        )
+    if weight.min() < 0 or weight.max() == 0:
+        raise ValueError(
+            "Sample weights must be non-negative and not all zero, got values from "
+            f"{weight.min()} to {weight.max()}."
+        )
+    return weight
+
+
+def checked_validation(
+    estimator: Any, X_val: Any, y_val: Any, encoder: TransformerMixin, targets: Targets
+) -> tuple[Rows, torch.Tensor]:
+    """Return clean validation samples, encoded like the training data.
+
+    Raises
+    ------
+    ValueError
+        If only one of X_val and y_val is given, or they do not match the training data.
+    """
+    if X_val is None or y_val is None:
+        given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
+        raise ValueError(f"{given} was given without {missing}: give both or none.")
+    X_val = checked_data(estimator, X_val, reset=False)
+    check_consistent_length(X_val, y_val)
+    encoded = targets.encode(column_or_1d(y_val))
+    return as_floats(encoder.transform(X_val)), encoded
+
+
+def as_floats(X: Any) -> Rows:
+    """Return encoded inputs as float32 rows; int32 and int64 stay (token numbers)."""
+    if sparse.issparse(X):
+        return as_rows(X.astype(np.float32))
+    X = np.asarray(X)
+    is_tokens = X.dtype.kind == "i" and X.dtype.itemsize >= np.dtype(np.int32).itemsize
+    return as_rows(X if is_tokens else X.astype(np.float32))

@@ -1,0 +1,138 @@
+"""Labels and regression targets as networks take them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from skorch import NeuralNetClassifier, NeuralNetRegressor
+
+MANY_VALUES = 20
+"""Whole-number floats with more distinct values than this may be a measurement."""
+IQR_OF_NORMAL = 1.349
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The y given to fit, encoded.
+
+    Attributes
+    ----------
+    given : ndarray of shape (n_samples,)
+        As the user gave it.
+    encoded : Tensor of shape (n_samples,) or (n_samples, 1)
+        Class indices, or scaled regression targets.
+    classes : ndarray of shape (n_classes,) or None
+        Sorted labels; None for regression.
+    center, scale : float
+        Regression: encoded = (given - center) / scale.
+    """
+
+    given: np.ndarray
+    encoded: torch.Tensor
+    classes: np.ndarray | None = None
+    center: float = 0.0
+    scale: float = 1.0
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether the targets are labels."""
+        return self.classes is not None
+
+    @property
+    def n_outputs(self) -> int:
+        """Outputs that a network needs: one per class, or one."""
+        return len(self.classes) if self.is_classifier else 1
+
+    @property
+    def codes(self) -> np.ndarray:
+        """Class indices, or given regression targets: shape (n_samples,)."""
+        return self.encoded.numpy() if self.is_classifier else self.given
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Return encoded labels or targets as the user gives them."""
+        if self.is_classifier:
+            return self.classes[codes]
+        return codes * self.scale + self.center
+
+    def encode(self, y: Any) -> torch.Tensor:
+        """Return further targets in the same encoding.
+
+        Raises
+        ------
+        ValueError
+            If a label was not among those given to fit.
+        """
+        y = np.asarray(y)
+        if not self.is_classifier:
+            return _column((y.astype(np.float64) - self.center) / self.scale)
+        unknown = np.setdiff1d(y, self.classes)
+        if len(unknown):
+            raise ValueError(
+                f"y_val holds labels that y does not: {unknown[:5].tolist()}. "
+                f"Known labels: {self.classes[:10].tolist()}."
+            )
+        return torch.as_tensor(np.searchsorted(self.classes, y))
+
+
+def encode_targets(y: np.ndarray, net: Any) -> Targets:
+    """Return y as class indices or scaled targets, by the net or by its values.
+
+    Without a net, y is a regression target if it is continuous, or holds floats with
+    many distinct whole values.
+
+    Raises
+    ------
+    ValueError
+        If y has one class only, or does not fit the net.
+    """
+    if not _is_classification(y, net):
+        y = y.astype(np.float64)
+        low, center, high = np.percentile(y, [25, 50, 75])
+        scale = (high - low) / IQR_OF_NORMAL or y.std() or 1.0
+        if net is not None:
+            center, scale = 0.0, 1.0
+        return Targets(y, _column((y - center) / scale), None, center, scale)
+    check_classification_targets(y)
+    classes, codes = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(
+            f"y holds 1 class only ({classes[0]!r}). Finding wrong labels needs "
+            "samples of at least 2 classes."
+        )
+    return Targets(y, torch.as_tensor(codes), classes)
+
+
+def check_class_sizes(targets: Targets, n_folds: int) -> None:
+    """Raise if a class has fewer rows than there are folds."""
+    if not targets.is_classifier:
+        return
+    counts = np.bincount(targets.codes)
+    rare = counts < n_folds
+    if rare.any():
+        named = dict(
+            zip(targets.classes[rare][:5].tolist(), counts[rare], strict=False)
+        )
+        named = {label: int(count) for label, count in named.items()}
+        raise ValueError(
+            f"{rare.sum()} of {len(counts)} classes have fewer rows than cv={n_folds} "
+            f"folds (label: rows = {named}). Lower cv, merge or drop these classes; if "
+            "y is a regression target, give a NeuralNetRegressor or continuous floats."
+        )
+
+
+def _is_classification(y: np.ndarray, net: Any) -> bool:
+    if isinstance(net, NeuralNetRegressor):
+        return False
+    if isinstance(net, NeuralNetClassifier):
+        return True
+    if type_of_target(y) == "continuous":
+        return False
+    n_values = len(np.unique(y))
+    is_measured = n_values > max(MANY_VALUES, len(y) // 10)
+    return not (y.dtype.kind == "f" and is_measured)
+
+
+def _column(values: np.ndarray) -> torch.Tensor:
+    return torch.as_tensor(values.astype(np.float32))[:, None]
