@@ -114,7 +114,7 @@ def _loss_of(trajectory: Trajectory, record: StepRecord):
     model, layout = trajectory.model, trajectory.layout
 
     def loss(theta: Tensor, kept: Tensor) -> Tensor:
-        losses, divisor = model.batch_losses(
+        losses, _, divisor = model.batch_losses(
             layout.unflatten(theta), record.sample_indices, record.rng_state
         )
         return (losses * kept).sum() / divisor

@@ -10,7 +10,7 @@ Rule = tuple[Callable[[Any], bool], str]
 def is_int(low: int) -> Rule:
     """Return the rule for an int of at least `low`."""
     return (
-        lambda v: isinstance(v, Integral) and not isinstance(v, bool) and v >= low,
+        lambda v: _is_a(v, Integral) and int(v) >= low,
         f"an int of at least {low}",
     )
 
@@ -19,9 +19,7 @@ def is_real(low: float, high: float = float("inf")) -> Rule:
     """Return the rule for a number in (low, high]."""
     bound = f"in ({low}, {high}]" if high < float("inf") else f"greater than {low}"
     return (
-        lambda v: (
-            isinstance(v, Real) and not isinstance(v, bool) and low < float(v) <= high
-        ),
+        lambda v: _is_a(v, Real) and low < float(v) <= high,
         f"a number {bound}",
     )
 
@@ -56,3 +54,8 @@ def check_parameters(estimator: Any, table: Mapping[str, Rule]) -> None:
             raise ValueError(
                 f"{type(estimator).__name__}: {name} must be {words}, got {value!r}."
             )
+
+
+def _is_a(value: Any, kind: type) -> bool:
+    """Tell whether a value is a number of a kind; True and False are none."""
+    return isinstance(value, kind) and not isinstance(value, bool)

@@ -1,5 +1,6 @@
 """`InfluenceCleaner`: finds, filters and weighs training samples that are wrong."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from dit_clean.checks import check_parameters, either, is_int, is_one_of, is_real
 from dit_clean.crossfit import (
     CrossFit,
+    Fold,
     QueryMaker,
     average_influence,
     gather_evidence,
@@ -25,6 +27,7 @@ from dit_clean.detection import (
     replacement_rows,
 )
 from dit_clean.influence import SampleLosses, Window, resolve_window
+from dit_clean.influence.queries import Query
 from dit_clean.influence.windows import WindowLike
 from dit_clean.inputs import (
     as_floats,
@@ -36,7 +39,7 @@ from dit_clean.memory import parse_bytes
 from dit_clean.tables import is_frame, make_encoder, select_rows
 from dit_clean.targets import Targets, encode_targets
 from dit_clean.tracking.networks import OPTIMIZERS, check_net, make_default_net
-from dit_clean.tracking.rows import Rows, subset_rows
+from dit_clean.tracking.rows import subset_rows
 
 DEFAULT_LR = {"sgd": 0.1, "adam": 0.001, "adamw": 0.001}
 QUERY_CHUNK = 32
@@ -241,7 +244,7 @@ class InfluenceCleaner(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self._encoder, self._targets = encoder, targets
         self._make_query = QueryMaker(rows, targets, validation)
         plan = CrossFit(
-            net=self._make_net(rows, targets),
+            net=self._make_net(rows.shape[1], targets),
             make_query=self._make_query,
             is_classifier=targets.is_classifier,
             storage=self.storage,
@@ -326,8 +329,8 @@ class InfluenceCleaner(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         history = self.history if history is None else history
         if query is None and history == "window":
             return self.influence_timeline_[:, window.slice].sum(axis=1)
-        query = self._make_query if query is None else query
-        return average_influence(self._results, query, window, history)[-1]
+        make_query = self._make_query if query is None else partial(_same_query, query)
+        return average_influence(self._results, make_query, window, history)[-1]
 
     def influence_on(self, X, y=None, *, window=None, history=None):
         """Return each training sample's influence on the loss of given samples.
@@ -357,15 +360,13 @@ class InfluenceCleaner(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         check_consistent_length(X, encoded)
         window = self._window_of(window)
         history = self.history if history is None else history
-        chunks = torch.arange(len(encoded)).split(QUERY_CHUNK)
+        queries = [
+            SampleLosses(subset_rows(rows, chunk), encoded[chunk])
+            for chunk in torch.arange(len(encoded)).split(QUERY_CHUNK)
+        ]
         parts = [
-            average_influence(
-                self._results,
-                SampleLosses(subset_rows(rows, chunk), encoded[chunk]),
-                window,
-                history,
-            )
-            for chunk in chunks
+            average_influence(self._results, partial(_same_query, q), window, history)
+            for q in queries
         ]
         return np.concatenate(parts)
 
@@ -397,11 +398,13 @@ class InfluenceCleaner(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : like the X given to fit
+        X : array, data frame or CSR matrix
+            Like the X given to fit.
 
         Returns
         -------
-        X : as given, checked
+        X : same container
+            As given, checked.
         """
         check_is_fitted(self, "_evidence")
         return checked_data(self, X, reset=False)
@@ -452,7 +455,7 @@ class InfluenceCleaner(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         tags.target_tags.required = True
         return tags
 
-    def _make_net(self, rows: Rows, targets: Targets) -> Any:
+    def _make_net(self, n_features: int, targets: Targets) -> Any:
         device = self.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -461,7 +464,7 @@ class InfluenceCleaner(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             return clone(self.net).set_params(device=device, verbose=0)
         lr = DEFAULT_LR[self.optimizer] if self.lr == "auto" else self.lr
         return make_default_net(
-            rows.shape[1],
+            n_features,
             targets.n_outputs,
             is_classifier=targets.is_classifier,
             hidden_layer_sizes=self.hidden_layer_sizes,
@@ -478,3 +481,8 @@ class InfluenceCleaner(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def _window_of(self, window: WindowLike) -> Window:
         n_epochs = self._evidence.n_epochs
         return self.window_ if window is None else resolve_window(window, n_epochs)
+
+
+def _same_query(query: Query, fold: Fold) -> Query:
+    """Return the one query of all folds."""
+    return query

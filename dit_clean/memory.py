@@ -1,14 +1,14 @@
 """Amounts of memory as people write them."""
 
 import re
-from numbers import Integral
+from typing import Any
 
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 AUTO_BYTES = 2**30
 
 
-def parse_bytes(amount: str | int) -> int:
+def parse_bytes(amount: Any) -> int:
     """Return an amount of memory in bytes.
 
     Parameters
@@ -26,8 +26,8 @@ def parse_bytes(amount: str | int) -> int:
     >>> parse_bytes("2KiB")
     2048
     """
-    if isinstance(amount, Integral) and not isinstance(amount, bool) and amount > 0:
-        return int(amount)
+    if isinstance(amount, int) and not isinstance(amount, bool) and amount > 0:
+        return amount
     if amount == "auto":
         return AUTO_BYTES
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(amount))

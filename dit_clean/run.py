@@ -296,7 +296,7 @@ class SampleWeighting(Callback):
     def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Make the criterion return weighted losses."""
         self.loss_ = SampleLoss.of(net.criterion_)
-        self.rows_ = None
+        self.rows_: torch.Tensor | None = None
         net.criterion_.reduction = "none"
         self.hook_ = net.criterion_.register_forward_hook(self._reduce)
 

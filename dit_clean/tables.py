@@ -1,6 +1,5 @@
 """Tables as numbers: what goes into the default network, and rows of any container."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
+MATRIX_AXES = 2
 MAX_CATEGORIES = 50
 """One-hot columns of a categorical column at most; rarer values share one."""
 
@@ -42,7 +42,7 @@ def make_encoder(X: Any, *, scale: bool) -> TransformerMixin:
         return _frame_encoder(X, scale)
     if not scale:
         return FunctionTransformer(accept_sparse=True)
-    if X.ndim > 2:
+    if X.ndim > MATRIX_AXES:
         return FlatScaler()
     return StandardScaler(with_mean=not sparse.issparse(X))
 
@@ -72,13 +72,14 @@ def select_rows(container: Any, rows: np.ndarray) -> Any:
     """
     if hasattr(container, "iloc"):
         return container.iloc[rows]
-    if isinstance(container, Sequence) and not hasattr(container, "dtype"):
-        return type(container)(container[row] for row in rows)
+    if isinstance(container, list | tuple):
+        return [container[row] for row in rows]
     return container[rows]
 
 
 def _frame_encoder(X: Any, scale: bool) -> ColumnTransformer:
-    numeric, categorical = [], []
+    numeric: list[int] = []
+    categorical: list[int] = []
     for i, dtype in enumerate(X.dtypes):
         (numeric if _is_numeric(dtype, X.columns[i]) else categorical).append(i)
     impute = SimpleImputer(strategy="median", keep_empty_features=True)

@@ -41,9 +41,16 @@ class Targets:
         return self.classes is not None
 
     @property
+    def labels(self) -> np.ndarray:
+        """The sorted labels of a classification problem."""
+        if self.classes is None:
+            raise AttributeError("Regression targets have no classes.")
+        return self.classes
+
+    @property
     def n_outputs(self) -> int:
         """Outputs that a network needs: one per class, or one."""
-        return len(self.classes) if self.is_classifier else 1
+        return len(self.labels) if self.is_classifier else 1
 
     @property
     def codes(self) -> np.ndarray:
@@ -53,7 +60,7 @@ class Targets:
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Return encoded labels or targets as the user gives them."""
         if self.is_classifier:
-            return self.classes[codes]
+            return self.labels[codes]
         return codes * self.scale + self.center
 
     def encode(self, y: Any) -> torch.Tensor:
@@ -67,13 +74,13 @@ class Targets:
         y = np.asarray(y)
         if not self.is_classifier:
             return _column((y.astype(np.float64) - self.center) / self.scale)
-        unknown = np.setdiff1d(y, self.classes)
+        unknown = np.setdiff1d(y, self.labels)
         if len(unknown):
             raise ValueError(
                 f"y_val holds labels that y does not: {unknown[:5].tolist()}. "
-                f"Known labels: {self.classes[:10].tolist()}."
+                f"Known labels: {self.labels[:10].tolist()}."
             )
-        return torch.as_tensor(np.searchsorted(self.classes, y))
+        return torch.as_tensor(np.searchsorted(self.labels, y))
 
 
 def encode_targets(y: np.ndarray, net: Any) -> Targets:
@@ -96,7 +103,7 @@ def encode_targets(y: np.ndarray, net: Any) -> Targets:
         return Targets(y, _column((y - center) / scale), None, center, scale)
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
-    if len(classes) < 2:
+    if len(classes) == 1:
         raise ValueError(
             f"y holds 1 class only ({classes[0]!r}). Finding wrong labels needs "
             "samples of at least 2 classes."
@@ -111,9 +118,7 @@ def check_class_sizes(targets: Targets, n_folds: int) -> None:
     counts = np.bincount(targets.codes)
     rare = counts < n_folds
     if rare.any():
-        named = dict(
-            zip(targets.classes[rare][:5].tolist(), counts[rare], strict=False)
-        )
+        named = dict(zip(targets.labels[rare][:5].tolist(), counts[rare], strict=False))
         named = {label: int(count) for label, count in named.items()}
         raise ValueError(
             f"{rare.sum()} of {len(counts)} classes have fewer rows than cv={n_folds} "

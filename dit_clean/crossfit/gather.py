@@ -89,7 +89,7 @@ def gather_evidence(
 
 def average_influence(
     results: list[FoldResult],
-    query: Query | Callable[[Fold], Query],
+    make_query: Callable[[Fold], Query],
     window: Window,
     history: History,
 ) -> np.ndarray:
@@ -99,8 +99,8 @@ def average_influence(
     ----------
     results : list of FoldResult
         Runs with their data.
-    query : callable or QueryMaker
-        One query for all runs, or what makes each run's own.
+    make_query : callable
+        ``make_query(fold)`` -> the query of a fold's run.
     window : Window
         In epochs; cut off where a run stopped earlier.
     history : {"full", "window"}
@@ -118,7 +118,7 @@ def average_influence(
         )
         scores = influence_scores(
             run.trajectory,
-            query(result.fold) if isinstance(query, QueryMaker) else query,
+            make_query(result.fold),
             epochs.in_steps(run.trajectory),
             history=history,
             run=run,
@@ -131,14 +131,15 @@ def predict_together(
     results: list[FoldResult], X: Rows, is_classifier: bool
 ) -> torch.Tensor:
     """Return encoded labels, or targets (n, 1), that the runs predict on average."""
-    total = 0.0
+    outputs = []
     for result in results:
         trajectory = result.run.trajectory
         state = trajectory.state(trajectory.n_steps)
         params = trajectory.layout.unflatten(state.params) | dict(state.buffers)
         output = forward_rows(trajectory.model, params, X, is_classifier)
-        total = total + (output.exp() if is_classifier else output)
-    return total.argmax(1) if is_classifier else total / len(results)
+        outputs.append(output.exp() if is_classifier else output)
+    mean = torch.stack(outputs).mean(0)
+    return mean.argmax(1) if is_classifier else mean
 
 
 def _averaged(results: list[FoldResult], parts: list[np.ndarray]) -> np.ndarray:

@@ -50,7 +50,8 @@ def sweep_back(
     With a[t] the adjoint d(query)/d(state t) and u the cotangent of the gradient in
     the update (theta', slots') = U(theta, slots, g):
 
-        a[t] = (dU/d(state))^T a[t+1] + H[t] u,      contribution_j = - <u, grad loss_j> / |S|.
+        a[t] = (dU/d(state))^T a[t+1] + H[t] u,
+        contribution_j = - <u, grad loss_j> / |S|.
 
     For plain SGD, u = -eta a[t+1], so that a[t] = (I - eta H) a[t+1].
 

@@ -76,9 +76,10 @@ def _retrained(
     state, t, found = trajectory.state(removal.start), removal.start, {}
     for stop, gone in ((removal.stop, removed), (max(points), None)):
         found[t] = state
-        for state in trajectory.replayer.iterate_states(
+        replayed = trajectory.replayer.iterate_states(
             trajectory.model, state, trajectory.records[t:stop], gone
-        ):
+        )
+        for state in replayed:
             t += 1
             found |= {t: state} if t in points else {}
     return found

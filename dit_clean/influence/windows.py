@@ -9,6 +9,7 @@ from dit_clean.tracking import Trajectory
 WindowLike: TypeAlias = "Window | str | int | tuple[float, float] | None"
 
 THIRDS = {"early": 0, "middle": 1, "late": 2}
+PAIR = 2
 NAMED = ("full", *THIRDS, "convergence")
 
 
@@ -43,7 +44,7 @@ class Window:
 
 
 def resolve_window(
-    window: WindowLike, n_epochs: int, *, convergence: Window | None = None
+    window: Any, n_epochs: int, *, convergence: Window | None = None
 ) -> Window:
     """Return a window of epochs.
 
@@ -70,10 +71,10 @@ def resolve_window(
         return Window(0, n_epochs)
     if isinstance(window, str):
         return _named_window(window, n_epochs, convergence)
-    if isinstance(window, Integral) and not isinstance(window, bool):
+    if _is_whole(window):
         return _checked(n_epochs - int(window), n_epochs, n_epochs, window)
     start, stop = _bounds(window)
-    if all(isinstance(bound, Integral) for bound in (start, stop)):
+    if _is_whole(start) and _is_whole(stop):
         return _checked(int(start), int(stop), n_epochs, window)
     if not 0 <= start < stop <= 1:
         raise ValueError(
@@ -94,13 +95,16 @@ def _named_window(name: str, n_epochs: int, convergence: Window | None) -> Windo
     return Window(start, max(stop, start + 1))
 
 
-def _bounds(window: Any) -> tuple[Real, Real]:
+def _is_whole(number: Any) -> bool:
+    return isinstance(number, Integral) and not isinstance(number, bool)
+
+
+def _bounds(window: Any) -> tuple[Any, Any]:
     if isinstance(window, Window):
         return window.start, window.stop
-    if isinstance(window, tuple | list) and len(window) == 2:
-        start, stop = window
-        if all(isinstance(bound, Real) for bound in (start, stop)):
-            return start, stop
+    is_pair = isinstance(window, tuple | list) and len(window) == PAIR
+    if is_pair and all(isinstance(bound, Real) for bound in window):
+        return tuple(window)
     raise ValueError(
         f"window={window!r} is no window. Give one of {', '.join(NAMED)}, a number of "
         "last epochs, or a pair (start, stop) of epochs (ints) or fractions (floats)."

@@ -47,7 +47,7 @@ class SampleLoss:
                 f"`reduction` of {REDUCTIONS}, such as torch.nn.CrossEntropyLoss."
             )
         criterion, unreduced = copy.deepcopy(criterion), copy.deepcopy(criterion)
-        unreduced.reduction = "none"
+        vars(unreduced)["reduction"] = "none"
         return cls(criterion, unreduced, takes_log)
 
     def batch(self, output: Tensor, target: Tensor) -> Tensor:

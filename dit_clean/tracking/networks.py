@@ -1,6 +1,7 @@
 """Networks: the default one for tables, and what a given one must be like."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -43,7 +44,7 @@ class MLP(nn.Module):
         super().__init__()
         sizes = [n_features, *hidden_layer_sizes]
         layers: list[nn.Module] = []
-        for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
+        for n_in, n_out in pairwise(sizes):
             layers += [nn.Linear(n_in, n_out), nn.ReLU()]
         self.hidden = nn.Sequential(*layers)
         self.output = nn.Linear(sizes[-1], n_outputs)
@@ -151,11 +152,10 @@ def check_net(net: Any) -> None:
                 f"iterator_train__{option} cannot be tracked. Use "
                 "iterator_train__sampler for another order of the samples."
             )
-    for callback in net.callbacks if isinstance(net.callbacks, list) else []:
-        callback = callback[1] if isinstance(callback, tuple) else callback
-        if isinstance(callback, GradientNormClipping) or callback is (
-            GradientNormClipping
-        ):
+    for entry in net.callbacks if isinstance(net.callbacks, list) else []:
+        callback = entry[1] if isinstance(entry, tuple) else entry
+        kind = callback if isinstance(callback, type) else type(callback)
+        if issubclass(kind, GradientNormClipping):
             raise ValueError(
                 "GradientNormClipping cannot be tracked: a clipped step depends on "
                 "the whole batch's norm. Remove it, and lower lr if training diverges."

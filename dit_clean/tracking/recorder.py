@@ -1,7 +1,7 @@
 """Recording a training run, from skorch or from a plain torch loop."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -68,7 +68,7 @@ class StepRecorder:
             store=StateStore() if store is None else store,
             replayer=Replayer(module, optimizer),
         )
-        self._pending: list[tuple[dict[str, Any], ...]] = []
+        self._pending: list[tuple[Mapping[str, Any], ...]] = []
         self._hook = optimizer.register_step_pre_hook(self._before_update)
 
     @contextmanager

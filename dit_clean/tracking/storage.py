@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
-
 MIN_STATES = 2
 """States that are kept whatever the bound: there is nothing to halve."""
 

@@ -1,5 +1,7 @@
 """The reverse pass against independent truths, in float64."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -87,7 +89,7 @@ def test_timeline_columns_are_the_scores_of_each_epoch(history):
     trajectory = train(CASES["adam"])
     starts = trajectory.epoch_starts
     timeline = influence_timeline(trajectory, QUERIES["classes"], history=history)
-    for epoch, (start, stop) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+    for epoch, (start, stop) in enumerate(pairwise(starts)):
         column = influence_scores(
             trajectory, QUERIES["classes"], Window(start, stop), history=history
         ).values
