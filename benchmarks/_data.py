@@ -2,11 +2,15 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA_DIR = Path(os.environ.get("DIT_CLEAN_DATA", ROOT.parent / "shared" / "data"))
@@ -50,23 +54,26 @@ class Data:
         return replace(self, X=self.X[indices], y=self.y[indices])
 
 
-def load(name: str) -> Data:
-    """Return a data set of `LOADERS`.
+def load(name: str, **options: Any) -> Data:
+    """Return a data set of `LOADERS`; `options` are its loader's.
 
     Raises
     ------
     DataMissing
         If its file is not below `DATA_DIR`.
     """
-    return LOADERS[name]()
+    return LOADERS[name](**options)
 
 
-def load_available(names: list[str]) -> list[Data]:
-    """Return the data sets that are at hand, and say which are skipped."""
+def load_available(names: Iterable[str], **options: dict[str, Any]) -> list[Data]:
+    """Return the data sets that are at hand, and say which are skipped.
+
+    `options` holds keyword arguments of a loader by the data set's name.
+    """
     found = []
     for name in names:
         try:
-            found.append(load(name))
+            found.append(load(name, **options.get(name, {})))
         except DataMissing as missing:
             print(f"skipped {name}: {missing}", file=sys.stderr)
     return found
@@ -80,8 +87,6 @@ def split(data: Data, n_first: int, n_second: int, seed: int) -> tuple[Data, Dat
 
 def adult(n_rows: int = 10_000) -> Data:
     """Return UCI Adult: numbers standardized, categories one-hot encoded."""
-    import pandas as pd
-
     table = pd.read_csv(_path("adult.csv.gz"))
     table = table[table["split"] == "train"].sample(n_rows, random_state=0)
     y = (table["income"] == ">50K").to_numpy(dtype=np.int64)
@@ -95,9 +100,6 @@ def adult(n_rows: int = 10_000) -> Data:
 
 def newsgroups(n_columns: int = 300) -> Data:
     """Return posts on PC against Mac hardware: TF-IDF scaled as a whole."""
-    import pandas as pd
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
     table = pd.read_csv(_path("newsgroups_pc_mac.csv.gz"))
     words = TfidfVectorizer(max_features=n_columns, stop_words="english")
     X = words.fit_transform(table["text"]).toarray()
@@ -110,31 +112,26 @@ def cifar10(size: int = 16) -> Data:
     file = np.load(_path("cifar10_airplane_automobile.npz"))
     images = np.concatenate([file["x_train"], file["x_test"]]) / 255.0
     labels = np.concatenate([file["y_train"], file["y_test"]])
-    step = 32 // size
-    images = images.reshape(-1, size, step, size, step, 3).mean((2, 4))
-    return _images("cifar10", images.transpose(0, 3, 1, 2), labels)
+    return _images("cifar10", _averaged(images.transpose(0, 3, 1, 2), size), labels)
 
 
-def fashion_mnist(classes: tuple[int, ...] | None = (2, 4)) -> Data:
+def fashion_mnist(classes: tuple[int, ...] | None = (2, 4), size: int = 28) -> Data:
     """Return fashion-MNIST: two look-alike classes (pullover, coat), or all (None)."""
     file = np.load(_path("fashion_mnist.npz"))
     images = np.concatenate([file["x_train"], file["x_test"]])[:, None] / 255.0
     labels = np.concatenate([file["y_train"], file["y_test"]])
-    return _images("fashion_mnist", *_only(classes, images, labels))
+    images, labels = _only(classes, images, labels)
+    return _images("fashion_mnist", _averaged(images, size), labels)
 
 
 def digits(classes: tuple[int, ...] | None = (3, 8)) -> Data:
     """Return scikit-learn's 8x8 digits: two classes (about 350 rows), or all (None)."""
-    from sklearn.datasets import load_digits
-
     found = load_digits()
     return _images("digits", *_only(classes, found.images[:, None], found.target))
 
 
 def breast_cancer() -> Data:
     """Return scikit-learn's breast cancer table, standardized."""
-    from sklearn.datasets import load_breast_cancer
-
     X, y = load_breast_cancer(return_X_y=True)
     return Data("breast_cancer", _standardized(X).astype(np.float32), y.astype("int64"))
 
@@ -171,6 +168,13 @@ def _only(
 def _images(name: str, images: np.ndarray, labels: np.ndarray) -> Data:
     X = _standardized_as_a_whole(images.reshape(len(images), -1))
     return Data(name, X, labels.astype(np.int64), images.shape[1:])
+
+
+def _averaged(images: np.ndarray, size: int) -> np.ndarray:
+    """Return (n, channels, height, width) images averaged down to `size` pixels."""
+    n, channels, height, _ = images.shape
+    step = height // size
+    return images.reshape(n, channels, size, step, size, step).mean((3, 5))
 
 
 def _standardized_as_a_whole(X: np.ndarray) -> np.ndarray:

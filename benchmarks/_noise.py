@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_predict
 
 
 def symmetric(
@@ -42,9 +44,6 @@ def instance_dependent(
     The model is an out-of-fold logistic regression; a hit row gets its likeliest
     other class.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import cross_val_predict
-
     model = LogisticRegression(C=0.01, max_iter=1000)
     sure = cross_val_predict(model, X, y, cv=5, method="predict_proba")
     rows = np.arange(len(y))

@@ -27,6 +27,7 @@ def retrain_without(
     points: Sequence[int],
     *,
     linearized: bool = False,
+    fraction: float = 1.0,
 ) -> dict[int, Tensor]:
     """Return parameters at `points` of the runs without each of `samples`.
 
@@ -45,6 +46,8 @@ def retrain_without(
         at the recorded theta, and apply the update rule in full. What this keeps and
         influence drops is the removed sample's own curvature and the finite size of
         the step; what it still drops is the change of curvature along delta_j.
+    fraction : float, default=1.0
+        How much of the sample's loss is left out.
 
     Returns
     -------
@@ -61,9 +64,8 @@ def retrain_without(
         if t == max(points):
             break
         record = trajectory.records[t]
-        kept = record.sample_indices[None] != left_out[:, None]
-        if t not in removal:
-            kept = torch.ones_like(kept)
+        removed = (record.sample_indices[None] == left_out[:, None]) & (t in removal)
+        kept = 1 - fraction * removed.to(state[THETA])
         gradients = gradients_of(trajectory, record, state[THETA], kept)
         state = _apply(trajectory, record, state, gradients)
     return found
@@ -126,7 +128,7 @@ def _gradients(
     trajectory: Trajectory, record: StepRecord, theta: Tensor, kept: Tensor
 ) -> Tensor:
     """Return each replica's gradient of its batch loss, (n_replicas, n_params)."""
-    return vmap(grad(_loss_of(trajectory, record)))(theta, kept.to(theta))
+    return vmap(grad(_loss_of(trajectory, record)))(theta, kept)
 
 
 def _linearized_gradients(
@@ -139,4 +141,4 @@ def _linearized_gradients(
         value, slope = jvp(lambda theta: gradient(theta, kept), (base,), (delta,))
         return value + slope
 
-    return vmap(at_displaced)(theta - base, kept.to(theta))
+    return vmap(at_displaced)(theta - base, kept)

@@ -4,8 +4,18 @@ from importlib.metadata import version
 
 from dit_clean import queries
 from dit_clean.cleaner import InfluenceCleaner
+from dit_clean.meta import CleanedClassifier, CleanedRegressor
 from dit_clean.run import TrackedRun, track
+from dit_clean.sampler import InfluenceSampler
 
 __version__ = version("dit-clean")
 
-__all__ = ["InfluenceCleaner", "TrackedRun", "queries", "track"]
+__all__ = [
+    "CleanedClassifier",
+    "CleanedRegressor",
+    "InfluenceCleaner",
+    "InfluenceSampler",
+    "TrackedRun",
+    "queries",
+    "track",
+]

@@ -32,6 +32,15 @@ def is_one_of(*options: Any) -> Rule:
     )
 
 
+def is_sizes() -> Rule:
+    """Return the rule for a sequence of sizes, which may be empty."""
+    accepts_size, _ = is_int(1)
+    return (
+        lambda v: isinstance(v, list | tuple) and all(accepts_size(n) for n in v),
+        "a list or tuple of ints of at least 1",
+    )
+
+
 def either(*rules: Rule) -> Rule:
     """Return the rule for a value that fits one of `rules`."""
     return (

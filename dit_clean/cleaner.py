@@ -7,9 +7,18 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
 from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, check_memory
 
-from dit_clean.checks import check_parameters, either, is_int, is_one_of, is_real
+from dit_clean.audit import AuditData, AuditMixin
+from dit_clean.audit.data import library_versions
+from dit_clean.checks import (
+    check_parameters,
+    either,
+    is_int,
+    is_one_of,
+    is_real,
+    is_sizes,
+)
 from dit_clean.crossfit import (
     CrossFit,
     Fold,
@@ -26,8 +35,10 @@ from dit_clean.detection import (
     nearest_target_rows,
     replacement_rows,
 )
+from dit_clean.detection.margin import held_out_margin
 from dit_clean.influence import SampleLosses, Window, resolve_window
 from dit_clean.influence.queries import Query
+from dit_clean.influence.scores import check_history
 from dit_clean.influence.windows import WindowLike
 from dit_clean.inputs import (
     as_floats,
@@ -36,9 +47,14 @@ from dit_clean.inputs import (
     checked_weight,
 )
 from dit_clean.memory import parse_bytes
-from dit_clean.tables import is_frame, make_encoder, select_rows
+from dit_clean.tables import TableEncoder, is_frame, select_rows
 from dit_clean.targets import Targets, encode_targets
-from dit_clean.tracking.networks import OPTIMIZERS, check_net, make_default_net
+from dit_clean.tracking.networks import (
+    OPTIMIZERS,
+    check_net,
+    check_outputs,
+    make_default_net,
+)
 from dit_clean.tracking.rows import subset_rows
 
 DEFAULT_LR = {"sgd": 0.1, "adam": 0.001, "adamw": 0.001}
@@ -59,12 +75,16 @@ PARAMETERS = {
     "batch_size": is_int(1),
     "lr": either(is_one_of("auto"), is_real(0)),
     "optimizer": is_one_of(*OPTIMIZERS),
+    "hidden_layer_sizes": is_sizes(),
     "history": is_one_of("window", "full"),
     "storage": is_one_of("auto", "all", "none"),
+    "task": is_one_of("auto", "classification", "regression"),
 }
 
 
-class InfluenceCleaner(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class InfluenceCleaner(
+    AuditMixin, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
+):
     """Find the training samples that are wrong by watching a network learn.
 
     `cv` networks are trained under tracking, each on all folds but one. For every
@@ -106,8 +126,13 @@ class InfluenceCleaner(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Torch device; "auto" takes a GPU where there is one.
     n_jobs : int or None, default=None
         Folds trained at the same time. Does not change a bit of the results.
-    memory : None
-        Reserved for caching the tracked run.
+    memory : str, joblib.Memory or None, default=None
+        Where to keep tracked runs. A fit on the same data with the same network,
+        folds and (integer) `random_state` then takes its run from there, so that a
+        search over `window`, `scoring`, `contamination` and `history` trains once.
+    task : {"auto", "classification", "regression"}, default="auto"
+        What y is. "auto" goes by the net, else by y: floats with many distinct values
+        are a regression target, all else are labels.
     random_state : int, RandomState instance or None, default=None
         Seed of folds, initialization, shuffling and dropout.
     verbose : int, default=0
@@ -183,6 +208,7 @@ class InfluenceCleaner(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         device="auto",
         n_jobs=None,
         memory=None,
+        task="auto",
         random_state=None,
         verbose=0,
     ):
@@ -202,6 +228,7 @@ class InfluenceCleaner(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.device = device
         self.n_jobs = n_jobs
         self.memory = memory
+        self.task = task
         self.random_state = random_state
         self.verbose = verbose
 
@@ -231,40 +258,49 @@ class InfluenceCleaner(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             If training diverges.
         """
         check_parameters(self, PARAMETERS)
+        if self.net is not None:
+            check_net(self.net)
         resolve_window(self.window, self._n_epochs())
         X, y = checked_data(self, X, y)
-        targets = encode_targets(y, self.net)
+        targets = encode_targets(y, self.net, self.task)
         weight = checked_weight(sample_weight, len(y))
         folds = make_folds(self.cv, targets, self.random_state)
-        encoder = make_encoder(X, scale=self.net is None)
+        encoder = TableEncoder(scale=self.net is None)
         rows = as_floats(encoder.fit_transform(X))
         validation = None
         if X_val is not None or y_val is not None:
             validation = checked_validation(self, X_val, y_val, encoder, targets)
-        self._encoder, self._targets = encoder, targets
-        self._make_query = QueryMaker(rows, targets, validation)
+        make_query = QueryMaker(rows, targets, validation)
+        net = self._make_net(rows.shape[1], targets)
+        if self.net is not None:
+            check_outputs(net, rows, targets.n_outputs)
         plan = CrossFit(
-            net=self._make_net(rows.shape[1], targets),
-            make_query=self._make_query,
+            net=net,
+            make_query=make_query,
             is_classifier=targets.is_classifier,
             storage=self.storage,
             max_bytes=parse_bytes(self.max_memory),
             n_threads=max(1, torch.get_num_threads() // len(folds)),
         )
-        self._results = plan.run(
+        results = plan.run(
             rows,
             targets.encoded,
             folds,
             sample_weight=weight,
+            memory=None if self.memory is None else check_memory(self.memory),
             n_jobs=self.n_jobs,
             verbose=self.verbose,
         )
-        self._evidence = gather_evidence(self._results, targets)
+        # Only now: an interrupted or refused fit leaves the earlier one as it was.
+        self._encoder, self._targets, self._make_query = encoder, targets, make_query
+        self._X = X
+        self._results, self._evidence = results, gather_evidence(results, targets)
         self.history_ = self._evidence.curves()
-        seconds = [result.seconds for result in self._results]
+        seconds = [result.seconds for result in results]
         self.fit_seconds_ = {
             part: sum(s[part] for s in seconds) for part in ("training", "influence")
         }
+        self.__dict__.pop("classes_", None)
         if targets.is_classifier:
             self.classes_ = targets.classes
         return self.rescore()
@@ -281,9 +317,8 @@ class InfluenceCleaner(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self, "_evidence")
         check_parameters(self, PARAMETERS)
         evidence, targets = self._evidence, self._targets
-        convergence = Window(*convergence_window(evidence.held_out_loss()))
         self.window_ = resolve_window(
-            self.window, evidence.n_epochs, convergence=convergence
+            self.window, evidence.n_epochs, convergence=self._convergence()
         )
         make_decision = decide_labels if targets.is_classifier else decide_targets
         decision = make_decision(
@@ -322,15 +357,19 @@ class InfluenceCleaner(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         -------
         influence : ndarray of shape (n_samples,)
             Query without the sample minus query with it, averaged over the networks
-            that train on the sample.
+            that train on the sample; (n_queries, n_samples) for a `query` of several
+            values.
         """
         check_is_fitted(self, "_evidence")
         window = self._window_of(window)
-        history = self.history if history is None else history
-        if query is None and history == "window":
+        history = check_history(self.history if history is None else history)
+        if query is not None:
+            make_query = partial(_same_query, query)
+            values = average_influence(self._results, make_query, window, history)
+            return values[0] if len(values) == 1 else values
+        if history == "window":
             return self.influence_timeline_[:, window.slice].sum(axis=1)
-        make_query = self._make_query if query is None else partial(_same_query, query)
-        return average_influence(self._results, make_query, window, history)[-1]
+        return average_influence(self._results, self._make_query, window, history)[-1]
 
     def influence_on(self, X, y=None, *, window=None, history=None):
         """Return each training sample's influence on the loss of given samples.
@@ -359,7 +398,7 @@ class InfluenceCleaner(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             encoded = self._targets.encode(y)
         check_consistent_length(X, encoded)
         window = self._window_of(window)
-        history = self.history if history is None else history
+        history = check_history(self.history if history is None else history)
         queries = [
             SampleLosses(subset_rows(rows, chunk), encoded[chunk])
             for chunk in torch.arange(len(encoded)).split(QUERY_CHUNK)
@@ -369,6 +408,37 @@ class InfluenceCleaner(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             for q in queries
         ]
         return np.concatenate(parts)
+
+    def audit_data(self) -> AuditData:
+        """Return what table, summary, pictures and report are drawn from.
+
+        Returns
+        -------
+        data : AuditData
+            Labels, decisions and evidence in the row order of X, and the settings.
+        """
+        check_is_fitted(self, "_evidence")
+        targets, X = self._targets, self._X
+        return AuditData(
+            X=X,
+            labels=targets.given,
+            suggested=np.where(self.keep_mask_, targets.given, self.suggested_label_),
+            suspicion=self.suspicion_,
+            flagged=~self.keep_mask_,
+            weight=self.sample_weight_,
+            influence=self.influence_,
+            timeline=self.influence_timeline_,
+            margin=held_out_margin(self._evidence, self.window_.slice),
+            window=(self.window_.start, self.window_.stop),
+            curves=self.history_,
+            threshold=self.threshold_,
+            contamination=self.contamination_,
+            classes=targets.classes,
+            index=X.index if hasattr(X, "iloc") else None,
+            parameters=self.get_params(deep=False),
+            versions=library_versions(),
+            seconds=self.fit_seconds_,
+        )
 
     def fit_transform(self, X, y=None, **fit_params):
         """Fit, and return X with every flagged row replaced by a kept one.
@@ -391,7 +461,9 @@ class InfluenceCleaner(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             replacement_rows if self._targets.is_classifier else nearest_target_rows
         )
         X = X if is_frame(X) else checked_data(self, X, reset=False)
-        return select_rows(X, stand_in(self.keep_mask_, self._targets.codes))
+        X_clean = select_rows(X, stand_in(self.keep_mask_, self._targets.codes))
+        # pandas aligns by index: y must still meet its own row.
+        return X_clean.set_axis(X.index) if hasattr(X, "iloc") else X_clean
 
     def transform(self, X):
         """Return new data unchanged: rows to predict on are never dropped.
@@ -460,7 +532,6 @@ class InfluenceCleaner(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         if self.net is not None:
-            check_net(self.net)
             return clone(self.net).set_params(device=device, verbose=0)
         lr = DEFAULT_LR[self.optimizer] if self.lr == "auto" else self.lr
         return make_default_net(
@@ -479,8 +550,14 @@ class InfluenceCleaner(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self.max_epochs if self.net is None else self.net.max_epochs
 
     def _window_of(self, window: WindowLike) -> Window:
-        n_epochs = self._evidence.n_epochs
-        return self.window_ if window is None else resolve_window(window, n_epochs)
+        if window is None:
+            return self.window_
+        return resolve_window(
+            window, self._evidence.n_epochs, convergence=self._convergence()
+        )
+
+    def _convergence(self) -> Window:
+        return Window(*convergence_window(self._evidence.held_out_loss()))
 
 
 def _same_query(query: Query, fold: Fold) -> Query:

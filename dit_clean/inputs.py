@@ -30,7 +30,14 @@ def checked_data(
     """
     asks_y = not (isinstance(y, str) and y == "no_validation")
     if not is_frame(X):
-        return validate_data(estimator, X, y, reset=reset, **ARRAYS)
+        least = 2 if asks_y else 1
+        checked = validate_data(
+            estimator, X, y, reset=reset, ensure_min_samples=least, **ARRAYS
+        )
+        check_sample_shape(estimator, checked[0] if asks_y else checked, reset=reset)
+        return checked
+    if X.shape[1] == 0:
+        raise ValueError(f"X has 0 columns (shape={X.shape}): at least 1 is needed.")
     validate_data(estimator, X, y, reset=reset, skip_check_array=True)
     if not asks_y:
         return X
@@ -39,6 +46,18 @@ def checked_data(
     if y.dtype.kind == "f":
         check_array(y, ensure_2d=False, input_name="y")
     return X, y
+
+
+def check_sample_shape(estimator: Any, X: Any, *, reset: bool) -> None:
+    """Note the shape of one sample, or raise if it is another one than in fit."""
+    shape = tuple(X.shape[1:])
+    if reset:
+        estimator._sample_shape = shape
+    elif shape != getattr(estimator, "_sample_shape", shape):
+        raise ValueError(
+            f"X has samples of shape {shape}, but {type(estimator).__name__} was "
+            f"fitted on samples of shape {estimator._sample_shape}."
+        )
 
 
 def checked_weight(sample_weight: Any, n_samples: int) -> np.ndarray | None:
@@ -80,7 +99,10 @@ def checked_validation(
     if X_val is None or y_val is None:
         given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
         raise ValueError(f"{given} was given without {missing}: give both or none.")
-    X_val = checked_data(estimator, X_val, reset=False)
+    try:
+        X_val = checked_data(estimator, X_val, reset=False)
+    except ValueError as error:
+        raise ValueError(f"X_val does not match the X of fit. {error}") from error
     check_consistent_length(X_val, y_val)
     encoded = targets.encode(column_or_1d(y_val))
     return as_floats(encoder.transform(X_val)), encoded

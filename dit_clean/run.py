@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from skorch.callbacks import Callback
 
 from dit_clean.influence import (
     Window,
+    check_differentiable,
     check_replay,
     influence_scores,
     influence_timeline,
@@ -23,6 +24,7 @@ from dit_clean.influence import (
 from dit_clean.influence.queries import Query
 from dit_clean.influence.scores import History
 from dit_clean.influence.windows import WindowLike
+from dit_clean.inputs import checked_weight
 from dit_clean.memory import parse_bytes
 from dit_clean.tracking import (
     SampleLoss,
@@ -32,7 +34,7 @@ from dit_clean.tracking import (
     Trajectory,
     TrajectoryRecorder,
 )
-from dit_clean.tracking.networks import check_module, tracked_clone
+from dit_clean.tracking.networks import check_module, cuda_devices, tracked_clone
 from dit_clean.tracking.rows import as_rows, cast_floats
 
 
@@ -98,7 +100,8 @@ def track(
     """
     store = StateStore(None if record == "all" else parse_bytes(record))
     seed = check_random_state(random_state).randint(2**31)
-    return fit_tracked(net, X, y, store=store, sample_weight=sample_weight, seed=seed)
+    weight = checked_weight(sample_weight, len(y))
+    return fit_tracked(net, X, y, store=store, sample_weight=weight, seed=seed)
 
 
 def fit_tracked(
@@ -115,22 +118,25 @@ def fit_tracked(
 
     `after_epoch(trajectory, epoch)` is called while the epoch's states are at hand.
     """
-    rows, targets = as_rows(X), torch.as_tensor(y)
-    weight = None if sample_weight is None else torch.as_tensor(sample_weight)
+    rows, targets = as_rows(X), cast(torch.Tensor, as_rows(y))
+    weight = (
+        None if sample_weight is None else cast(torch.Tensor, as_rows(sample_weight))
+    )
 
     def make_recorder(net: NeuralNet) -> StepRecorder:
         loss = SampleLoss.of(net.criterion_, takes_log=_takes_log(net))
         module = copy.deepcopy(net.module_)
         model = TrackedModel(module, loss, rows, targets, weight)
-        return StepRecorder(model, net.module_, net.optimizer_, store)
+        recorder = StepRecorder(model, net.module_, net.optimizer_, store)
+        check_differentiable(recorder.trajectory)
+        return recorder
 
     recorder = TrajectoryRecorder(make_recorder, after_epoch)
     callbacks: list[tuple[str, Callback]] = [("trajectory_recorder", recorder)]
     if weight is not None:
         callbacks.append(("sample_weighting", SampleWeighting(weight)))
     tracked = tracked_clone(net, callbacks)
-    devices = [tracked.device] if "cuda" in str(tracked.device) else []
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=cuda_devices(tracked)):
         torch.manual_seed(seed)
         tracked.initialize()
         update_rule_of(type(tracked.optimizer_))
@@ -154,12 +160,12 @@ class TrackedRun:
     trajectory : Trajectory
         Steps and states; iterating yields `StepRecord`, ``trajectory.params(t)`` is the
         parameter dict before step t.
-    net_ : NeuralNet
-        The trained clone.
+    net_ : NeuralNet or None
+        The trained clone; None in the runs inside of an `InfluenceCleaner`.
     """
 
     trajectory: Trajectory
-    net_: NeuralNet
+    net_: NeuralNet | None
 
     @property
     def model(self) -> TrackedModel:
@@ -335,12 +341,6 @@ def _train(
             raise
     finally:
         net.notify("on_train_end", X=X, y=y)
-    if recorder.recorder_.trajectory.n_steps == 0:
-        raise ValueError(
-            f"No batch to train on: {len(y)} samples are fewer than "
-            f"batch_size={net.batch_size} and drop_last leaves them out. "
-            "Lower batch_size."
-        )
 
 
 def _takes_log(net: NeuralNet) -> bool:

@@ -1,16 +1,20 @@
 """Tables as numbers: what goes into the default network, and rows of any container."""
 
+import math
+from numbers import Number
 from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 MATRIX_AXES = 2
+MAX_DENSE_VALUES = 64_000_000
+"""Larger sparse data stay sparse, keep their zeros and become dense batch by batch."""
 MAX_CATEGORIES = 50
 """One-hot columns of a categorical column at most; rarer values share one."""
 
@@ -20,31 +24,88 @@ def is_frame(X: Any) -> bool:
     return hasattr(X, "columns") and hasattr(X, "dtypes") and hasattr(X, "shape")
 
 
-def make_encoder(X: Any, *, scale: bool) -> TransformerMixin:
-    """Return an unfitted transformer of X into float numbers.
+def is_missing(value: Any) -> bool:
+    """Tell whether one value of a column or of y is a missing one."""
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
+
+
+class TableEncoder(TransformerMixin, BaseEstimator):
+    """Turn whatever table comes in into float numbers.
+
+    Data frames (pandas, polars): categories become one-hot columns (missing values a
+    category of their own), missing numbers the column's median. Arrays and sparse
+    matrices are numbers already; sparse ones become dense while that takes at most 64
+    million values. Data with more than two axes (images) are scaled as a whole and
+    flattened.
 
     Parameters
     ----------
-    X : data frame, ndarray or sparse matrix of shape (n_samples, ...)
-        Frames: categories become one-hot columns (missing values a category of their
-        own), missing numbers the column's median.
-    scale : bool
-        Whether to bring numeric columns to mean 0 and variance 1; sparse columns keep
-        their zeros. Data with more than two axes (images) are scaled as a whole and
-        flattened.
+    scale : bool, default=True
+        Whether to bring numeric columns to mean 0 and variance 1. Without it, arrays
+        stay as they are.
 
-    Raises
-    ------
-    TypeError
-        If a column is neither numeric nor categorical: names it.
+    Attributes
+    ----------
+    encoder_ : transformer
+        What was fitted for the kind of data given.
     """
-    if is_frame(X):
-        return _frame_encoder(X, scale)
-    if not scale:
-        return FunctionTransformer(accept_sparse=True)
-    if X.ndim > MATRIX_AXES:
-        return FlatScaler()
-    return StandardScaler(with_mean=not sparse.issparse(X))
+
+    def __init__(self, scale=True):
+        self.scale = scale
+
+    def fit(self, X, y=None):
+        """Choose and fit the encoding for X.
+
+        Parameters
+        ----------
+        X : data frame, ndarray or sparse matrix, first axis n_samples
+            Training inputs.
+        y : None
+            Not used.
+
+        Returns
+        -------
+        self : TableEncoder
+
+        Raises
+        ------
+        TypeError
+            If a column is neither numeric nor categorical: names it.
+        """
+        self.encoder_ = self._make_encoder(X).fit(X)
+        return self
+
+    def transform(self, X):
+        """Return X as numbers.
+
+        Parameters
+        ----------
+        X : data frame, ndarray or sparse matrix
+            Like the X given to fit.
+
+        Returns
+        -------
+        numbers : ndarray or sparse matrix, first axis n_samples
+        """
+        return self.encoder_.transform(X)
+
+    def __sklearn_tags__(self):
+        """Return the tags: sparse input and, in data frames, missing values."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def _make_encoder(self, X: Any) -> Any:
+        if is_frame(X):
+            return _frame_encoder(X, self.scale)
+        if not self.scale:
+            return FunctionTransformer(accept_sparse=True)
+        if X.ndim > MATRIX_AXES:
+            return FlatScaler()
+        if sparse.issparse(X) and np.prod(X.shape) > MAX_DENSE_VALUES:
+            return StandardScaler(with_mean=False)
+        return make_pipeline(_to_dense(), StandardScaler())
 
 
 class FlatScaler(TransformerMixin):
@@ -72,27 +133,68 @@ def select_rows(container: Any, rows: np.ndarray) -> Any:
     """
     if hasattr(container, "iloc"):
         return container.iloc[rows]
+    if sparse.issparse(container) and container.format in ("bsr", "coo", "dia"):
+        container = container.tocsr()
     if isinstance(container, list | tuple):
         return [container[row] for row in rows]
     return container[rows]
+
+
+def _to_dense() -> FunctionTransformer:
+    return FunctionTransformer(_dense_values, accept_sparse=True)
+
+
+def _dense_values(X: Any) -> Any:
+    return X.toarray() if sparse.issparse(X) else X
 
 
 def _frame_encoder(X: Any, scale: bool) -> ColumnTransformer:
     numeric: list[int] = []
     categorical: list[int] = []
     for i, dtype in enumerate(X.dtypes):
-        (numeric if _is_numeric(dtype, X.columns[i]) else categorical).append(i)
+        name = X.columns[i]
+        if _is_numeric(dtype, name):
+            numeric.append(i)
+        else:
+            _check_categories(X.iloc[:, i] if hasattr(X, "iloc") else X[name], name)
+            categorical.append(i)
     impute = SimpleImputer(strategy="median", keep_empty_features=True)
-    numbers = make_pipeline(impute, StandardScaler()) if scale else impute
+    # Sparse columns of a frame come out of the imputer as a sparse matrix.
+    steps = [impute, _to_dense(), *([StandardScaler()] if scale else [])]
     one_hot = OneHotEncoder(
         handle_unknown="infrequent_if_exist",
         max_categories=MAX_CATEGORIES,
         sparse_output=False,
     )
     return ColumnTransformer(
-        [("numbers", numbers, numeric), ("categories", one_hot, categorical)],
+        [
+            ("numbers", make_pipeline(*steps), numeric),
+            ("categories", one_hot, categorical),
+        ],
         sparse_threshold=0,
     )
+
+
+def _check_categories(column: Any, name: Any) -> None:
+    """Raise if the values of a column are no strings, or no numbers, throughout."""
+    values = np.asarray(column, dtype=object)
+    kinds = {kind for kind in map(_kind_of, values) if kind is not None}
+    if kinds <= {"str"} or kinds <= {"number"}:
+        return
+    raise TypeError(
+        f"Column {name!r} mixes or holds values of types {', '.join(sorted(kinds))}, "
+        "which the default network cannot read. Turn it into strings, for example "
+        "with .astype(str), or into numbers."
+    )
+
+
+def _kind_of(value: Any) -> str | None:
+    """Return "str", "number", another type's name, or None for a missing value."""
+    if is_missing(value):
+        return None
+    if isinstance(value, str):
+        return "str"
+    return "number" if isinstance(value, Number) else type(value).__name__
 
 
 def _is_numeric(dtype: Any, name: Any) -> bool:

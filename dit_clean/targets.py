@@ -5,8 +5,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from skorch import NeuralNetClassifier, NeuralNetRegressor
+
+from dit_clean.tables import is_missing
 
 MANY_VALUES = 20
 """Whole-number floats with more distinct values than this may be a measurement."""
@@ -72,30 +75,38 @@ class Targets:
             If a label was not among those given to fit.
         """
         y = np.asarray(y)
+        check_labels(y)
         if not self.is_classifier:
-            return _column((y.astype(np.float64) - self.center) / self.scale)
+            y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+            return _column((y - self.center) / self.scale)
         unknown = np.setdiff1d(y, self.labels)
         if len(unknown):
             raise ValueError(
-                f"y_val holds labels that y does not: {unknown[:5].tolist()}. "
+                f"Labels that the y of fit does not hold: {unknown[:5].tolist()}. "
                 f"Known labels: {self.labels[:10].tolist()}."
             )
         return torch.as_tensor(np.searchsorted(self.labels, y))
 
 
-def encode_targets(y: np.ndarray, net: Any) -> Targets:
-    """Return y as class indices or scaled targets, by the net or by its values.
+def encode_targets(y: np.ndarray, net: Any, task: str = "auto") -> Targets:
+    """Return y as class indices or scaled targets.
 
-    Without a net, y is a regression target if it is continuous, or holds floats with
-    many distinct whole values.
+    With ``task="auto"`` the net decides; without a net, y is a regression target if
+    it is continuous, or holds floats with many distinct whole values.
 
     Raises
     ------
     ValueError
-        If y has one class only, or does not fit the net.
+        If y has one class or value only, lacks labels, or does not fit the net.
     """
-    if not _is_classification(y, net):
+    check_labels(y)
+    if not _is_classification(y, net, task):
         y = y.astype(np.float64)
+        if y.min() == y.max():
+            raise ValueError(
+                f"y holds 1 value only ({y[0]}). Finding wrong targets needs targets "
+                "that differ."
+            )
         low, center, high = np.percentile(y, [25, 50, 75])
         scale = (high - low) / IQR_OF_NORMAL or y.std() or 1.0
         if net is not None:
@@ -105,10 +116,28 @@ def encode_targets(y: np.ndarray, net: Any) -> Targets:
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) == 1:
         raise ValueError(
-            f"y holds 1 class only ({classes[0]!r}). Finding wrong labels needs "
-            "samples of at least 2 classes."
+            f"y holds 1 class only ({classes.tolist()[0]!r}). Finding wrong labels "
+            "needs samples of at least 2 classes."
         )
     return Targets(y, torch.as_tensor(codes), classes)
+
+
+def check_labels(y: np.ndarray) -> None:
+    """Raise if labels are missing, or of types that cannot be sorted together."""
+    if y.dtype.kind != "O":
+        return
+    missing = np.flatnonzero([is_missing(label) for label in y])
+    if len(missing):
+        raise ValueError(
+            f"y has no label in {len(missing)} of {len(y)} rows (first: row "
+            f"{missing[0]}). Drop these rows, or give them a label of their own."
+        )
+    kinds = {"str" if isinstance(v, str) else type(v).__name__ for v in y}
+    if "str" in kinds and len(kinds) > 1:
+        raise ValueError(
+            f"y mixes labels of types {', '.join(sorted(kinds))}. Give all labels as "
+            "strings, or all as numbers."
+        )
 
 
 def check_class_sizes(targets: Targets, n_folds: int) -> None:
@@ -123,11 +152,13 @@ def check_class_sizes(targets: Targets, n_folds: int) -> None:
         raise ValueError(
             f"{rare.sum()} of {len(counts)} classes have fewer rows than cv={n_folds} "
             f"folds (label: rows = {named}). Lower cv, merge or drop these classes; if "
-            "y is a regression target, give a NeuralNetRegressor or continuous floats."
+            'y is a regression target, set task="regression".'
         )
 
 
-def _is_classification(y: np.ndarray, net: Any) -> bool:
+def _is_classification(y: np.ndarray, net: Any, task: str) -> bool:
+    if task != "auto":
+        return task == "classification"
     if isinstance(net, NeuralNetRegressor):
         return False
     if isinstance(net, NeuralNetClassifier):

@@ -6,16 +6,26 @@ from pathlib import Path
 
 import pytest
 
-ESTIMATORS = ("crossfit", "cleaner", "meta", "sampler")
+# What estimators are made of.
+PARTS = ("checks", "memory", "tables", "targets", "inputs", "run", "crossfit")
+ESTIMATORS = ("cleaner", "meta", "sampler")
 FACADES = ("queries", "__init__")  # nothing inside the package imports these
-FLOW = (("tracking",), ("influence",), ("detection",), ESTIMATORS, ("audit", "cli"))
+FLOW = (
+    ("tracking",),
+    ("influence",),
+    ("detection",),
+    PARTS,
+    ("audit",),
+    ESTIMATORS,
+    ("cli",),
+)
 LAYER = {room: i for i, rooms in enumerate((*FLOW, FACADES)) for room in rooms}
 
 # These libraries stay in the rooms named beside them ...
 HOMES = {
     "jinja2": ("audit",),
     "matplotlib": ("audit",),
-    "skorch": ("tracking", *ESTIMATORS),
+    "skorch": ("tracking", *PARTS, *ESTIMATORS),
 }
 # ... these rooms do without the libraries named beside them ...
 BANNED = {"influence": ("skorch", "sklearn")}

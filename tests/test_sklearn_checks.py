@@ -1,10 +1,25 @@
-"""scikit-learn's own estimator checks, with none expected to fail."""
+"""scikit-learn's and imbalanced-learn's own checks, with none expected to fail."""
 
+import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from dit_clean import InfluenceCleaner
+from dit_clean import (
+    CleanedClassifier,
+    CleanedRegressor,
+    InfluenceCleaner,
+    InfluenceSampler,
+)
 
 
-@parametrize_with_checks([InfluenceCleaner(max_epochs=3)])
+@parametrize_with_checks(
+    [InfluenceCleaner(max_epochs=3), CleanedClassifier(), CleanedRegressor()]
+)
 def test_estimator_passes_scikit_learns_checks(estimator, check):
     check(estimator)
+
+
+def test_sampler_passes_imbalanced_learns_checks():
+    checks = pytest.importorskip("imblearn.utils.estimator_checks")
+    cleaner = InfluenceCleaner(max_epochs=3, random_state=0)
+    for sampler, check in checks.estimator_checks_generator(InfluenceSampler(cleaner)):
+        check(sampler)

@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 
 from dit_clean.run import TrackedRun
 from dit_clean.targets import Targets, check_class_sizes
-from dit_clean.tracking.rows import Rows, subset_rows
+from dit_clean.tracking.rows import Rows, cast_floats, subset_rows
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,12 @@ class FoldResult:
     seconds: dict[str, float]
 
     def without_data(self) -> "FoldResult":
-        """Return the result without the training data, to be sent between processes."""
-        return self._with_model(inputs=None, targets=None, sample_weight=None)
+        """Return the result without data and skorch net, to be sent between processes.
+
+        skorch cannot pickle a net whose module was defined in a notebook or script.
+        """
+        bare = self._with_model(inputs=None, targets=None, sample_weight=None)
+        return replace(bare, run=replace(bare.run, net_=None))
 
     def with_data(
         self, X: Rows, y: torch.Tensor, sample_weight: np.ndarray | None
@@ -66,8 +70,9 @@ class FoldResult:
         """Return the result with the training data that `without_data` left out."""
         rows = torch.as_tensor(self.fold.train)
         weight = None if sample_weight is None else sample_weight[self.fold.train]
+        dtype = self.run.trajectory.store[0].params.dtype
         return self._with_model(
-            inputs=subset_rows(X, rows),
+            inputs=cast_floats(subset_rows(X, rows), dtype),
             targets=y[rows],
             sample_weight=None if weight is None else torch.as_tensor(weight),
         )

@@ -18,7 +18,7 @@ from dit_clean.influence import (
 from dit_clean.influence.queries import Query, Several
 from dit_clean.influence.scores import History
 from dit_clean.targets import Targets
-from dit_clean.tracking.rows import Rows, subset_rows
+from dit_clean.tracking.rows import Rows, cast_floats, subset_rows
 
 
 class QueryMaker:
@@ -136,7 +136,8 @@ def predict_together(
         trajectory = result.run.trajectory
         state = trajectory.state(trajectory.n_steps)
         params = trajectory.layout.unflatten(state.params) | dict(state.buffers)
-        output = forward_rows(trajectory.model, params, X, is_classifier)
+        inputs = cast_floats(X, state.params.dtype)
+        output = forward_rows(trajectory.model, params, inputs, is_classifier)
         outputs.append(output.exp() if is_classifier else output)
     mean = torch.stack(outputs).mean(0)
     return mean.argmax(1) if is_classifier else mean

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import joblib
 import numpy as np
@@ -54,40 +55,50 @@ class CrossFit:
         folds: list[Fold],
         *,
         sample_weight: np.ndarray | None = None,
+        memory: joblib.Memory | None = None,
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> list[FoldResult]:
-        """Train all folds, in parallel with `n_jobs`, and show progress."""
-        n_workers = joblib.effective_n_jobs(n_jobs)
-        if n_workers == 1 or len(folds) == 1:
-            with progress_bar(len(folds) * self.net.max_epochs, "epoch", verbose) as on:
-                return [self.run_fold(X, y, fold, sample_weight, on) for fold in folds]
-        parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
-        jobs = (
-            joblib.delayed(self.run_fold)(X, y, fold, sample_weight) for fold in folds
-        )
-        results = []
-        with progress_bar(len(folds), "fold", verbose) as on:
-            for result in parallel(jobs):
-                results.append(result.with_data(X, y, sample_weight))
-                on("folds trained and scored")
-        return results
+        """Train all folds, in parallel with `n_jobs`, and show progress.
+
+        With `memory`, a run of the same plan on the same data, folds and seeds is
+        taken from there.
+        """
+        train_folds = CrossFit._train_folds
+        if memory is not None:
+            train_folds = memory.cache(train_folds, ignore=["n_jobs", "verbose"])
+        results = train_folds(self, X, y, folds, sample_weight, n_jobs, verbose)
+        return [result.with_data(X, y, sample_weight) for result in results]
+
+    def _train_folds(
+        self,
+        X: Rows,
+        y: torch.Tensor,
+        folds: list[Fold],
+        sample_weight: np.ndarray | None,
+        n_jobs: int | None,
+        verbose: int,
+    ) -> list[FoldResult]:
+        train = partial(self.run_fold, X, y, sample_weight)
+        if joblib.effective_n_jobs(n_jobs) > 1 and len(folds) > 1:
+            return _in_parallel(train, folds, n_jobs, verbose)
+        return _in_turn(train, folds, self.net.max_epochs, verbose)
 
     def run_fold(
         self,
         X: Rows,
         y: torch.Tensor,
+        sample_weight: np.ndarray | None,
         fold: Fold,
-        sample_weight: np.ndarray | None = None,
-        on_progress: Callable[[str], None] | None = None,
+        on_epoch: Callable[[], None] | None = None,
     ) -> FoldResult:
-        """Train one fold; without `on_progress`, for a worker: leave out the data."""
+        """Train one fold; the result leaves out the data, to be light to send."""
         watcher = EpochWatcher(
             X,
             self.make_query(fold),
             is_classifier=self.is_classifier,
             keep_all=self.storage == "all",
-            on_progress=on_progress,
+            on_epoch=on_epoch,
         )
         weight = None if sample_weight is None else sample_weight[fold.train]
         rows = torch.as_tensor(fold.train)
@@ -106,10 +117,36 @@ class CrossFit:
             run.trajectory.store.keep_only(lambda t: False)
         total = time.perf_counter() - begin
         seconds = {"training": total - watcher.seconds, "influence": watcher.seconds}
-        result = FoldResult(
+        return FoldResult(
             fold, run, watcher.stacked_outputs(), watcher.stacked_influence(), seconds
-        )
-        return result if on_progress is not None else result.without_data()
+        ).without_data()
+
+
+def _in_turn(
+    train: Callable[..., FoldResult], folds: list[Fold], n_epochs: int, verbose: int
+) -> list[FoldResult]:
+    results = []
+    with tqdm(total=len(folds) * n_epochs, unit="epoch", disable=not verbose) as bar:
+        for number, fold in enumerate(folds, start=1):
+            bar.set_postfix_str(f"training and reverse pass, fold {number}")
+            results.append(train(fold, bar.update))
+    return results
+
+
+def _in_parallel(
+    train: Callable[..., FoldResult],
+    folds: list[Fold],
+    n_jobs: int | None,
+    verbose: int,
+) -> list[FoldResult]:
+    # Processes whatever the surrounding backend: torch's random numbers are global, so
+    # that threads would draw each other's.
+    parallel = joblib.Parallel(n_jobs, backend="loky", return_as="generator")
+    results = parallel(joblib.delayed(train)(fold) for fold in folds)
+    description = "training and reverse pass"
+    return list(
+        tqdm(results, description, len(folds), unit="fold", disable=not verbose)
+    )
 
 
 @contextmanager
@@ -121,17 +158,3 @@ def fixed_threads(n_threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def progress_bar(
-    total: int, unit: str, verbose: int
-) -> Iterator[Callable[[str], None]]:
-    """Show a bar in terminal or notebook; yields the call that moves it by one."""
-    with tqdm(total=total, unit=unit, disable=not verbose) as bar:
-
-        def move(message: str) -> None:
-            bar.set_postfix_str(message, refresh=False)
-            bar.update()
-
-        yield move

@@ -10,6 +10,7 @@ from torch import Tensor
 from dit_clean.influence import Window, check_replay, influence_scores, label_influence
 from dit_clean.influence.queries import Query
 from dit_clean.tracking import TrackedModel, Trajectory
+from dit_clean.tracking.recorder import REMEDY
 from dit_clean.tracking.rows import Rows, cast_floats, n_rows, take_rows
 
 EVALUATION_ROWS = 4096
@@ -31,8 +32,8 @@ class EpochWatcher:
         Whether outputs are class scores.
     keep_all : bool
         Whether to keep the states of all steps.
-    on_progress : callable, optional
-        Called with a message after each epoch.
+    on_epoch : callable, optional
+        Called after each epoch.
     """
 
     def __init__(
@@ -42,11 +43,11 @@ class EpochWatcher:
         *,
         is_classifier: bool,
         keep_all: bool = False,
-        on_progress: Callable[[str], None] | None = None,
+        on_epoch: Callable[[], None] | None = None,
     ):
         self.X, self.query = X, query
         self.is_classifier, self.keep_all = is_classifier, keep_all
-        self.on_progress = on_progress
+        self.on_epoch = on_epoch
         self.outputs: list[np.ndarray] = []
         self.influence: list[np.ndarray] = []
         self.seconds = 0.0
@@ -62,8 +63,8 @@ class EpochWatcher:
             starts = set(trajectory.epoch_starts)
             trajectory.store.keep_only(starts.__contains__)
         self.seconds += time.perf_counter() - begin
-        if self.on_progress is not None:
-            self.on_progress(f"training and reverse pass of epoch {epoch + 1}")
+        if self.on_epoch is not None:
+            self.on_epoch()
 
     def stacked_outputs(self) -> np.ndarray:
         """Return outputs of all rows, shape (n_samples, n_epochs, n_outputs)."""
@@ -87,7 +88,18 @@ class EpochWatcher:
         params = trajectory.layout.unflatten(state.params) | dict(state.buffers)
         if not self.outputs:
             self.X = cast_floats(self.X, state.params.dtype)
-        return forward_rows(model, params, self.X, self.is_classifier).numpy()
+        outputs = forward_rows(model, params, self.X, self.is_classifier).numpy()
+        check_outputs_finite(outputs, len(self.outputs))
+        return outputs
+
+
+def check_outputs_finite(outputs: np.ndarray, epoch: int) -> None:
+    """Raise if the network's outputs after an epoch are not finite."""
+    if np.isfinite(outputs).all():
+        return
+    raise FloatingPointError(
+        f"Training diverged: outputs are not finite after epoch {epoch}. {REMEDY}"
+    )
 
 
 def forward_rows(

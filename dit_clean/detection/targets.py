@@ -7,7 +7,11 @@ from scipy.ndimage import median_filter
 from scipy.stats import cauchy, rankdata
 from scipy.stats import t as student
 
-from dit_clean.detection.cutoff import best_f1_threshold, fraction_threshold
+from dit_clean.detection.cutoff import (
+    best_f1_threshold,
+    flag_above,
+    fraction_threshold,
+)
 from dit_clean.detection.decision import Decision
 
 TAIL = 4
@@ -106,7 +110,7 @@ def decide_targets(
         if contamination == "auto"
         else fraction_threshold(suspicion, float(contamination))
     )
-    flagged = suspicion >= threshold
+    flagged = flag_above(suspicion, np.zeros(len(suspicion), dtype=int), threshold)
     suggestion = np.where(
         flagged, evidence.held_out[:, window].mean(axis=1), evidence.targets
     )

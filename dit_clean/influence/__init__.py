@@ -8,7 +8,7 @@ from dit_clean.influence.queries import (
     MeanLoss,
     SampleLosses,
 )
-from dit_clean.influence.replay_check import check_replay
+from dit_clean.influence.replay_check import check_differentiable, check_replay
 from dit_clean.influence.scores import (
     InfluenceScores,
     influence_scores,
@@ -27,6 +27,7 @@ __all__ = [
     "MeanLoss",
     "SampleLosses",
     "Window",
+    "check_differentiable",
     "check_replay",
     "influence_scores",
     "influence_timeline",

@@ -7,7 +7,7 @@ import torch
 
 from dit_clean.influence.functional import check_query_values
 from dit_clean.influence.queries import HasModel, Query
-from dit_clean.influence.scores import History, check_steps
+from dit_clean.influence.scores import History, check_history, check_steps
 from dit_clean.influence.windows import Window
 from dit_clean.tracking import TrainingState, Trajectory
 
@@ -43,6 +43,7 @@ def leave_one_out(
     -----
     Cost: a training run for each sample.
     """
+    check_history(history)
     query_step = check_steps(trajectory, window, query_step)
     context = trajectory if run is None else run
 

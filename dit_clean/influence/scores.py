@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -92,6 +92,7 @@ def influence_scores(
     .. [2] S. Hara, A. Nitanda, T. Maehara, "Data Cleansing for Models Trained with
        SGD", NeurIPS 2019.
     """
+    check_history(history)
     query_step = check_steps(trajectory, window, query_step)
     n_removed = 0 if history == "full" else window.start
     gradient_at = _query_gradient(trajectory, query, run)
@@ -138,6 +139,7 @@ def influence_timeline(
     the whole run) and for history="window". With history="full" and a moving query
     the one pass carries an adjoint for each epoch.
     """
+    check_history(history)
     starts = trajectory.epoch_starts
     gradient_at = _query_gradient(trajectory, query, run)
     if query_step is not None:
@@ -193,6 +195,15 @@ def label_influence(
             values = torch.zeros(shape, dtype=torch.float64)
         values.index_add_(1, record.sample_indices, contributions.cpu().double())
     return values.numpy()
+
+
+def check_history(history: Any) -> History:
+    """Return `history`, after checking that it is one that is known."""
+    if history not in get_args(History):
+        raise ValueError(
+            f"Unknown history {history!r}. Known: {', '.join(get_args(History))}."
+        )
+    return history
 
 
 def check_steps(trajectory: Trajectory, window: Window, query_step: int | None) -> int:

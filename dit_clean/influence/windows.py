@@ -81,7 +81,8 @@ def resolve_window(
             f"window={window!r} is outside of training: fractions must satisfy "
             "0 <= start < stop <= 1. Give whole epochs as ints."
         )
-    first = min(int(start * n_epochs), n_epochs - 1)
+    # Rounded alike, so that adjacent fractions give adjacent windows.
+    first = min(round(start * n_epochs), n_epochs - 1)
     return Window(first, max(round(stop * n_epochs), first + 1))
 
 

@@ -93,17 +93,23 @@ class SampleLoss:
         ValueError
             If the criterion is not a cross-entropy over classes.
         """
-        if not isinstance(self.criterion, nn.CrossEntropyLoss | nn.NLLLoss):
-            raise ValueError(
-                f"The loss of other labels is unknown for {type(self.criterion)}. Use "
-                "torch.nn.CrossEntropyLoss or torch.nn.NLLLoss."
-            )
+        self.check_classes()
         losses = -self.log_probabilities(output)
-        if self.criterion.weight is not None:
-            losses = losses * self.criterion.weight
+        weight = getattr(self.criterion, "weight", None)
+        if weight is not None:
+            losses = losses * weight
         smoothing = getattr(self.criterion, "label_smoothing", 0.0)
         uniform = losses.mean(dim=1, keepdim=True)
         return (1 - smoothing) * losses + smoothing * uniform
+
+    def check_classes(self) -> None:
+        """Raise if the criterion is not a cross-entropy over classes."""
+        if not isinstance(self.criterion, nn.CrossEntropyLoss | nn.NLLLoss):
+            raise ValueError(
+                f"Criterion {type(self.criterion).__name__} does not say what the loss "
+                "of another label would be. Use torch.nn.CrossEntropyLoss or "
+                "torch.nn.NLLLoss."
+            )
 
     def log_probabilities(self, output: Tensor) -> Tensor:
         """Return log class probabilities for the module's output, same shape."""

@@ -53,6 +53,8 @@ class IndexedLoader:
     ------
     TypeError
         If the dataset has no `X` and `y` in memory.
+    ValueError
+        When iterated, if there is no batch.
     """
 
     def __init__(
@@ -74,10 +76,24 @@ class IndexedLoader:
         return full + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[IndexedBatch]:
-        for indices in self._order().split(self.batch_size):
+        order = self._order()
+        self._check_batch(len(order))
+        for indices in order.split(self.batch_size):
             if self.drop_last and len(indices) < self.batch_size:
                 return
             yield IndexedBatch(take_rows(self.X, indices), self.y[indices], indices)
+
+    def _check_batch(self, n_rows: int) -> None:
+        """Raise if no batch can be made of so many rows."""
+        if n_rows >= (self.batch_size if self.drop_last else 1):
+            return
+        raise ValueError(
+            f"No batch to train on: {n_rows} training samples are fewer than "
+            f"batch_size={self.batch_size}, and drop_last leaves out a smaller batch. "
+            "Lower batch_size, or set iterator_train__drop_last=False."
+            if n_rows
+            else "No batch to train on: there are no training samples."
+        )
 
     def _order(self) -> Tensor:
         if self.sampler is not None:

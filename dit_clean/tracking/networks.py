@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader
 
+from dit_clean.tracking.criterion import SampleLoss
 from dit_clean.tracking.loader import IndexedLoader
+from dit_clean.tracking.rows import Rows, cast_floats, n_rows, take_rows
 
 OPTIMIZERS = {
     "sgd": torch.optim.SGD,
@@ -70,7 +72,8 @@ def make_default_net(
     n_features, n_outputs : int
         Size of the network's input and output.
     is_classifier : bool
-        Cross-entropy over classes, or squared error.
+        Cross-entropy over classes, or Huber's loss of scaled targets, which gross
+        target errors cannot carry away.
     hidden_layer_sizes : sequence of int
         Units of each hidden layer.
     optimizer : {"sgd", "adam", "adamw"}
@@ -84,7 +87,7 @@ def make_default_net(
         module__n_features=n_features,
         module__n_outputs=n_outputs,
         module__hidden_layer_sizes=tuple(hidden_layer_sizes),
-        criterion=nn.CrossEntropyLoss if is_classifier else nn.MSELoss,
+        criterion=nn.CrossEntropyLoss if is_classifier else nn.HuberLoss,
         optimizer=OPTIMIZERS[optimizer],
         iterator_train__shuffle=True,
         train_split=None,
@@ -110,14 +113,11 @@ def tracked_clone(net: NeuralNet, callbacks: Sequence[Any] = ()) -> NeuralNet:
         cannot be computed again from: names the part and what to use instead.
     """
     check_net(net)
-    copied = clone(net)
-    if copied.callbacks == "disable":
-        copied.set_params(callbacks=None, verbose=0)
-    return copied.set_params(
-        iterator_train=IndexedLoader,
-        callbacks=[*callbacks, *(copied.callbacks or [])],
-        compile=False,
-    )
+    copied = clone(net).set_params(iterator_train=IndexedLoader, compile=False)
+    own = [] if copied.callbacks == "disable" else copied.callbacks or []
+    # Not by set_params, which fails for a net with callbacks="disable".
+    copied.callbacks = [*callbacks, *own]
+    return copied
 
 
 def check_net(net: Any) -> None:
@@ -160,6 +160,61 @@ def check_net(net: Any) -> None:
                 "GradientNormClipping cannot be tracked: a clipped step depends on "
                 "the whole batch's norm. Remove it, and lower lr if training diverges."
             )
+
+
+def check_outputs(net: NeuralNet, X: Rows, n_outputs: int) -> None:
+    """Try an untrained copy of the net on two rows, and raise if it does not fit.
+
+    Parameters
+    ----------
+    net : NeuralNetClassifier or NeuralNetRegressor
+        Not touched.
+    X : Tensor, dict of Tensor or csr_array, first axis n_samples
+        Training inputs.
+    n_outputs : int
+        Outputs that the targets need.
+
+    Raises
+    ------
+    ValueError
+        If the net cannot be evaluated on X, cannot be tracked, or has another number
+        of outputs.
+    """
+    with torch.random.fork_rng(devices=cuda_devices(net)):
+        trial = clone(net).initialize()
+        check_module(trial.module_)
+        trial.module_.eval()
+        rows = cast_floats(X, next(trial.module_.parameters()).dtype)
+        batch = take_rows(rows, torch.arange(min(2, n_rows(rows))))
+        try:
+            with torch.no_grad():
+                output = trial.infer(batch)
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise ValueError(
+                f"{type(trial.module_).__name__} cannot be evaluated on the first rows "
+                f"of X, {_described(batch)}: {error}"
+            ) from error
+    is_classifier = isinstance(net, NeuralNetClassifier)
+    if tuple(output.shape[1:]) != (n_outputs,):
+        needed = f"{n_outputs} classes" if is_classifier else "one target"
+        raise ValueError(
+            f"{type(trial.module_).__name__} returns shape {tuple(output.shape)} for "
+            f"{len(output)} rows, but y has {needed}: (n_samples, {n_outputs}) is "
+            "needed. Change the size of its last layer."
+        )
+    if is_classifier:
+        SampleLoss.of(trial.criterion_).check_classes()
+
+
+def _described(batch: Any) -> str:
+    if isinstance(batch, Tensor):
+        return f"shape {tuple(batch.shape)} of {batch.dtype}"
+    return ", ".join(f"{key}: {_described(values)}" for key, values in batch.items())
+
+
+def cuda_devices(net: NeuralNet) -> list[Any]:
+    """Return the GPU that a net draws random numbers on, or nothing."""
+    return [net.device] if "cuda" in str(net.device) else []
 
 
 def check_module(module: nn.Module) -> None:

@@ -16,6 +16,8 @@ from dit_clean.tracking.replay import Replayer, read_hyper, read_state
 from dit_clean.tracking.storage import StateStore
 from dit_clean.tracking.trajectory import StepRecord, Trajectory
 
+REMEDY = "Lower the learning rate (lr), or scale the inputs."
+
 
 class StepRecorder:
     """Builds a `Trajectory` while any torch loop trains `module`.
@@ -105,6 +107,8 @@ class StepRecorder:
                 "Tracking needs exactly one: gradient accumulation and optimizers "
                 "that step several times (LBFGS) cannot be tracked."
             )
+        if self.trajectory.n_steps == 0:
+            check_gradients(self.module, self.optimizer)
         drew = not torch.equal(
             self._rng_state, get_rng_state(self.trajectory.model.device)
         )
@@ -165,7 +169,7 @@ class TrajectoryRecorder(Callback):
     @property
     def between_epochs(self) -> bool:
         """Whether the last step of an epoch has been made and no further one."""
-        return self.n_steps_seen_ == self.recorder_.trajectory.n_steps
+        return 0 < self.n_steps_seen_ == self.recorder_.trajectory.n_steps
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Start the recording."""
@@ -191,6 +195,7 @@ class TrajectoryRecorder(Callback):
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Hand the epoch to `after_epoch`."""
         self.recorder_.snapshot()
+        check_finite(self.recorder_.trajectory, self.epoch_)
         if self.after_epoch is not None:
             self.after_epoch(self.recorder_.trajectory, self.epoch_)
         self.epoch_ += 1
@@ -199,6 +204,24 @@ class TrajectoryRecorder(Callback):
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
         """Leave the optimizer as it was found."""
         self.recorder_.close()
+
+
+def check_gradients(module: nn.Module, optimizer: Optimizer) -> None:
+    """Raise if weight decay is set for a parameter that the network does not use.
+
+    Torch passes over a parameter without a gradient; the update rule would decay it.
+    """
+    name_of = {id(p): name for name, p in module.named_parameters()}
+    if not any(p.grad is not None for p in module.parameters()):
+        return  # zeroed by the loop after its step
+    for group in optimizer.param_groups:
+        unused = [p for p in group["params"] if p.requires_grad and p.grad is None]
+        if unused and group.get("weight_decay", 0) != 0:
+            raise ValueError(
+                f"Parameter {name_of[id(unused[0])]!r} gets no gradient: the forward "
+                "pass does not use it. With weight decay it cannot be tracked. Remove "
+                "it, or freeze it with requires_grad_(False)."
+            )
 
 
 def check_converges(loss: Tensor, trajectory: Trajectory, epoch: int) -> None:
@@ -214,5 +237,21 @@ def check_converges(loss: Tensor, trajectory: Trajectory, epoch: int) -> None:
         return
     raise FloatingPointError(
         f"Training diverged: the loss is {value} at step {trajectory.n_steps} "
-        f"(epoch {epoch}). Lower the learning rate (lr), or scale the inputs."
+        f"(epoch {epoch}). {REMEDY}"
+    )
+
+
+def check_finite(trajectory: Trajectory, epoch: int) -> None:
+    """Raise if the last update of an epoch has left parameters that are not finite.
+
+    Raises
+    ------
+    FloatingPointError
+        Names the step, the epoch and the setting to lower.
+    """
+    if trajectory.state(trajectory.n_steps).params.isfinite().all():
+        return
+    raise FloatingPointError(
+        f"Training diverged: parameters are not finite after step "
+        f"{trajectory.n_steps - 1} (epoch {epoch}). {REMEDY}"
     )

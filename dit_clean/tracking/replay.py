@@ -130,10 +130,15 @@ def read_hyper(optimizer: Optimizer) -> tuple[dict[str, Any], ...]:
     """Return every hyper-parameter of each group, and its count of past updates."""
     hyper = []
     for group in optimizer.param_groups:
-        settings = {key: value for key, value in group.items() if key != "params"}
-        state = optimizer.state.get(group["params"][0], {})
-        if "step" in state:
-            settings["step"] = int(state["step"])
+        settings = {
+            key: value.item() if isinstance(value, Tensor) else value
+            for key, value in group.items()
+            if key != "params"
+        }
+        states = [optimizer.state[p] for p in group["params"] if p in optimizer.state]
+        steps = [int(state["step"]) for state in states if "step" in state]
+        if steps:  # frozen and unused parameters are not counted
+            settings["step"] = max(steps)
         hyper.append(settings)
     return tuple(hyper)
 

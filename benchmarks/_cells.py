@@ -1,0 +1,163 @@
+"""The cells of the detection benchmark: which data, which noise, which training."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from _data import Data, adult, breast_cancer, cifar10, digits, fashion_mnist, newsgroups
+from _more_data import (
+    N_SONGS_TO_TRAIN,
+    generated,
+    music,
+    music_annotations,
+    sms_spam,
+    wine,
+)
+from _noise import NOISES
+
+REGIMES = {"normal": 30, "over-trained": 100}
+"""Epochs of training."""
+VALIDATION_SHARE = 0.05
+MAX_TEST = 2000
+ASYMMETRIC = ("pair", "one-class")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A data set of the benchmark: its half, its rows and its noises, by priority."""
+
+    half: str
+    load: Callable[[], Data]
+    n_train: int
+    noises: tuple[str, ...]
+    uses_cnn: bool = False
+
+
+MULTI = ("symmetric-30", "pair-30", "one-class-40", "instance-20", "symmetric-10")
+BINARY = ("one-class-30", "symmetric-30", "instance-20", "symmetric-10")
+DATA = {
+    "digits": Spec("dev", lambda: digits(None), 1200, (*MULTI, "none")),
+    "adult": Spec("dev", adult, 1500, (*BINARY, "none")),
+    "sms_spam": Spec(
+        "dev", lambda: sms_spam(400), 1500, ("one-class-40", *BINARY[1:], "none")
+    ),
+    "generated 26": Spec("dev", lambda: generated(26, 4000), 1800, MULTI),
+    "generated 2 1:20": Spec(
+        "dev", lambda: generated(2, 4000, imbalance=20), 1500, BINARY
+    ),
+    "music single": Spec("dev", music, N_SONGS_TO_TRAIN, ("real-single",)),
+    "fashion": Spec("confirm", lambda: fashion_mnist(None, 14), 1500, (*MULTI, "none")),
+    "breast_cancer": Spec("confirm", breast_cancer, 380, (*BINARY, "none")),
+    "newsgroups": Spec("confirm", lambda: newsgroups(400), 1200, BINARY),
+    "generated 2": Spec("confirm", lambda: generated(2, 4000), 1500, BINARY),
+    "generated 10": Spec("confirm", lambda: generated(10, 4000), 1500, MULTI),
+    "generated 100": Spec(
+        "confirm",
+        lambda: generated(100, 5000),
+        2000,
+        ("symmetric-30", "pair-30", "symmetric-10"),
+    ),
+    "music majority": Spec("confirm", music, N_SONGS_TO_TRAIN, ("real-majority",)),
+    "wine": Spec(
+        "confirm", wine, 110, ("symmetric-30", "pair-30", "one-class-40", "none")
+    ),
+    "cifar CNN": Spec("confirm", cifar10, 1200, BINARY[:3], uses_cnn=True),
+    "fashion CNN": Spec(
+        "confirm",
+        lambda: fashion_mnist(None),
+        1000,
+        ("symmetric-30", "pair-30", "one-class-40", "instance-20"),
+        uses_cnn=True,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training set with wrong labels, and how networks are trained on it."""
+
+    data: str
+    noise: str
+    regime: str
+    seed: int
+
+    @property
+    def n_epochs(self) -> int:
+        return REGIMES[self.regime]
+
+    @property
+    def key(self) -> str:
+        return "|".join(str(value) for value in asdict(self).values())
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The arrays of a cell.
+
+    Attributes
+    ----------
+    train, validation, test : Data
+        Disjoint rows with their true labels; validation and test are clean.
+    given : ndarray of int, shape (n_train,)
+        Training labels with errors.
+    uses_cnn : bool
+        Whether networks are small CNNs rather than the default MLP.
+    """
+
+    train: Data
+    validation: Data
+    test: Data
+    given: np.ndarray
+    uses_cnn: bool
+
+    @property
+    def wrong(self) -> np.ndarray:
+        return self.given != self.train.y
+
+    @property
+    def n_classes(self) -> int:
+        return self.train.n_classes
+
+
+def iterate_cells(
+    data: Iterable[str], noises: Iterable[str], regimes: Iterable[str], seeds: list[int]
+) -> Iterator[Cell]:
+    """Yield cells so that every beginning of the list covers all data sets.
+
+    Seed 0 before the others and normal before over-trained, which is asked of each
+    data set's first two noises alone.
+    """
+    chosen = [name for name in DATA if name in set(data)]
+    n_most = max(len(DATA[name].noises) for name in chosen)
+    for seed in seeds:
+        for regime in (r for r in REGIMES if r in set(regimes)):
+            for rank in range(n_most if regime == "normal" else 2):
+                for name in chosen:
+                    ranked = DATA[name].noises[rank : rank + 1]
+                    yield from (
+                        Cell(name, noise, regime, seed)
+                        for noise in ranked
+                        if any(noise.startswith(wanted) for wanted in noises)
+                    )
+
+
+def make_problem(cell: Cell) -> Problem:
+    """Return the arrays of a cell; its seed draws rows and noise."""
+    spec = DATA[cell.data]
+    data, generator = spec.load(), np.random.RandomState(1000 + cell.seed)
+    kind, _, size = cell.noise.rpartition("-")
+    if kind == "real":
+        order = np.arange(len(data.y))
+        generator.shuffle(order[spec.n_train :])
+    else:
+        order = generator.permutation(len(data.y))
+    n_clean = round(VALIDATION_SHARE * spec.n_train)
+    bounds = np.cumsum([spec.n_train, n_clean, MAX_TEST])
+    train, validation, test = (data.rows(rows) for rows in np.split(order, bounds)[:3])
+    if kind == "real":
+        given = music_annotations(size)
+    elif cell.noise == "none":
+        given = train.y.copy()
+    else:
+        given = NOISES[kind](train.X, train.y, int(size) / 100, generator)
+    return Problem(train, validation, test, given, spec.uses_cnn)

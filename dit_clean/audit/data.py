@@ -1,0 +1,119 @@
+"""What an audit is drawn from: plain arrays, handed over by a fitted cleaner."""
+
+import platform
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+PANDAS_MISSING = ("NAType", "NaTType")
+LIBRARIES = ("dit_clean", "numpy", "scikit_learn", "skorch", "torch")
+
+
+@dataclass(frozen=True)
+class AuditData:
+    """Everything that the table, the summary, the plots and the report show.
+
+    Attributes
+    ----------
+    X : array, data frame or sparse matrix, first axis n_samples
+        As given to fit.
+    labels : ndarray of shape (n_samples,)
+        Given labels, or regression targets.
+    suggested : ndarray of shape (n_samples,)
+        Most likely labels or targets.
+    suspicion : ndarray of shape (n_samples,)
+        In [0, 1], higher = more likely wrong.
+    flagged : ndarray of bool, shape (n_samples,)
+        True = taken for wrong.
+    weight : ndarray of shape (n_samples,)
+        Training weights in [0, 1].
+    influence : ndarray of shape (n_samples,)
+        Over the window; negative = harmful.
+    timeline : ndarray of shape (n_samples, n_epochs)
+        Influence over each epoch.
+    margin : ndarray of shape (n_samples,)
+        Agreement of networks that never saw the sample; low = they disagree.
+    window : tuple of int
+        Epochs (start, stop) whose evidence counts, half-open.
+    curves : dict of str to ndarray of shape (n_epochs,)
+        "in_sample" and "held_out" agreement with the given labels.
+    threshold : float
+        Suspicion from which on a sample is flagged.
+    contamination : float
+        Estimated fraction of wrong samples.
+    classes : ndarray of shape (n_classes,) or None
+        Sorted labels; None for regression.
+    index : object or None
+        Index of the data frame that was given.
+    parameters, versions : dict
+        Settings of the cleaner, and versions of the libraries.
+    seconds : dict of str to float
+        What the time was spent on.
+    """
+
+    X: Any
+    labels: np.ndarray
+    suggested: np.ndarray
+    suspicion: np.ndarray
+    flagged: np.ndarray
+    weight: np.ndarray
+    influence: np.ndarray
+    timeline: np.ndarray
+    margin: np.ndarray
+    window: tuple[int, int]
+    curves: dict[str, np.ndarray]
+    threshold: float
+    contamination: float
+    classes: np.ndarray | None = None
+    index: Any = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def n_samples(self) -> int:
+        """Rows of X."""
+        return len(self.labels)
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs of training."""
+        return self.timeline.shape[1]
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether the targets are labels."""
+        return self.classes is not None
+
+    @property
+    def most_suspicious(self) -> np.ndarray:
+        """Row numbers, the most suspicious first; of equals the earlier row first."""
+        return np.argsort(-self.suspicion, kind="stable")
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that the numbers rest on."""
+    return {"python": platform.python_version()} | {
+        name: version(name.replace("_", "-")) for name in LIBRARIES
+    }
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON knows it: a number, a string, a boolean or None.
+
+    Examples
+    --------
+    >>> plain(np.int64(3)), plain(np.str_("spam")), plain(float("nan"))
+    (3, 'spam', None)
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    if type(value).__name__ in PANDAS_MISSING:
+        return None
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)

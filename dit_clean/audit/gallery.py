@@ -1,0 +1,133 @@
+"""The most suspicious samples themselves: images, texts or rows of a table."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dit_clean.audit.data import AuditData
+from dit_clean.audit.samples import cells, column_names, is_text, row_of
+from dit_clean.tables import is_frame
+
+N_ITEMS = 12
+MAX_FIELDS = 8
+MAX_CHANNELS = 4
+IMAGE_AXES = 3
+
+
+@dataclass(frozen=True)
+class GalleryItem:
+    """One sample to look at.
+
+    Attributes
+    ----------
+    row : int
+        Row of X.
+    given, suggested : object
+        Labels or targets.
+    suspicion : float
+        In [0, 1].
+    flagged : bool
+        Whether it is taken for wrong.
+    image : ndarray of uint8, shape (height, width[, channels]) or None
+        For images.
+    text : str or None
+        For texts.
+    fields : list of (name, value)
+        For rows of a table: the first columns.
+    n_more : int
+        Columns that were left out.
+    """
+
+    row: int
+    given: Any
+    suggested: Any
+    suspicion: float
+    flagged: bool
+    image: np.ndarray | None = None
+    text: str | None = None
+    fields: tuple[tuple[str, Any], ...] = ()
+    n_more: int = 0
+
+
+def gallery_items(
+    data: AuditData, *, samples: Any = None, n_items: int = N_ITEMS, rows: Any = None
+) -> list[GalleryItem]:
+    """Return the most suspicious samples, ready to be shown.
+
+    Parameters
+    ----------
+    data : AuditData
+        From a fitted cleaner.
+    samples : list of str, array, data frame or sparse matrix, optional
+        What to show for each row, if that is not the X given to fit: the texts behind
+        a bag of words, the images behind a table of features. Arrays with more than
+        two axes are images.
+    n_items : int, default=12
+        How many.
+    rows : array-like of int, optional
+        Which ones; by default the most suspicious.
+
+    Raises
+    ------
+    ValueError
+        If `samples` has another length than the fitted data.
+    """
+    samples = data.X if samples is None else samples
+    n_samples = samples.shape[0] if hasattr(samples, "shape") else len(samples)
+    if n_samples != data.n_samples:
+        raise ValueError(
+            f"samples holds {n_samples} rows, but the cleaner was fitted on "
+            f"{data.n_samples}. Give one for each row, in the same order."
+        )
+    rows = data.most_suspicious[:n_items] if rows is None else np.asarray(rows)
+    show = _view_of(samples)
+    return [
+        GalleryItem(
+            row=int(row),
+            given=data.labels[row],
+            suggested=data.suggested[row],
+            suspicion=float(data.suspicion[row]),
+            flagged=bool(data.flagged[row]),
+            **show(int(row)),
+        )
+        for row in rows
+    ]
+
+
+def _view_of(samples: Any) -> Any:
+    """Return the function that shows one row."""
+    if is_text(samples):
+        texts = cells(samples)
+        return lambda row: {"text": texts[row]}
+    if not is_frame(samples) and getattr(samples, "ndim", 0) >= IMAGE_AXES:
+        low, high = float(np.min(samples)), float(np.max(samples))
+        return lambda row: {"image": as_image(np.asarray(samples[row]), low, high)}
+    names = column_names(samples)
+
+    def fields(row: int) -> dict[str, Any]:
+        values = zip(names, row_of(samples, row), strict=True)
+        shown = tuple(pair for pair, _ in zip(values, range(MAX_FIELDS), strict=False))
+        return {"fields": shown, "n_more": len(names) - len(shown)}
+
+    return fields
+
+
+def as_image(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Return an image of 8-bit values, channels last, one or three of them.
+
+    Parameters
+    ----------
+    values : ndarray of shape (height, width), (channels, h, w) or (h, w, channels)
+        Pixels of any range.
+    low, high : float
+        What becomes black and white.
+    """
+    if values.ndim > IMAGE_AXES:
+        values = values.reshape(-1, *values.shape[-2:])
+    if values.ndim == IMAGE_AXES and values.shape[-1] > MAX_CHANNELS:
+        values = np.moveaxis(values, 0, -1)
+    if values.ndim == IMAGE_AXES and values.shape[-1] != IMAGE_AXES:
+        values = values[..., 0]
+    scaled = (values.astype(np.float64) - low) / ((high - low) or 1.0)
+    return (np.clip(scaled, 0, 1) * 255).round().astype(np.uint8)

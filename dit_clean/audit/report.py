@@ -1,0 +1,236 @@
+"""The report: one HTML file that holds everything and fetches nothing."""
+
+import base64
+import hashlib
+import io
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dit_clean.audit.data import AuditData, plain
+from dit_clean.audit.displays import (
+    LabelsDisplay,
+    StagesDisplay,
+    SuspicionDisplay,
+    TargetsDisplay,
+    TimelineDisplay,
+    TrainingDisplay,
+)
+from dit_clean.audit.extras import require
+from dit_clean.audit.gallery import GalleryItem, gallery_items
+from dit_clean.audit.samples import cells, column_names, is_text, own_columns
+from dit_clean.audit.style import number
+from dit_clean.audit.summary import summarize
+from dit_clean.audit.svg import SIZE, as_svg
+from dit_clean.audit.table import audit_columns
+from dit_clean.audit.words import findings
+from dit_clean.tables import is_frame
+
+TEMPLATES = Path(__file__).parent / "templates"
+MAX_COLUMNS = 8
+MAX_CELL = 300
+MAX_CLASSES = 30
+N_GALLERY = 12
+N_DIGITS = 6
+"""Significant digits of floats in the table."""
+
+
+def write_report(
+    data: AuditData,
+    path: Any,
+    *,
+    title: str = "Label audit",
+    columns: Any = None,
+    samples: Any = None,
+    max_rows: int = 10_000,
+) -> Path:
+    """Write the report of an audit.
+
+    Parameters
+    ----------
+    data : AuditData
+        From a fitted cleaner.
+    path : str or path
+        File to write.
+    title : str, default="Label audit"
+        Heading.
+    columns : optional
+        The user's own columns, see `own_columns`; by default the first ones of a data
+        frame.
+    samples : optional
+        Texts or images to show, see `gallery_items`.
+    max_rows : int, default=10000
+        Rows of the table, the most suspicious ones.
+
+    Returns
+    -------
+    path : Path
+        The file written.
+    """
+    path = Path(path)
+    html = render_report(
+        data, title=title, columns=columns, samples=samples, max_rows=max_rows
+    )
+    path.write_text(html, encoding="utf-8")
+    return path
+
+
+def render_report(
+    data: AuditData, *, title: str, columns: Any, samples: Any, max_rows: int
+) -> str:
+    """Return the report as HTML; `write_report` explains the parameters."""
+    jinja2 = require("jinja2", "The report")
+    markup = require("markupsafe", "The report").Markup
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    summary = summarize(data)
+    script = (TEMPLATES / "report.js").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template("report.html.jinja").render(
+        title=title,
+        summary=summary,
+        classes=_busiest_classes(summary),
+        findings=findings(data, summary),
+        table=table_payload(data, columns, samples, max_rows),
+        pictures={k: markup(v) for k, v in _pictures(data, summary).items()},
+        gallery=_gallery(data, samples),
+        created=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
+        css=markup((TEMPLATES / "report.css").read_text("utf-8")),
+        script=markup(script),
+        script_hash=digest,
+    )
+
+
+def table_payload(
+    data: AuditData, columns: Any, samples: Any, max_rows: int
+) -> dict[str, Any]:
+    """Return the table of the report: columns of plain values, most suspicious first.
+
+    Parameters
+    ----------
+    data : AuditData
+        From a fitted cleaner.
+    columns, samples, max_rows
+        As in `write_report`.
+
+    Returns
+    -------
+    payload : dict
+        ``columns`` [{name, own, numeric}], ``values`` one list for each column,
+        ``labels`` and ``n_left_out``.
+    """
+    rows = data.most_suspicious[:max_rows]
+    parts = audit_columns(data)
+    parts.pop("weight")
+    own = _shown_columns(data, columns, samples)
+    if data.index is not None and not _counts_from_zero(data.index):
+        own = {str(data.index.name or "index"): data.index, **own}
+    found = [(name, values, False) for name, values in parts.items()]
+    found += [
+        (f"{name} (X)" if name in parts else name, values, True)
+        for name, values in own.items()
+    ]
+    lists = [_values(column, rows) for _, column, _ in found]
+    return {
+        "columns": [
+            {"name": name, "own": is_own, "numeric": _is_numeric(values)}
+            for (name, _, is_own), values in zip(found, lists, strict=True)
+        ],
+        "values": lists,
+        "labels": (
+            None
+            if data.classes is None
+            else [_short(plain(label)) for label in data.classes]
+        ),
+        "n_left_out": data.n_samples - len(rows),
+    }
+
+
+def _shown_columns(data: AuditData, columns: Any, samples: Any) -> dict[str, Any]:
+    if columns is None and is_frame(data.X):
+        columns = column_names(data.X)[:MAX_COLUMNS]
+    own = own_columns(data.X, columns, data.n_samples)
+    if samples is not None and is_text(samples):
+        own = {"text": samples, **own}
+    return own
+
+
+def _values(column: Any, rows: np.ndarray) -> list[Any]:
+    """Return the shown rows of a column as JSON knows them, long values shortened."""
+    values = cells(column)
+    return [_short(plain(values[row])) for row in rows]
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.{N_DIGITS}g}")
+    if isinstance(value, str) and len(value) > MAX_CELL:
+        return value[: MAX_CELL - 1] + "…"
+    return value
+
+
+def _is_numeric(values: list[Any]) -> bool:
+    known = [value for value in values if value is not None]
+    return bool(known) and all(
+        isinstance(value, int | float) and not isinstance(value, bool)
+        for value in known
+    )
+
+
+def _counts_from_zero(index: Any) -> bool:
+    return bool(np.array_equal(index, np.arange(len(index))))
+
+
+def _pictures(data: AuditData, summary: dict[str, Any]) -> dict[str, str]:
+    """Return every picture as inline SVG."""
+    labels = LabelsDisplay if data.is_classifier else TargetsDisplay
+    displays = {
+        "suspicion": SuspicionDisplay.from_summary(summary),
+        "training": TrainingDisplay.from_summary(summary),
+        "labels": labels.from_data(data),
+        "timeline": TimelineDisplay.from_data(data),
+        "stages": StagesDisplay.from_summary(summary),
+    }
+    n_classes = min(len(summary["classes"]), MAX_CLASSES)
+    sizes = {"labels": (SIZE[0], max(SIZE[1], 1.6 + 0.3 * n_classes))}
+    return {
+        name: as_svg(display, name, sizes.get(name, SIZE))
+        for name, display in displays.items()
+    }
+
+
+def _gallery(data: AuditData, samples: Any) -> list[dict[str, Any]]:
+    """Return the most suspicious samples, images as data addresses."""
+    return [
+        {
+            "row": item.row,
+            "given": number(plain(item.given)),
+            "suggested": number(plain(item.suggested)),
+            "flagged": item.flagged,
+            "suspicion": item.suspicion,
+            "image": None if item.image is None else _data_address(item),
+            "text": item.text,
+            "fields": [(name, number(plain(value))) for name, value in item.fields],
+            "n_more": item.n_more,
+        }
+        for item in gallery_items(data, samples=samples, n_items=N_GALLERY)
+    ]
+
+
+def _data_address(item: GalleryItem) -> str:
+    images = require("matplotlib.image", "The report")
+    buffer = io.BytesIO()
+    images.imsave(buffer, item.image, format="png", cmap="gray", vmin=0, vmax=255)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _busiest_classes(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = sorted(summary["classes"], key=lambda row: -row["n_flagged"])
+    return rows[:MAX_CLASSES]

@@ -1,0 +1,157 @@
+"""The review loop: verdicts of a person turned into corrected labels."""
+
+from collections import Counter
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dit_clean.audit.data import AuditData, plain
+from dit_clean.audit.extras import require
+from dit_clean.audit.samples import cells
+from dit_clean.tables import is_frame
+
+VERDICTS = ("", "right", "wrong")
+UNREVIEWED = ("given", "suggested")
+SHOWN = 5
+
+
+def corrected_labels(
+    data: AuditData, review: Any, *, unreviewed: str = "given"
+) -> np.ndarray:
+    """Return the labels after a review.
+
+    Parameters
+    ----------
+    data : AuditData
+        From the fitted cleaner that the review is about.
+    review : data frame or path of a CSV file
+        An audit table, all or some of its rows in any order, with `row` and a column
+        `verdict`: "right" keeps the given label, "wrong" takes `corrected_label`
+        where it is filled in, else the suggested label; empty = not reviewed.
+    unreviewed : {"given", "suggested"}, default="given"
+        Labels of the rows that nobody has reviewed.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_samples,)
+        In the order and dtype of the labels given to fit.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, a row or verdict is unknown, or a row is marked wrong
+        and no other label is known for it.
+    """
+    if unreviewed not in UNREVIEWED:
+        raise ValueError(f"unreviewed={unreviewed!r} is none of {UNREVIEWED}.")
+    columns = _read(review)
+    rows = _checked_rows(columns["row"], data.n_samples)
+    verdicts = _checked_verdicts(columns["verdict"], rows)
+    corrections = columns.get("corrected_label", [""] * len(rows))
+    labels = (data.labels if unreviewed == "given" else data.suggested).copy()
+    for row, verdict, correction in zip(rows, verdicts, corrections, strict=True):
+        if verdict == "right":
+            labels[row] = data.labels[row]
+        if verdict == "wrong":
+            labels[row] = _right_label(data, row, correction)
+    return labels
+
+
+def _read(review: Any) -> dict[str, list[Any]]:
+    if isinstance(review, str | PathLike):
+        path = Path(review)
+        if not path.is_file():
+            raise ValueError(f"There is no review file {str(path)!r}.")
+        pandas = require("pandas", "Reading a review")
+        review = pandas.read_csv(path, dtype=str, keep_default_na=False)
+    if not is_frame(review):
+        raise TypeError(
+            f"A review is a data frame or the path of a CSV file, not {type(review)}."
+        )
+    missing = [name for name in ("row", "verdict") if name not in review.columns]
+    if missing:
+        raise ValueError(
+            f"The review has no column {missing[0]!r}. Take the table of audit(), or "
+            "the CSV file that the report exports, and write 'right' or 'wrong' into "
+            "the column 'verdict'."
+        )
+    return {
+        str(name): [_blank_if_missing(v) for v in cells(review[name])]
+        for name in review.columns
+    }
+
+
+def _blank_if_missing(value: Any) -> Any:
+    return "" if plain(value) is None else value
+
+
+def _checked_rows(values: list[Any], n_samples: int) -> list[int]:
+    try:
+        rows = [int(value) for value in values]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"The column 'row' must hold row numbers: {error}.") from None
+    outside = [row for row in rows if not 0 <= row < n_samples]
+    if outside:
+        raise ValueError(
+            f"The review names rows that do not exist: {outside[:SHOWN]}. The cleaner "
+            f"was fitted on {n_samples} rows, counted from 0: is the review of other "
+            "data?"
+        )
+    twice = [row for row, count in Counter(rows).items() if count > 1]
+    if twice:
+        raise ValueError(f"The review names rows more than once: {twice[:SHOWN]}.")
+    return rows
+
+
+def _checked_verdicts(values: list[Any], rows: list[int]) -> list[str]:
+    verdicts = [str(value).strip().lower() for value in values]
+    for row, verdict in zip(rows, verdicts, strict=True):
+        if verdict not in VERDICTS:
+            raise ValueError(
+                f"Row {row} has the verdict {verdict!r}. Write 'right', 'wrong', or "
+                "leave it empty."
+            )
+    return verdicts
+
+
+def _right_label(data: AuditData, row: int, correction: Any) -> Any:
+    if str(correction).strip():
+        return _parsed(data, row, correction)
+    if data.suggested[row] == data.labels[row]:
+        raise ValueError(
+            f"Row {row} is marked wrong, but no other label is suggested for it. Write "
+            "the right one into the column 'corrected_label'."
+        )
+    return data.suggested[row]
+
+
+def _parsed(data: AuditData, row: int, correction: Any) -> Any:
+    """Return a correction as one of the labels, or as a number for regression."""
+    text = str(correction).strip()
+    if data.classes is not None:
+        for label in data.classes:
+            if text == str(label).strip() or _same_number(text, label):
+                return label
+        known = ", ".join(str(label) for label in data.classes[:20])
+        raise ValueError(
+            f"Row {row} has the corrected label {text!r}, which is no label of the "
+            f"data. Known labels: {known}."
+        )
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(
+            f"Row {row} has the corrected target {text!r}, which is no number."
+        ) from None
+
+
+def _same_number(text: str, label: Any) -> bool:
+    """Tell whether "1.0", as a spreadsheet may write it, means the label 1."""
+    if not isinstance(label, int | float | np.integer | np.floating):
+        return False
+    try:
+        return float(text) == float(label)
+    except ValueError:
+        return False

@@ -1,0 +1,103 @@
+"""The user's own columns and rows, whatever container they came in."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from dit_clean.tables import is_frame
+
+MATRIX_AXES = 2
+
+
+def is_polars(X: Any) -> bool:
+    """Tell whether X is a polars data frame."""
+    return type(X).__module__.partition(".")[0] == "polars"
+
+
+def column_names(X: Any) -> list[str]:
+    """Return the names of the columns of a table; [] where X is no table."""
+    if is_frame(X):
+        return [str(name) for name in X.columns]
+    if not hasattr(X, "shape") or len(X.shape) != MATRIX_AXES:
+        return []
+    return [f"x{i}" for i in range(X.shape[1])]
+
+
+def own_columns(X: Any, columns: Any, n_samples: int) -> dict[str, Any]:
+    """Return the columns that a user asked for, by name.
+
+    Parameters
+    ----------
+    X : array, data frame or sparse matrix
+        As given to fit.
+    columns : None, str, sequence of str, mapping or data frame
+        Names of columns of X (x0, x1, ... for arrays), or columns kept elsewhere: for
+        example ``{"text": texts}``.
+    n_samples : int
+        Length that every column must have.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or a column has another length.
+    """
+    if columns is None:
+        return {}
+    if isinstance(columns, str):
+        columns = [columns]
+    if isinstance(columns, Mapping) or is_frame(columns):
+        names = columns.keys() if isinstance(columns, Mapping) else columns.columns
+        found = {str(name): columns[name] for name in names}
+    else:
+        found = {str(name): _column(X, str(name)) for name in columns}
+    for name, column in found.items():
+        if len(column) != n_samples:
+            raise ValueError(
+                f"Column {name!r} has {len(column)} rows, but the cleaner was fitted "
+                f"on {n_samples}. Give one value for each row, in the same order."
+            )
+    return found
+
+
+def cells(column: Any) -> list[Any]:
+    """Return a column as a list of Python values."""
+    if hasattr(column, "to_list"):
+        return column.to_list()
+    return np.asarray(column).tolist() if hasattr(column, "dtype") else list(column)
+
+
+def row_of(X: Any, row: int) -> list[Any]:
+    """Return the values of one row of a table."""
+    if is_polars(X):
+        return list(X.row(row))
+    if is_frame(X):
+        return list(X.iloc[row])
+    if sparse.issparse(X):
+        return X[[row]].toarray()[0].tolist()
+    return np.asarray(X[row]).tolist()
+
+
+def is_text(samples: Any) -> bool:
+    """Tell whether samples are a sequence of strings."""
+    if sparse.issparse(samples) or getattr(samples, "ndim", 1) != 1:
+        return False
+    values = cells(samples)
+    return len(values) > 0 and isinstance(values[0], str)
+
+
+def _column(X: Any, name: str) -> Any:
+    names = column_names(X)
+    if name not in names:
+        known = ", ".join(names[:20]) or "none, since X is no table"
+        raise ValueError(
+            f"X has no column {name!r}. Its columns: {known}. Columns that are not in "
+            f"X are given as a dict: columns={{{name!r}: values}}."
+        )
+    place = names.index(name)
+    if is_polars(X):
+        return X.to_series(place)
+    if is_frame(X):
+        return X.iloc[:, place]
+    return X[:, [place]].toarray()[:, 0] if sparse.issparse(X) else X[:, place]

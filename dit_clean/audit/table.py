@@ -1,0 +1,84 @@
+"""The audit table: one row per sample."""
+
+from typing import Any
+
+import numpy as np
+
+from dit_clean.audit.data import AuditData
+from dit_clean.audit.extras import require
+from dit_clean.audit.samples import cells, is_polars, own_columns
+from dit_clean.influence.patterns import influence_patterns
+
+HIGHEST_FIRST = ("suspicion", "flagged")
+
+
+def audit_columns(data: AuditData) -> dict[str, np.ndarray]:
+    """Return the columns that every audit table has, in the order of X."""
+    return {
+        "row": np.arange(data.n_samples),
+        "label": data.labels,
+        "suggested_label": data.suggested,
+        "suspicion": data.suspicion,
+        "influence": data.influence,
+        "margin": data.margin,
+        "flagged": data.flagged,
+        "weight": data.weight,
+        "pattern": influence_patterns(data.timeline),
+    }
+
+
+def audit_table(
+    data: AuditData,
+    *,
+    sort: str | None = None,
+    flagged: bool | None = None,
+    columns: Any = None,
+) -> Any:
+    """Return the audit table, a polars frame if X is one, else a pandas frame.
+
+    Parameters
+    ----------
+    data : AuditData
+        From a fitted cleaner.
+    sort : str, optional
+        Column to sort by, the rows most worth a look first: the highest suspicion, the
+        lowest of any other column.
+    flagged : bool, optional
+        Only flagged (True) or only kept (False) rows.
+    columns : optional
+        The user's own columns; see `own_columns`.
+
+    Raises
+    ------
+    ValueError
+        If `sort` or `columns` name no column.
+    ImportError
+        If pandas is needed and not installed.
+    """
+    table = audit_columns(data)
+    for name, column in own_columns(data.X, columns, data.n_samples).items():
+        table[f"{name} (X)" if name in table else name] = np.asarray(column)
+    rows = np.arange(data.n_samples)
+    if sort is not None:
+        rows = _order(table, sort)
+    if flagged is not None:
+        rows = rows[data.flagged[rows] == flagged]
+    if is_polars(data.X):
+        polars = require("polars", "The audit of a polars frame")
+        return polars.DataFrame({k: cells(v[rows]) for k, v in table.items()})
+    pandas = require("pandas", "The audit table")
+    index = None if data.index is None else data.index[rows]
+    if index is None:
+        index = pandas.Index(rows)
+    return pandas.DataFrame({k: v[rows] for k, v in table.items()}, index=index)
+
+
+def _order(table: dict[str, np.ndarray], sort: str) -> np.ndarray:
+    if sort not in table:
+        raise ValueError(
+            f"The audit table has no column {sort!r}. Its columns: {', '.join(table)}."
+        )
+    values = table[sort]
+    if sort in HIGHEST_FIRST:
+        values = -values.astype(np.float64)
+    return np.argsort(values, kind="stable")

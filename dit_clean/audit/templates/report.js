@@ -1,0 +1,293 @@
+"use strict";
+// Sorting, filtering, selecting, reviewing and exporting the table of the report.
+// User data reach the page as text only (textContent, value): never as HTML.
+(() => {
+  const table = JSON.parse(document.getElementById("table-data").textContent);
+  const names = table.columns.map((column) => column.name);
+  const column = Object.fromEntries(names.map((name, i) => [name, table.values[i]]));
+  const nRows = column.row.length;
+  const PAGE = 25;
+  const LIST_LIMIT = 200;
+  const byId = (id) => document.getElementById(id);
+  const body = byId("rows");
+  const state = {
+    sort: "suspicion", descending: true, page: 0, shown: [],
+    selected: new Set(), verdict: new Map(), corrected: new Map(), saved: true,
+  };
+  let texts = null;
+
+  const add = (parent, tag, text, className) => {
+    const element = parent.appendChild(document.createElement(tag));
+    if (text !== undefined) element.textContent = text;
+    if (className) element.className = className;
+    return element;
+  };
+  const addOption = (select, value, text) => {
+    add(select, "option", text === undefined ? String(value) : text).value = value;
+  };
+  const asText = (value) => (value === null ? "" : String(value));
+  const readable = (value, name) => {
+    if (typeof value !== "number") return asText(value);
+    if (name === "suspicion" || (table.labels && name === "margin")) return value.toFixed(3);
+    if (name !== "influence" && name !== "margin") return asText(value);
+    const size = Math.abs(value);
+    return size && size < 0.001 ? value.toExponential(1) : value.toPrecision(3);
+  };
+  const isFlagged = (i) => column.flagged[i];
+
+  function searched() {
+    const wanted = byId("search").value.trim().toLowerCase();
+    if (!wanted) return null;
+    if (!texts) {
+      const read = table.values.filter((_, i) =>
+        table.columns[i].own || ["row", "label", "suggested_label"].includes(names[i]));
+      texts = Array.from({ length: nRows }, (_, i) =>
+        read.map((values) => asText(values[i])).join("\n").toLowerCase());
+    }
+    return (i) => texts[i].includes(wanted);
+  }
+
+  function tests() {
+    const found = [];
+    const search = searched();
+    if (search) found.push(search);
+    const which = byId("which").value;
+    if (which === "flagged") found.push(isFlagged);
+    if (which === "kept") found.push((i) => !isFlagged(i));
+    if (which === "selected") found.push((i) => state.selected.has(i));
+    if (which === "unreviewed") found.push((i) => isFlagged(i) && !state.verdict.has(i));
+    for (const [id, name] of [
+      ["given", "label"], ["suggested", "suggested_label"], ["pattern", "pattern"]]) {
+      const control = byId(id);
+      if (control && control.value) {
+        const wanted = control.value;
+        found.push((i) => asText(column[name][i]) === wanted);
+      }
+    }
+    return found;
+  }
+
+  function compare(a, b) {
+    if (a === b) return 0;
+    if (a === null) return 1;
+    if (b === null) return -1;
+    if (typeof a === "string" || typeof b === "string") {
+      return String(a).localeCompare(String(b), undefined, { numeric: true });
+    }
+    return a - b;
+  }
+
+  function update() {
+    const checks = tests();
+    const shown = [];
+    for (let i = 0; i < nRows; i++) if (checks.every((check) => check(i))) shown.push(i);
+    const values = column[state.sort];
+    const sign = state.descending ? -1 : 1;
+    shown.sort((i, j) => {
+      if (values[i] === null || values[j] === null) return compare(values[i], values[j]);
+      return sign * compare(values[i], values[j]) || i - j;
+    });
+    state.shown = shown;
+    const last = Math.max(Math.ceil(shown.length / PAGE) - 1, 0);
+    state.page = Math.min(state.page, last);
+    draw();
+  }
+
+  function draw() {
+    const begin = state.page * PAGE;
+    const fragment = document.createDocumentFragment();
+    for (const i of state.shown.slice(begin, begin + PAGE)) fragment.append(rowOf(i));
+    body.replaceChildren(fragment);
+    const end = Math.min(begin + PAGE, state.shown.length);
+    byId("range").textContent = state.shown.length
+      ? `${begin + 1} to ${end} of ${state.shown.length.toLocaleString()}` : "no rows";
+    byId("back").disabled = state.page === 0;
+    byId("forward").disabled = end >= state.shown.length;
+    count();
+  }
+
+  function count() {
+    const n = state.selected.size;
+    byId("export").textContent = n
+      ? `Export ${n.toLocaleString()} selected rows as CSV`
+      : `Export all ${state.shown.length.toLocaleString()} rows shown as CSV`;
+    byId("export").disabled = !n && !state.shown.length;
+    const every = state.shown.length > 0 && state.shown.every((i) => state.selected.has(i));
+    byId("all").checked = every;
+    byId("all").indeterminate = !every && n > 0;
+    const reviewed = state.verdict.size;
+    byId("export-review").disabled = !reviewed;
+    byId("reviewed").textContent = reviewed
+      ? `${reviewed.toLocaleString()} rows reviewed${state.saved ? "" : ", not exported yet"}`
+      : "";
+  }
+
+  function rowOf(i) {
+    const row = document.createElement("tr");
+    row.className = (isFlagged(i) ? "flagged" : "kept") +
+      (state.selected.has(i) ? " selected" : "");
+    row.dataset.row = column.row[i];
+    const box = add(add(row, "td"), "input");
+    box.type = "checkbox";
+    box.checked = state.selected.has(i);
+    box.setAttribute("aria-label", `select row ${column.row[i]}`);
+    box.addEventListener("change", () => {
+      if (box.checked) state.selected.add(i); else state.selected.delete(i);
+      row.classList.toggle("selected", box.checked);
+      count();
+    });
+    table.columns.forEach(({ name, own, numeric }, k) => {
+      if (name === "flagged") return;
+      const text = readable(table.values[k][i], name);
+      const kinds = { label: "label", suggested_label: "suggested" };
+      const long = text.length > 60 ? " text" : text.length > 24 ? "" : " short";
+      const kind = own ? `own${long}` : kinds[name] || "";
+      add(row, "td", text, `${kind}${numeric ? " number" : ""}`.trim());
+    });
+    addVerdict(row, i);
+    return row;
+  }
+
+  function addVerdict(row, i) {
+    const cell = row.insertCell(1);
+    cell.style.whiteSpace = "nowrap";
+    const verdict = add(cell, "select");
+    verdict.setAttribute("aria-label", `verdict on row ${column.row[i]}`);
+    for (const [value, text] of [["", "–"], ["right", "right"], ["wrong", "wrong"]]) {
+      addOption(verdict, value, text);
+    }
+    verdict.value = state.verdict.get(i) || "";
+    const correction = table.labels && table.labels.length <= LIST_LIMIT
+      ? labelChoice(i) : add(document.createDocumentFragment(), "input");
+    correction.className = "correction";
+    correction.setAttribute("aria-label", `right label of row ${column.row[i]}`);
+    if (correction.tagName === "INPUT") correction.size = 8;
+    correction.value = state.corrected.has(i)
+      ? state.corrected.get(i)
+      : isFlagged(i) ? asText(column.suggested_label[i]) : "";
+    correction.hidden = verdict.value !== "wrong";
+    cell.append(" ", correction);
+    const keep = () => {
+      correction.hidden = verdict.value !== "wrong";
+      if (verdict.value) state.verdict.set(i, verdict.value);
+      else state.verdict.delete(i);
+      if (verdict.value === "wrong") state.corrected.set(i, correction.value);
+      else state.corrected.delete(i);
+      state.saved = false;
+      count();
+    };
+    verdict.addEventListener("change", keep);
+    correction.addEventListener("change", keep);
+  }
+
+  function labelChoice(i) {
+    const select = document.createElement("select");
+    addOption(select, "", "choose…");
+    for (const label of table.labels) {
+      if (label !== column.label[i]) addOption(select, String(label));
+    }
+    return select;
+  }
+
+  function quoted(value) {
+    const text = asText(value);
+    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  }
+
+  function asCsv(rows) {
+    const head = [...names, "verdict", "corrected_label"];
+    const lines = rows.map((i) => [
+      ...table.values.map((values) => values[i]),
+      state.verdict.get(i) || "",
+      state.corrected.get(i) || "",
+    ].map(quoted).join(","));
+    return "\ufeff" + [head.map(quoted).join(","), ...lines].join("\r\n") + "\r\n";
+  }
+
+  function exportRows() {
+    const rows = state.selected.size
+      ? [...state.selected].sort((i, j) => column.row[i] - column.row[j]) : state.shown;
+    download(rows, "selected-rows.csv");
+  }
+
+  function exportReview() {
+    const rows = [...state.verdict.keys()].sort((i, j) => column.row[i] - column.row[j]);
+    download(rows, "review.csv");
+    state.saved = true;
+    count();
+  }
+
+  function download(rows, name) {
+    const link = document.createElement("a");
+    const blob = new Blob([asCsv(rows)], { type: "text/csv;charset=utf-8" });
+    link.href = URL.createObjectURL(blob);
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  }
+
+  function makeHead() {
+    const head = byId("head");
+    table.columns.forEach(({ name, own, numeric }) => {
+      if (name === "flagged") return;
+      const cell = add(head, "th", undefined, numeric ? "number" : "");
+      cell.scope = "col";
+      cell.dataset.name = name;
+      const button = add(cell, "button");
+      cell.dataset.title = own ? name : name.replaceAll("_", " ");
+      button.type = "button";
+      button.addEventListener("click", () => {
+        state.descending = state.sort === name ? !state.descending : name === "suspicion";
+        state.sort = name;
+        state.page = 0;
+        markSorted();
+        update();
+      });
+    });
+    markSorted();
+  }
+
+  function markSorted() {
+    for (const cell of byId("head").querySelectorAll("th[data-name]")) {
+      const on = cell.dataset.name === state.sort;
+      const { title } = cell.dataset;
+      cell.setAttribute("aria-sort",
+        on ? (state.descending ? "descending" : "ascending") : "none");
+      cell.firstChild.textContent = on ? `${title} ${state.descending ? "▼" : "▲"}` : title;
+    }
+  }
+
+  function fillFilters() {
+    for (const [id, name] of [
+      ["given", "label"], ["suggested", "suggested_label"], ["pattern", "pattern"]]) {
+      const control = byId(id);
+      if (!control) continue;
+      const values = [...new Set(column[name].map(asText))];
+      values.sort(compare);
+      if (values.length > LIST_LIMIT) control.parentElement.hidden = true;
+      else for (const value of values) addOption(control, value);
+    }
+    for (const control of document.querySelectorAll(".controls [data-filter]")) {
+      control.addEventListener("input", () => { state.page = 0; update(); });
+    }
+  }
+
+  byId("all").addEventListener("change", (event) => {
+    for (const i of state.shown) {
+      if (event.target.checked) state.selected.add(i); else state.selected.delete(i);
+    }
+    draw();
+  });
+  byId("back").addEventListener("click", () => { state.page--; draw(); });
+  byId("forward").addEventListener("click", () => { state.page++; draw(); });
+  byId("export").addEventListener("click", exportRows);
+  byId("export-review").addEventListener("click", exportReview);
+  window.addEventListener("beforeunload", (event) => {
+    if (!state.saved) event.preventDefault();
+  });
+  if (!column.flagged.some(Boolean)) byId("which").value = "";
+  makeHead();
+  fillFilters();
+  update();
+  byId("audit").hidden = false;
+})();

@@ -1,0 +1,88 @@
+"""The findings of an audit in plain words."""
+
+from typing import Any
+
+import numpy as np
+
+from dit_clean.audit.data import AuditData
+from dit_clean.audit.style import number
+
+FEW_SAMPLES = 300
+UNEVEN = 2.0
+"""Times the mean flag rate from which on a class is named."""
+
+
+def findings(data: AuditData, summary: dict[str, Any]) -> list[str]:
+    """Return sentences about what was found, and how far to trust it."""
+    parts = (_amount, _classes, _change, _agreement, _size)
+    return [sentence for part in parts if (sentence := part(data, summary))]
+
+
+def _amount(data: AuditData, summary: dict[str, Any]) -> str:
+    what = "labels" if data.is_classifier else "targets"
+    flagged, total = summary["n_flagged"], summary["n_samples"]
+    text = (
+        f"{flagged:,} of {total:,} samples ({flagged / total:.1%}) are flagged. By the "
+        f"cleaner's own estimate {summary['estimated_error_rate']:.1%} of all {what} "
+        "are wrong."
+    )
+    asked = data.parameters.get("contamination", "auto")
+    return text if asked == "auto" else f"{text} You asked for {asked:.1%} flagged."
+
+
+def _classes(data: AuditData, summary: dict[str, Any]) -> str:
+    rows = [row for row in summary["classes"] if row["n_flagged"]]
+    if not rows:
+        return ""
+    worst = max(rows, key=lambda row: row["fraction_flagged"])
+    if worst["fraction_flagged"] < UNEVEN * summary["fraction_flagged"]:
+        return "Flags are spread over the labels without one standing out."
+    return (
+        f"The label “{worst['label']}” stands out: {worst['fraction_flagged']:.1%} of "
+        f"its {worst['n_samples']:,} samples are flagged."
+    )
+
+
+def _change(data: AuditData, summary: dict[str, Any]) -> str:
+    if data.classes is None:
+        if not data.flagged.any():
+            return ""
+        shift = np.abs(data.suggested - data.labels)[data.flagged]
+        return f"The median suggested change of a target is {number(np.median(shift))}."
+    counts = np.array(summary["given_suggested"]["counts"])
+    changes = counts - np.diag(np.diag(counts))
+    if not changes.any():
+        return ""
+    given, suggested = np.unravel_index(changes.argmax(), changes.shape)
+    labels = summary["given_suggested"]["labels"]
+    return (
+        f"The most frequent suggestion is “{labels[suggested]}” instead of "
+        f"“{labels[given]}” ({changes.max():,} samples)."
+    )
+
+
+def _agreement(data: AuditData, summary: dict[str, Any]) -> str:
+    if data.classes is None:
+        return ""
+    agreement = float((data.margin > 0).mean())
+    common = float(np.unique(data.labels, return_counts=True)[1].max())
+    text = (
+        "Networks that never saw a sample agree with its given label in "
+        f"{agreement:.1%} of all cases."
+    )
+    if agreement > common / data.n_samples:
+        return text
+    return (
+        f"{text} That is no better than always naming the most frequent label: the "
+        "networks have learned little from these data, so trust none of the numbers "
+        "below before that has changed (more epochs, another network, other columns)."
+    )
+
+
+def _size(data: AuditData, summary: dict[str, Any]) -> str:
+    if data.n_samples >= FEW_SAMPLES:
+        return ""
+    return (
+        f"{data.n_samples} samples are few: estimates of rates are rough, the order "
+        "of the rows is more reliable than the threshold."
+    )

@@ -1,0 +1,80 @@
+"""`InfluenceSampler`: the cleaner as a step of imbalanced-learn's pipelines."""
+
+from sklearn.base import BaseEstimator, clone
+
+from dit_clean.cleaner import InfluenceCleaner
+from dit_clean.inputs import checked_data
+
+try:
+    from imblearn.base import BaseSampler
+    from imblearn.utils import check_target_type
+except ImportError:
+
+    class BaseSampler(BaseEstimator):  # type: ignore[no-redef]
+        """Stand-in where imbalanced-learn is not installed."""
+
+        def fit_resample(self, X, y):
+            """Return the rows that are kept."""
+            return self._fit_resample(X, y)
+
+
+class InfluenceSampler(BaseSampler):
+    """Leave out the rows whose labels are probably wrong, by `fit_resample`.
+
+    For ``imblearn.pipeline.Pipeline``, where fewer rows may come out than went in;
+    works without imbalanced-learn installed.
+
+    Parameters
+    ----------
+    cleaner : InfluenceCleaner or None, default=None
+        Finds the wrong labels; cloned.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the cleaner where none is given; a given cleaner has its own.
+
+    Attributes
+    ----------
+    cleaner_ : InfluenceCleaner
+        Fitted cleaner.
+    sample_indices_ : ndarray of int, shape (n_kept,)
+        Rows that are kept.
+    n_features_in_, feature_names_in_
+        As in scikit-learn.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from dit_clean import InfluenceCleaner, InfluenceSampler
+    >>> X, y = load_iris(return_X_y=True)
+    >>> y[:10] = 2  # wrong labels
+    >>> sampler = InfluenceSampler(InfluenceCleaner(random_state=0))
+    >>> X_clean, y_clean = sampler.fit_resample(X, y)
+    >>> len(X_clean) == len(y_clean) == len(sampler.sample_indices_)
+    True
+    """
+
+    _sampling_type = "clean-sampling"
+    _parameter_constraints = {"cleaner": "no_validation"}  # noqa: RUF012
+    sampling_strategy = "all"
+
+    def __init__(self, cleaner=None, *, random_state=None):
+        self.cleaner = cleaner
+        self.random_state = random_state
+
+    def __sklearn_tags__(self):
+        """Return imbalanced-learn's tags, where it is installed."""
+        tags = super().__sklearn_tags__()
+        if hasattr(tags, "sampler_tags"):
+            tags.sampler_tags.sample_indices = True
+        return tags
+
+    def _check_X_y(self, X, y):
+        """Check the data as imbalanced-learn asks for, leaving data frames as given."""
+        y, binarize_y = check_target_type(y, indicate_one_vs_all=True)
+        return *checked_data(self, X, y), binarize_y
+
+    def _fit_resample(self, X, y):
+        default = InfluenceCleaner(random_state=self.random_state)
+        cleaner = default if self.cleaner is None else clone(self.cleaner)
+        self.cleaner_ = cleaner.fit(X, y)
+        self.sample_indices_ = self.cleaner_.sample_indices_
+        return self.cleaner_.filter(X, y)

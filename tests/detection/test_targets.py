@@ -1,0 +1,85 @@
+"""Decisions about regression targets."""
+
+import numpy as np
+import pytest
+
+from dit_clean.detection import TargetEvidence, decide_targets
+from dit_clean.detection.targets import local_spread, wrong_target_probability
+
+N_SAMPLES = 300
+PLANTED = np.arange(0, N_SAMPLES, 15)
+
+
+def make_targets(planted, seed=0, noise="normal"):
+    generator = np.random.RandomState(seed)
+    prediction = generator.randn(N_SAMPLES)
+    if noise == "normal":
+        residual = 0.2 * generator.randn(N_SAMPLES)
+    else:  # spread that grows with the prediction
+        residual = 0.1 * np.exp(0.7 * prediction) * generator.randn(N_SAMPLES)
+    targets = prediction + residual
+    if planted:
+        targets[PLANTED] += generator.choice([-4.0, 4.0], len(PLANTED))
+    return targets, prediction
+
+
+@pytest.mark.parametrize("noise", ["normal", "growing"])
+def test_planted_errors_get_a_high_probability(noise):
+    probability = wrong_target_probability(*make_targets(True, noise=noise))
+    assert probability[PLANTED].mean() > 0.9
+    assert np.delete(probability, PLANTED).mean() < 0.05
+    assert 0 <= probability.min() <= probability.max() <= 1
+
+
+@pytest.mark.parametrize("noise", ["normal", "growing"])
+def test_clean_targets_are_left_alone(noise):
+    probability = wrong_target_probability(*make_targets(False, noise=noise))
+    assert probability.mean() < 0.03
+    assert (probability > 0.5).mean() < 0.02
+
+
+def test_result_does_not_depend_on_the_unit():
+    targets, prediction = make_targets(True)
+    expected = wrong_target_probability(targets, prediction)
+    scaled = wrong_target_probability(1000 * targets + 5, 1000 * prediction + 5)
+    assert np.allclose(scaled, expected, atol=1e-4)
+
+
+def test_local_spread_follows_the_residuals():
+    prediction = np.arange(400.0)
+    residual = np.where(prediction < 200, 0.1, 1.0) * np.resize([1, -1], 400)
+    spread = local_spread(residual, prediction)
+    assert spread[300] / spread[100] == pytest.approx(10)
+
+
+def make_evidence(planted=True):
+    targets, prediction = make_targets(planted)
+    outputs = np.repeat(prediction[:, None], 3, axis=1)
+    harm = np.zeros(N_SAMPLES)
+    harm[PLANTED] = 1.0
+    influence = np.repeat(-harm[None, :, None], 3, axis=2)
+    return TargetEvidence(targets, outputs, outputs, influence)
+
+
+@pytest.mark.parametrize("scoring", ["combined", "influence", "margin"])
+def test_planted_errors_are_flagged_and_corrected(scoring):
+    evidence = make_evidence()
+    decision = decide_targets(evidence, slice(0, 3), scoring=scoring)
+    assert decision.flagged[PLANTED].mean() > 0.9
+    assert np.delete(decision.flagged, PLANTED).mean() < 0.02
+    flagged = decision.flagged
+    assert np.array_equal(decision.suggestion[flagged], evidence.held_out[flagged, 0])
+    assert np.array_equal(decision.suggestion[~flagged], evidence.targets[~flagged])
+
+
+def test_contamination_is_the_fraction_flagged():
+    decision = decide_targets(make_evidence(), slice(0, 3), contamination=0.1)
+    assert decision.flagged.sum() == 30
+
+
+def test_samples_that_are_all_alike_are_not_all_flagged():
+    same = np.zeros((20, 2))
+    evidence = TargetEvidence(np.ones(20), same, same, np.zeros((1, 20, 2)))
+    decision = decide_targets(evidence, slice(0, 2), contamination=0.1)
+    assert 0 < (~decision.flagged).sum()
+    assert np.isfinite(decision.suspicion).all()

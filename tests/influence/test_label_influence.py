@@ -1,0 +1,102 @@
+"""What a sample would have done under each label."""
+
+import numpy as np
+import pytest
+import torch
+
+from dit_clean.influence import Window, influence_scores, label_influence
+from tests.cases import (
+    CASES,
+    N_CLASSES,
+    N_SAMPLES,
+    OPTIMIZERS,
+    QUERIES,
+    Case,
+    make_batches,
+    make_criterion,
+    make_data,
+    make_linear,
+    train,
+)
+from tests.influence.reference import relative_error
+
+LABELED = ["linear", "momentum", "adam", "dropout", "weighted", "class-weight"]
+
+
+@pytest.mark.parametrize("name", LABELED)
+def test_column_of_the_given_label_is_the_influence_score(name):
+    trajectory = train(CASES[name])
+    window = Window(2, trajectory.n_steps)
+    query = QUERIES["classes"]
+    scores = influence_scores(trajectory, query, window, history="window").values
+    values = label_influence(trajectory, query, window)
+    _, y = make_data()
+    assert values.shape == (N_CLASSES, N_SAMPLES, N_CLASSES)
+    given = values[:, np.arange(N_SAMPLES), y.numpy()]
+    assert relative_error(given, scores) < 1e-12
+
+
+def train_with_extra_loss(case, window, sample, label, size):
+    """Train a case with `size` times the loss of a label added in a window."""
+    torch.manual_seed(0)
+    module = case.make_module().double()
+    X, y = make_data()
+    criterion = make_criterion(case.options)
+    unreduced = torch.nn.CrossEntropyLoss(weight=criterion.weight, reduction="none")
+    optimizer = OPTIMIZERS[case.optimizer](module)
+    batches = [batch for epoch in make_batches(case.options) for batch in epoch]
+    for t, batch in enumerate(batches):
+        optimizer.zero_grad()
+        output = module(X[batch])
+        loss = criterion(output, y[batch])
+        divisor = len(batch)
+        if criterion.weight is not None:
+            divisor = criterion.weight[y[batch]].sum()
+        if t in window and sample in batch:
+            row = (batch == sample).nonzero()[0]
+            extra = unreduced(output[row], torch.tensor([label])).sum()
+            loss = loss + size * extra / divisor
+        loss.backward()
+        optimizer.step()
+    return dict(module.named_parameters())
+
+
+@pytest.mark.parametrize("name", ["linear", "momentum", "adam", "class-weight"])
+def test_every_column_equals_finite_differences_of_training_with_that_label(name):
+    trajectory = train(CASES[name])
+    window, step = Window(3, trajectory.n_steps), 1e-4
+    values = label_influence(trajectory, QUERIES["loss"], window)[0]
+    for sample in (0, 5):
+        for label in range(N_CLASSES):
+            ends = [
+                train_with_extra_loss(CASES[name], window, sample, label, sign * step)
+                for sign in (1, -1)
+            ]
+            up, down = (float(QUERIES["loss"](end, trajectory)) for end in ends)
+            change = -(up - down) / (2 * step)
+            assert np.isclose(values[sample, label], change, rtol=1e-5, atol=1e-9)
+
+
+def test_label_smoothing_is_part_of_every_column():
+    from dit_clean.tracking import SampleLoss
+
+    criterion = torch.nn.CrossEntropyLoss(
+        label_smoothing=0.2, weight=torch.tensor([0.5, 1.0, 2.0])
+    )
+    output = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    losses = SampleLoss.of(criterion).each_label(output)
+    for label in range(3):
+        one = torch.nn.functional.cross_entropy(
+            output,
+            torch.full((4,), label),
+            weight=criterion.weight,
+            label_smoothing=0.2,
+            reduction="none",
+        )
+        assert torch.allclose(losses[:, label], one, atol=1e-6)
+
+
+def test_window_outside_of_the_run_is_refused():
+    trajectory = train(Case(make_linear, "sgd"))
+    with pytest.raises(ValueError, match="outside of the run of 12 steps"):
+        label_influence(trajectory, QUERIES["loss"], Window(3, 3))

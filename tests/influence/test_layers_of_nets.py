@@ -1,0 +1,114 @@
+"""Layers with traps: attention, recurrence, running statistics, frozen parts."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dit_clean.influence import (
+    ClassProbability,
+    MeanLoss,
+    Window,
+    influence_scores,
+    label_influence,
+)
+from tests.cases import Case, make_data, train
+from tests.influence.reference import relative_error, unrolled_influence
+
+WIDTH = 4
+
+
+class Tokens(nn.Module):
+    """Reads each feature as a token."""
+
+    def __init__(self, body):
+        super().__init__()
+        self.embed, self.body = nn.Linear(1, WIDTH), body
+        self.output = nn.Linear(WIDTH, 3)
+
+    def forward(self, X):
+        found = self.body(self.embed(X[..., None]))
+        found = found[0] if isinstance(found, tuple) else found
+        return self.output(found.mean(1))
+
+
+class SelfAttention(nn.MultiheadAttention):
+    def forward(self, X):
+        return super().forward(X, X, X, need_weights=False)
+
+
+NETS = {
+    "attention": lambda: Tokens(SelfAttention(WIDTH, 2, batch_first=True)),
+    "transformer": lambda: Tokens(
+        nn.TransformerEncoderLayer(WIDTH, 2, 8, dropout=0.0, batch_first=True)
+    ),
+    "gru": lambda: Tokens(nn.GRU(WIDTH, WIDTH, batch_first=True)),
+    "batch-norm": lambda: nn.Sequential(
+        nn.Linear(3, 5), nn.BatchNorm1d(5), nn.Tanh(), nn.Linear(5, 3)
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=NETS)
+def trajectory(request):
+    return train(Case(NETS[request.param], "momentum"))
+
+
+def test_reverse_pass_matches_autograd_through_training(trajectory):
+    """With BatchNorm too: the mean over the batch is differentiated as well."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    X, y = make_data(seed=5, n_samples=6)
+
+    def query(params, run):
+        # Training mode: evaluation would need running statistics in the reference.
+        output = run.model.forward(params, X, training=True)
+        return nn.functional.cross_entropy(output, y)
+
+    window = Window(2, trajectory.n_steps)
+    found = influence_scores(trajectory, query, window, history="window").values
+    with sdpa_kernel(SDPBackend.MATH):
+        truth = unrolled_influence(
+            trajectory, query, window, "window", trajectory.n_steps
+        )
+    assert relative_error(found, truth) < 1e-8
+
+
+def test_several_queries_and_labels_at_once(trajectory):
+    X, y = make_data(seed=5, n_samples=6)
+    window = Window(0, trajectory.n_steps)
+    together = influence_scores(trajectory, ClassProbability(X, y, 3), window).values
+    for label in range(3):
+        rows = (y == label).nonzero()[:, 0]
+        alone = influence_scores(
+            trajectory, ClassProbability(X[rows], y[rows]), window
+        ).values
+        assert relative_error(together[label], alone[0]) < 1e-9
+    assert label_influence(trajectory, MeanLoss(X, y), window).shape == (1, 14, 3)
+
+
+def test_frozen_parameters_move_nothing():
+    def make_frozen():
+        net = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 3))
+        net[0].requires_grad_(False)
+        return net
+
+    trajectory = train(Case(make_frozen, "adam"))
+    assert trajectory.layout.names == ("2.weight", "2.bias")
+    window = Window(0, trajectory.n_steps)
+    X, y = make_data(seed=5, n_samples=6)
+    found = influence_scores(trajectory, MeanLoss(X, y), window).values
+    truth = unrolled_influence(
+        trajectory, MeanLoss(X, y), window, "full", trajectory.n_steps
+    )
+    assert relative_error(found, truth) < 1e-8
+    assert np.isfinite(found).all()
+
+
+def test_running_statistics_are_not_moved_by_the_reverse_pass():
+    trajectory = train(Case(NETS["batch-norm"], "sgd"))
+    before = {k: v.clone() for k, v in trajectory.state(3).buffers.items()}
+    X, y = make_data(seed=5, n_samples=6)
+    influence_scores(trajectory, MeanLoss(X, y), Window(0, trajectory.n_steps))
+    after = trajectory.state(3).buffers
+    assert all(torch.equal(after[name], values) for name, values in before.items())

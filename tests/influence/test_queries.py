@@ -1,0 +1,148 @@
+"""Values of the queries against plain torch, and what may not be a query."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from dit_clean.influence import (
+    BoundedError,
+    ClassProbability,
+    LabelError,
+    MeanLoss,
+    SampleLosses,
+    Window,
+    influence_scores,
+    influence_timeline,
+    leave_one_out,
+)
+from dit_clean.queries import Several
+from tests.cases import CASES, N_CLASSES, QUERIES, make_data, train
+from tests.influence.reference import relative_error
+
+
+@pytest.fixture(scope="module")
+def trajectory():
+    return train(CASES["dropout"])
+
+
+@pytest.fixture(scope="module")
+def setting(trajectory):
+    """Parameters, samples and what the network says of them without dropout."""
+    params = trajectory.params(trajectory.n_steps)
+    X, y = make_data(seed=3, n_samples=7)
+    with torch.no_grad():
+        logits = trajectory.model.forward(params, X)
+    return params, X, y, logits
+
+
+def test_mean_loss_is_the_criterion_in_evaluation_mode(trajectory, setting):
+    params, X, y, logits = setting
+    expected = torch.nn.functional.cross_entropy(logits, y)
+    assert torch.isclose(MeanLoss(X, y)(params, trajectory), expected)
+
+
+def test_sample_losses_are_the_loss_of_each_sample(trajectory, setting):
+    params, X, y, logits = setting
+    expected = torch.nn.functional.cross_entropy(logits, y, reduction="none")
+    assert torch.allclose(SampleLosses(X, y)(params, trajectory), expected)
+
+
+def test_class_probability_is_the_mean_probability_of_the_label(trajectory, setting):
+    params, X, y, logits = setting
+    given = logits.softmax(1)[torch.arange(7), y]
+    assert torch.isclose(ClassProbability(X, y)(params, trajectory), given.mean())
+    by_class = ClassProbability(X, y, n_classes=N_CLASSES + 1)(params, trajectory)
+    expected = [given[y == c].mean() for c in range(N_CLASSES)]
+    assert torch.allclose(by_class[:-1], torch.stack(expected))
+    assert by_class[-1] == 0  # a class without rows
+
+
+def test_label_error_is_half_mean_over_samples_half_over_classes(trajectory, setting):
+    params, X, _, logits = setting
+    y = torch.tensor([0, 0, 0, 0, 2, 2, 0])
+    error = 1 - logits.softmax(1)[torch.arange(7), y]
+    by_class = torch.stack([error[y == c].mean() for c in (0, 2)]).mean()
+    found = LabelError(X, y)(params, trajectory)
+    assert torch.isclose(found, (error.mean() + by_class) / 2)
+
+
+def test_bounded_error_is_bounded_and_squared_for_small_residuals(trajectory, setting):
+    params, X, _, logits = setting
+    assert BoundedError(X, logits, scale=2.0)(params, trajectory) == 0
+    near = BoundedError(X, logits + 0.002, scale=2.0)(params, trajectory)
+    assert torch.isclose(near, torch.tensor(1e-6, dtype=torch.float64), rtol=1e-5)
+    half = BoundedError(X, logits + 2.0, scale=2.0)(params, trajectory)
+    assert torch.isclose(half, torch.tensor(0.5, dtype=torch.float64))
+    assert 0.999 < BoundedError(X, logits + 1e6, scale=2.0)(params, trajectory) <= 1
+
+
+def test_queries_take_lists_arrays_and_sparse_rows(trajectory, setting):
+    params, X, y, _ = setting
+    expected = MeanLoss(X, y)(params, trajectory)
+    single = X.numpy().astype(np.float32).astype(np.float64)
+    for rows in (X.tolist(), X.numpy(), sparse.csr_matrix(X.numpy())):
+        found = MeanLoss(rows, y.tolist())(params, trajectory)
+        assert torch.isclose(found, expected)
+    assert single.shape == (7, 3)
+
+
+def test_several_queries_at_once_equal_one_by_one(trajectory):
+    X, y = make_data(seed=3, n_samples=5)
+    window = Window(1, trajectory.n_steps)
+    queries = (MeanLoss(X, y), ClassProbability(X, y, 3), QUERIES["callable"])
+    for history in ("full", "window"):
+        options = {"history": history}
+        together = influence_scores(trajectory, Several(queries), window, **options)
+        apart = [influence_scores(trajectory, q, window, **options) for q in queries]
+        apart = np.concatenate([scores.values for scores in apart])
+        assert together.values.shape == (5, trajectory.model.n_samples)
+        assert relative_error(together.values, apart) < 1e-12
+
+
+def test_query_that_does_not_depend_on_the_parameters_has_no_influence(trajectory):
+    window = Window(0, trajectory.n_steps)
+
+    def constant(params, run):
+        return torch.tensor(3.0)
+
+    assert (influence_scores(trajectory, constant, window).values == 0).all()
+
+
+BAD_QUERIES = {
+    "number": (lambda params, run: 1.0, TypeError, "scalar tensor, got float"),
+    "array": (lambda params, run: np.ones(2), TypeError, "tensor, got ndarray"),
+    "table": (
+        lambda params, run: params["0.weight"],
+        ValueError,
+        r"got shape \(6, 3\)\. Reduce it",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_QUERIES)
+def test_results_that_are_no_scalars_are_refused(trajectory, name):
+    query, error, match = BAD_QUERIES[name]
+    window = Window(0, trajectory.n_steps)
+    with pytest.raises(error, match=match):
+        influence_scores(trajectory, query, window)
+    with pytest.raises(error, match=match):
+        leave_one_out(trajectory, query, [0], window)
+
+
+def test_unknown_history_is_refused(trajectory):
+    window, query = Window(0, trajectory.n_steps), QUERIES["loss"]
+    with pytest.raises(ValueError, match="Unknown history 'past'. Known: full, window"):
+        influence_scores(trajectory, query, window, history="past")
+    with pytest.raises(ValueError, match="Unknown history"):
+        influence_timeline(trajectory, query, history="past")
+    with pytest.raises(ValueError, match="Unknown history"):
+        leave_one_out(trajectory, query, [0], window, history="past")
+
+
+def test_floating_point_shape_mismatch_is_refused():
+    from dit_clean.tracking import SampleLoss
+
+    loss = SampleLoss.of(torch.nn.MSELoss())
+    with pytest.raises(ValueError, match=r"shape \(4,\) for targets of shape \(4, 1\)"):
+        loss.each(torch.zeros(4), torch.zeros(4, 1))

@@ -1,0 +1,58 @@
+"""A run whose steps are not what its records say is refused."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from dit_clean.influence import check_replay
+from tests.cases import CASES, train
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_honest_runs_pass_at_every_step(name):
+    trajectory = train(CASES[name])
+    check_replay(trajectory, range(trajectory.n_steps))
+
+
+def with_record(trajectory, step, **changes):
+    trajectory.records[step] = replace(trajectory.records[step], **changes)
+    return trajectory
+
+
+def test_another_batch_is_noticed():
+    trajectory = train(CASES["sgd"])
+    rows = trajectory.records[4].sample_indices
+    with_record(trajectory, 4, sample_indices=(rows + 3) % 14)
+    with pytest.raises(RuntimeError, match=r"step 4 \(epoch 1\) does not follow"):
+        check_replay(trajectory)
+
+
+def test_another_learning_rate_is_noticed():
+    trajectory = train(CASES["momentum"])
+    hyper = tuple(
+        group | {"lr": group["lr"] * 1.2} for group in trajectory.records[0].hyper
+    )
+    with_record(trajectory, 0, hyper=hyper)
+    with pytest.raises(RuntimeError, match="step 0 "):
+        check_replay(trajectory)
+
+
+def test_another_dropout_mask_is_noticed():
+    trajectory = train(CASES["dropout"])
+    with_record(trajectory, 8, rng_state=trajectory.records[1].rng_state)
+    with pytest.raises(RuntimeError, match="step 8 "):
+        check_replay(trajectory)
+
+
+def test_tampered_parameters_are_noticed():
+    trajectory = train(CASES["adam"])
+    trajectory.store[1].params.add_(torch.randn(38, dtype=torch.float64))
+    with pytest.raises(RuntimeError, match="gradient clipping, a penalty"):
+        check_replay(trajectory)
+
+
+def test_steps_whose_states_were_dropped_are_passed_over():
+    trajectory = train(CASES["sgd"])
+    trajectory.store.keep_only(lambda t: t % 2 == 0)
+    check_replay(trajectory)

@@ -1,0 +1,108 @@
+"""Small skorch nets and data that the tests of tracking and cleaning share."""
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+from skorch import NeuralNetClassifier, NeuralNetRegressor
+from torch import nn
+
+N_ROWS, N_COLUMNS, N_LABELS = 45, 4, 3
+
+
+class Linear(nn.Module):
+    def __init__(self, n_outputs=N_LABELS):
+        super().__init__()
+        self.output = nn.Linear(N_COLUMNS, n_outputs)
+
+    def forward(self, X):
+        return self.output(X)
+
+
+class Probabilities(Linear):
+    """Ends in a softmax, as skorch expects it for NLLLoss."""
+
+    def forward(self, X):
+        return super().forward(X).softmax(dim=1)
+
+
+class Mixed(nn.Module):
+    """Running statistics and random numbers in one net."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(N_COLUMNS, 8),
+            nn.BatchNorm1d(8),
+            nn.Tanh(),
+            nn.Dropout(0.3),
+            nn.Linear(8, N_LABELS),
+        )
+
+    def forward(self, X):
+        return self.layers(X)
+
+
+class Convolution(nn.Module):
+    """A small image net for samples of shape (1, 8, 8)."""
+
+    def __init__(self, n_outputs=N_LABELS):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 4, 3),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(36, n_outputs),
+        )
+
+    def forward(self, X):
+        return self.layers(X)
+
+
+class TwoInputs(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.output = nn.Linear(N_COLUMNS, N_LABELS)
+
+    def forward(self, left, right):
+        return self.output(torch.cat([left, right], dim=1))
+
+
+def make_rows(n_rows=N_ROWS, seed=0):
+    """Return three overlapping clouds: X float32 and class indices."""
+    generator = np.random.RandomState(seed)
+    y = np.arange(n_rows) % N_LABELS
+    X = generator.randn(n_rows, N_COLUMNS) + 2 * np.eye(N_LABELS, N_COLUMNS)[y]
+    return X.astype(np.float32), y
+
+
+def make_net(module=Linear, **settings):
+    defaults = {
+        "criterion": nn.CrossEntropyLoss,
+        "lr": 0.1,
+        "max_epochs": 3,
+        "batch_size": 16,
+        "train_split": None,
+        "verbose": 0,
+    }
+    return NeuralNetClassifier(module, **(defaults | settings))
+
+
+def make_regressor(module=Linear, **settings):
+    defaults = {
+        "module__n_outputs": 1,
+        "lr": 0.05,
+        "max_epochs": 3,
+        "batch_size": 16,
+        "train_split": None,
+        "verbose": 0,
+    }
+    return NeuralNetRegressor(module, **(defaults | settings))
+
+
+def fit_plainly(net, X, y, random_state=0):
+    """Fit a net as its user would, from the seed that `track` derives."""
+    seed = check_random_state(random_state).randint(2**31)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return net.fit(X, y)

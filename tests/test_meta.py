@@ -1,0 +1,149 @@
+"""Meta-estimators: what the model is trained on, and what it answers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from dit_clean import CleanedClassifier, CleanedRegressor, InfluenceCleaner
+
+CLEANER = InfluenceCleaner(max_epochs=10, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def flipped():
+    """Breast cancer with a quarter of the malignant samples labeled benign."""
+    X, y_true = load_breast_cancer(return_X_y=True)
+    y = y_true.copy()
+    malignant = np.flatnonzero(y == 0)
+    y[malignant[::4]] = 1
+    return StandardScaler().fit_transform(X), y, y_true
+
+
+class Recording(LogisticRegression):
+    """A model that keeps what it was trained on."""
+
+    def fit(self, X, y, sample_weight=None):
+        self.seen_ = X, y, sample_weight
+        return super().fit(X, y, sample_weight)
+
+
+def test_filter_trains_on_the_kept_rows(flipped):
+    X, y, _ = flipped
+    model = CleanedClassifier(Recording(), CLEANER).fit(X, y)
+    keep = model.cleaner_.keep_mask_
+    seen_X, seen_y, weight = model.estimator_.seen_
+    assert np.array_equal(seen_X, X[keep])
+    assert np.array_equal(seen_y, y[keep])
+    assert weight is None
+    assert (~keep).sum() > 20
+
+
+def test_weight_trains_on_all_rows_with_the_cleaners_weights(flipped):
+    X, y, _ = flipped
+    model = CleanedClassifier(Recording(), CLEANER, strategy="weight").fit(X, y)
+    assert np.array_equal(model.estimator_.seen_[2], model.cleaner_.sample_weight_)
+    assert np.array_equal(model.estimator_.seen_[1], y)
+
+
+def test_relabel_trains_on_suggested_labels(flipped):
+    X, y, _ = flipped
+    model = CleanedClassifier(Recording(), CLEANER, strategy="relabel").fit(X, y)
+    assert np.array_equal(model.estimator_.seen_[1], model.cleaner_.suggested_label_)
+
+
+@pytest.mark.parametrize("strategy", ["filter", "weight", "relabel"])
+def test_each_strategy_beats_training_on_all_rows(flipped, strategy):
+    X, y, y_true = flipped
+    plain = LogisticRegression(max_iter=1000).fit(X[::2], y[::2])
+    model = CleanedClassifier(LogisticRegression(max_iter=1000), CLEANER, strategy)
+    cleaned = model.fit(X[::2], y[::2])
+    test = slice(1, None, 2)
+    assert accuracy_score(y_true[test], cleaned.predict(X[test])) > accuracy_score(
+        y_true[test], plain.predict(X[test])
+    )
+
+
+def test_weights_reach_the_last_step_of_a_pipeline(flipped):
+    X, y, _ = flipped
+    model = make_pipeline(StandardScaler(), Recording())
+    fitted = CleanedClassifier(model, CLEANER, strategy="weight").fit(X, y)
+    assert fitted.estimator_[-1].seen_[2] is not None
+
+
+def test_model_without_sample_weight_is_refused_by_name(flipped):
+    X, y, _ = flipped
+    model = CleanedClassifier(KNeighborsClassifier(), CLEANER, strategy="weight")
+    with pytest.raises(ValueError, match=r"KNeighborsClassifier takes none.*filter"):
+        model.fit(X, y)
+
+
+def test_unknown_strategy_is_refused(flipped):
+    X, y, _ = flipped
+    with pytest.raises(ValueError, match=r"strategy must be one of 'filter'"):
+        CleanedClassifier(strategy="drop").fit(X, y)
+
+
+def test_methods_are_those_of_the_model():
+    assert hasattr(CleanedClassifier(LogisticRegression()), "decision_function")
+    assert hasattr(CleanedClassifier(KNeighborsClassifier()), "predict_proba")
+    assert not hasattr(CleanedClassifier(KNeighborsClassifier()), "decision_function")
+
+
+def test_answers_are_those_of_the_model(flipped):
+    X, y, _ = flipped
+    model = CleanedClassifier(LogisticRegression(), CLEANER).fit(X, y)
+    for method in ("predict", "predict_proba", "decision_function"):
+        expected = getattr(model.estimator_, method)(X)
+        assert np.array_equal(getattr(model, method)(X), expected)
+    assert np.array_equal(model.classes_, [0, 1])
+
+
+def test_frozen_cleaner_is_used_as_it_is(flipped):
+    X, y, _ = flipped
+    cleaner = clone(CLEANER).fit(X, y)
+    model = CleanedClassifier(Recording(), FrozenEstimator(cleaner)).fit(X, y)
+    assert model.cleaner_ is cleaner
+    with pytest.raises(ValueError, match=r"fitted on 569 samples, but fit got 100"):
+        model.fit(X[:100], y[:100])
+
+
+def test_mixed_data_frames_work_with_the_default_model():
+    rng = np.random.RandomState(0)
+    frame = pd.DataFrame(
+        {
+            "size": rng.randn(120),
+            "kind": rng.choice(["a", "b"], 120),
+        }
+    )
+    frame.loc[3, "size"] = np.nan
+    y = np.where(frame["kind"] == "a", "yes", "no")
+    model = CleanedClassifier(cleaner=CLEANER).fit(frame, y)
+    assert model.score(frame, y) > 0.95
+    assert list(model.feature_names_in_) == ["size", "kind"]
+
+
+def test_regressor_treats_integers_as_targets():
+    X, y = load_diabetes(return_X_y=True)
+    y = y.astype(int)
+    y[:20] += 2000
+    model = CleanedRegressor(LinearRegression(), CLEANER).fit(X, y)
+    assert not model.cleaner_.keep_mask_[:20].any()
+    assert model.score(X[20:], y[20:]) > 0.4
+
+
+def test_search_reaches_cleaner_and_model(flipped):
+    X, y, _ = flipped
+    model = CleanedClassifier(LogisticRegression(), CLEANER)
+    grid = {"cleaner__window": ["early", "full"], "strategy": ["filter", "weight"]}
+    search = GridSearchCV(model, grid, cv=2).fit(X[:200], y[:200])
+    assert set(search.best_params_) == set(grid)
+    assert cross_val_score(model, X[:200], y[:200], cv=2).min() > 0.7

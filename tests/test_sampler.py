@@ -1,0 +1,46 @@
+"""The sampler in imbalanced-learn's pipelines."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+
+from dit_clean import InfluenceCleaner, InfluenceSampler
+
+CLEANER = InfluenceCleaner(max_epochs=15, random_state=0)
+
+
+@pytest.fixture
+def flipped():
+    X, y = load_iris(return_X_y=True)
+    y[:10] = 2
+    return X, y
+
+
+def test_rows_left_out_are_the_flagged_ones(flipped):
+    X, y = flipped
+    sampler = InfluenceSampler(CLEANER)
+    X_kept, y_kept = sampler.fit_resample(X, y)
+    assert np.array_equal(X_kept, X[sampler.sample_indices_])
+    assert np.array_equal(y_kept, y[sampler.sample_indices_])
+    assert np.isin(np.arange(10), sampler.sample_indices_).sum() <= 1
+
+
+def test_works_as_a_step_of_imbalanced_learns_pipeline(flipped):
+    pipeline = pytest.importorskip("imblearn.pipeline")
+    X, y = flipped
+    model = pipeline.make_pipeline(
+        InfluenceSampler(CLEANER), LogisticRegression(max_iter=1000)
+    ).fit(X, y)
+    assert model.predict(X).shape == (150,)
+    assert (model.predict(X[:10]) == 0).all()
+
+
+@pytest.mark.parametrize("container", [pd.DataFrame, sparse.csr_array])
+def test_container_is_kept(flipped, container):
+    X, y = flipped
+    X_kept, y_kept = InfluenceSampler(CLEANER).fit_resample(container(X), y)
+    assert isinstance(X_kept, container)
+    assert X_kept.shape[0] == len(y_kept) < len(y)

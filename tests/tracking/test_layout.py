@@ -1,0 +1,58 @@
+"""Parameters as one flat vector, and back."""
+
+import pytest
+import torch
+from torch import nn
+
+from dit_clean.tracking import ParameterLayout
+
+
+def make_module():
+    return nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1, bias=False))
+
+
+def test_round_trip_gives_the_same_parameters():
+    module = make_module()
+    layout = ParameterLayout.of(module, torch.optim.SGD(module.parameters(), lr=1.0))
+    params = dict(module.named_parameters())
+    found = layout.unflatten(layout.flatten(params))
+    assert found.keys() == params.keys()
+    assert all(torch.equal(found[name], params[name]) for name in params)
+    assert layout.n_params == 3 * 2 + 2 + 2
+
+
+def test_leading_axes_are_kept():
+    module = make_module()
+    layout = ParameterLayout.of(module, torch.optim.SGD(module.parameters(), lr=1.0))
+    rows = torch.arange(20.0).reshape(2, 10)
+    parts = layout.unflatten(rows)
+    assert {name: tuple(p.shape) for name, p in parts.items()} == {
+        "0.weight": (2, 2, 3),
+        "0.bias": (2, 2),
+        "1.weight": (2, 1, 2),
+    }
+    for row, theta in enumerate(rows):
+        assert torch.equal(parts["0.bias"][row], layout.unflatten(theta)["0.bias"])
+
+
+def test_groups_follow_the_optimizer_and_leave_out_frozen_parameters():
+    module = make_module()
+    module[0].bias.requires_grad_(False)
+    groups = [{"params": module[1].parameters()}, {"params": module[0].parameters()}]
+    layout = ParameterLayout.of(module, torch.optim.SGD(groups, lr=1.0))
+    assert layout.names == ("1.weight", "0.weight")
+    assert layout.groups == (slice(0, 2), slice(2, 8))
+
+
+def test_mixed_or_missing_parameters_are_refused():
+    module = make_module()
+    optimizer = torch.optim.SGD(module.parameters(), lr=1.0)
+    with pytest.raises(ValueError, match="one real floating-point dtype"):
+        module[1].double()
+        ParameterLayout.of(module, optimizer)
+    module.requires_grad_(False)
+    with pytest.raises(ValueError, match="no trainable parameter"):
+        ParameterLayout.of(module, optimizer)
+    stranger = torch.optim.SGD([nn.Parameter(torch.ones(2))], lr=1.0)
+    with pytest.raises(ValueError, match=r"shape \(2,\).*does not belong"):
+        ParameterLayout.of(make_module(), stranger)

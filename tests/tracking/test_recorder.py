@@ -1,0 +1,213 @@
+"""The recorder inside of skorch: what it sees, and that nobody notices it."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from skorch.dataset import ValidSplit
+
+from dit_clean import track
+from dit_clean.queries import MeanLoss
+from dit_clean.tracking import IndexedLoader
+from tests.nets import Mixed, fit_plainly, make_net, make_regressor, make_rows
+
+SHUFFLED = {"iterator_train__shuffle": True}
+
+
+class StateCollector(Callback):
+    """Copies the parameters before each step of a plainly trained net."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.states = []
+
+    def on_batch_begin(self, net, batch=None, training=False, **kwargs):
+        if training:
+            params = net.module_.named_parameters()
+            self.states.append({k: p.detach().clone() for k, p in params})
+
+
+@pytest.mark.parametrize("train_split", [None, ValidSplit(3, stratified=True)])
+def test_indices_are_rows_of_X_whatever_the_split_does(train_split):
+    X, y = make_rows()
+    X[:, 0] = np.arange(len(X))  # every row tells its number
+    seen = []
+
+    class Spy(Callback):
+        def on_batch_begin(self, net, batch=None, training=False, **kwargs):
+            if training:
+                seen.append(batch[0][:, 0].long())
+
+    net = make_net(callbacks=[Spy()], train_split=train_split, lr=1e-3, **SHUFFLED)
+    run = track(net, X, y, random_state=0)
+    batches = [record.sample_indices for record in run.trajectory]
+    assert len(set(torch.cat(batches).tolist())) == (30 if train_split else 45)
+    for batch, numbers in zip(batches, seen, strict=True):
+        assert torch.equal(batch, numbers)
+
+
+def test_recorded_parameters_equal_those_of_plain_training():
+    X, y = make_rows()
+    collector = StateCollector()
+    fit_plainly(make_net(callbacks=[collector]), X, y)
+    trajectory = track(make_net(), X, y, random_state=0).trajectory
+    assert trajectory.n_steps == len(collector.states) == 9
+    for t, state in enumerate(collector.states):
+        for name, values in state.items():
+            assert torch.equal(trajectory.params(t)[name], values)
+
+
+@pytest.mark.parametrize("make", [make_net, make_regressor])
+def test_tracked_net_predicts_like_the_plainly_trained_one(make):
+    X, y = make_rows()
+    y = y if make is make_net else X[:, :1] * 2
+    plain = fit_plainly(make(), X, y)
+    tracked = track(make(), X, y, random_state=0).net_
+    assert np.array_equal(tracked.forward(X).numpy(), plain.forward(X).numpy())
+
+
+def test_shuffling_and_dropout_draw_what_they_draw_without_tracking():
+    X, y = make_rows()
+    plain = make_net(Mixed, iterator_train=IndexedLoader, **SHUFFLED)
+    fit_plainly(plain, X, y)
+    run = track(make_net(Mixed, **SHUFFLED), X, y, random_state=0)
+    assert torch.equal(run.net_.forward(X), plain.forward(X))
+
+
+@pytest.mark.parametrize("step_every", ["epoch", "batch"])
+def test_learning_rate_schedules_are_seen(step_every):
+    X, y = make_rows()
+    schedule = LRScheduler(
+        torch.optim.lr_scheduler.ExponentialLR, gamma=0.5, step_every=step_every
+    )
+    run = track(make_net(callbacks=[schedule]), X, y)
+    exponent = [r.epoch if step_every == "epoch" else r.step for r in run.trajectory]
+    found = [record.learning_rate for record in run.trajectory]
+    assert np.allclose(found, 0.1 * 0.5 ** np.array(exponent))
+
+
+def test_net_passed_in_is_untouched():
+    X, y = make_rows()
+    net = make_net(callbacks=[EarlyStopping(monitor="train_loss")])
+    before = {k: repr(v) for k, v in net.get_params(deep=False).items()}
+    track(net, X, y)
+    assert {k: repr(v) for k, v in net.get_params(deep=False).items()} == before
+    assert not net.initialized_
+    assert not hasattr(net, "module_")
+
+
+def test_fitted_net_passed_in_keeps_its_parameters():
+    X, y = make_rows()
+    net = fit_plainly(make_net(), X, y)
+    before = net.forward(X)
+    track(net, X, 2 - y, random_state=3)
+    assert torch.equal(net.forward(X), before)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_trained_net_has_no_callback_left_behind(weighted):
+    X, y = make_rows()
+    net = make_net()
+    weight = np.ones(len(X)) if weighted else None
+    tracked = track(net, X, y, sample_weight=weight).net_
+    plain = clone(net).initialize()
+    assert [n for n, _ in tracked.callbacks_] == [n for n, _ in plain.callbacks_]
+    assert tracked.callbacks == net.callbacks
+    assert not tracked.optimizer_._optimizer_step_pre_hooks
+    assert not tracked.criterion_._forward_hooks
+    assert tracked.criterion_.reduction == "mean"
+
+
+def test_global_generators_are_left_as_found():
+    X, y = make_rows()
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    run = track(make_net(Mixed, **SHUFFLED), X, y, random_state=0)
+    run.influence(MeanLoss(X, y))
+    run.leave_one_out(MeanLoss(X, y), [0])
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.array_equal(np.random.get_state()[1], before[1])
+
+
+def test_same_random_state_gives_the_same_run_whatever_the_global_seed():
+    X, y = make_rows()
+    runs = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        runs.append(track(make_net(Mixed, **SHUFFLED), X, y, random_state=5))
+    first, second = (run.trajectory for run in runs)
+    assert torch.equal(first.state(9).params, second.state(9).params)
+
+
+def test_early_stopping_keeps_the_run():
+    X, y = make_rows()
+    stop = EarlyStopping(monitor="train_loss", patience=2, threshold=10.0)
+    run = track(make_net(max_epochs=50, callbacks=[stop]), X, y)
+    assert run.n_epochs == 3
+    assert run.influence(MeanLoss(X, y)).shape == (len(X),)
+
+
+class Interrupts(Callback):
+    """Ctrl-C in the middle of training."""
+
+    def __init__(self, epoch, during):
+        self.epoch, self.during = epoch, during
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        inside = training == (self.during == "training")
+        if inside and len(net.history) > self.epoch:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+@pytest.mark.parametrize("during", ["training", "validation"])
+def test_interrupt_by_the_user_goes_through(epoch, during):
+    X, y = make_rows()
+    interrupts = Interrupts(epoch, during)
+    net = make_net(callbacks=[interrupts], train_split=ValidSplit(3))
+    with pytest.raises(KeyboardInterrupt):
+        track(net, X, y)
+
+
+def test_interrupt_before_the_first_step_goes_through():
+    class InterruptsAtOnce(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        track(make_net(callbacks=[InterruptsAtOnce()]), *make_rows())
+
+
+def test_net_with_callbacks_disabled_is_tracked():
+    net = make_net(callbacks="disable")
+    run = track(net, *make_rows())
+    assert run.n_epochs == 3
+    assert run.net_.callbacks == "disable"
+
+
+def test_step_records_tell_the_learning_rate_of_a_tensor_as_a_number():
+    run = track(make_net(lr=torch.tensor(0.25)), *make_rows())
+    assert run.trajectory.records[0].hyper[0]["lr"] == 0.25
+    assert isinstance(run.trajectory.records[0].hyper[0]["lr"], float)
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.AdamW])
+def test_frozen_layers_do_not_hide_the_update_count(optimizer):
+    class Frozen(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.head = torch.nn.Linear(4, 5), torch.nn.Linear(5, 3)
+            self.body.requires_grad_(False)
+
+        def forward(self, X):
+            return self.head(torch.tanh(self.body(X)))
+
+    run = track(make_net(Frozen, optimizer=optimizer, lr=0.01), *make_rows())
+    counts = [record.hyper[0].get("step", 0) for record in run.trajectory]
+    assert counts == list(range(9))
+    assert run.trajectory.layout.names == ("head.weight", "head.bias")
+
+
+def test_trajectory_refuses_a_step_outside_of_the_run():
+    run = track(make_net(), *make_rows())
+    with pytest.raises(IndexError, match="states 0 to 9 exist"):
+        run.trajectory.params(10)

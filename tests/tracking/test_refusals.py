@@ -1,0 +1,191 @@
+"""Training that cannot be tracked is refused: why, and what to do instead."""
+
+import numpy as np
+import pytest
+import torch
+from skorch import NeuralNet, NeuralNetClassifier
+from skorch.callbacks import GradientNormClipping
+from skorch.dataset import Dataset
+from torch import nn
+from torch.utils.data import DataLoader
+
+from dit_clean import track
+from tests.nets import Linear, make_net, make_rows
+
+
+def refused(net, error, match, **kwargs):
+    X, y = make_rows()
+    with pytest.raises(error, match=match):
+        track(net, X, y, **kwargs)
+
+
+def test_loss_that_is_no_number_names_the_step_and_what_to_lower():
+    net = make_net(lr=1e38)
+    refused(
+        net,
+        FloatingPointError,
+        r"the loss is inf at step \d \(epoch \d\)\. Lower the lear",
+    )
+
+
+def test_parameters_that_are_no_numbers_after_the_last_step_are_refused():
+    class Explodes(Linear):
+        def forward(self, X):
+            return super().forward(X * 1e20)
+
+    net = make_net(Explodes, lr=1e30, max_epochs=1, batch_size=45)
+    refused(net, FloatingPointError, "not finite after step 0 .*Lower the learning")
+
+
+def test_gradient_accumulation_is_refused():
+    class Accumulates(NeuralNetClassifier):
+        def train_step(self, batch, **fit_params):
+            step = self.train_step_single(batch, **fit_params)
+            if len(self.history[-1, "batches"]) % 2 == 0:
+                self.optimizer_.step()
+            return step
+
+    net = Accumulates(
+        Linear, criterion=nn.CrossEntropyLoss, train_split=None, batch_size=16
+    )
+    refused(net, RuntimeError, "made 0 updates for one batch.*gradient accumulation")
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [GradientNormClipping, GradientNormClipping(1.0), ("c", GradientNormClipping(1))],
+)
+def test_gradient_clipping_is_refused(callback):
+    net = make_net(callbacks=[callback])
+    refused(net, ValueError, "GradientNormClipping cannot be tracked.*Remove it")
+
+
+def test_penalty_outside_of_the_criterion_is_refused():
+    class Penalized(NeuralNetClassifier):
+        def train_step_single(self, batch, **fit_params):
+            step = super().train_step_single(batch, **fit_params)
+            for p in self.module_.parameters():
+                p.grad += p.sign()
+            return step
+
+    net = Penalized(Linear, criterion=nn.CrossEntropyLoss, train_split=None)
+    refused(net, RuntimeError, "step 0 .*does not follow from its batch.*remove it")
+
+
+def test_overridden_loss_is_refused():
+    class Regularized(NeuralNetClassifier):
+        def get_loss(self, *args, **kwargs):
+            return super().get_loss(*args, **kwargs) * 2
+
+    refused(
+        Regularized(Linear), ValueError, "Regularized overrides get_loss.*criterion"
+    )
+
+
+def test_own_dataset_and_own_iterators_are_refused():
+    class OwnDataset(Dataset):
+        pass
+
+    class OwnLoader(DataLoader):
+        pass
+
+    net = make_net(dataset=OwnDataset)
+    refused(net, ValueError, "own dataset class.*leave `dataset` at its default")
+    net = make_net(iterator_train=OwnLoader)
+    refused(net, ValueError, "own iterator_train.*leave `iterator_train`")
+    net = make_net(iterator_train__collate_fn=list)
+    refused(net, ValueError, "collate_fn cannot be tracked")
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.RMSprop, torch.optim.LBFGS])
+def test_unknown_optimizers_are_refused_with_the_list_of_known_ones(optimizer):
+    match = f"{optimizer.__name__} cannot be tracked.*: SGD, Adam, AdamW"
+    refused(make_net(optimizer=optimizer), ValueError, match)
+
+
+def test_lazy_layers_are_refused():
+    class Lazy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.output = nn.LazyLinear(3)
+
+        def forward(self, X):
+            return self.output(X)
+
+    refused(make_net(Lazy), ValueError, r"'output' \(LazyLinear\) is lazy.*Give the")
+
+
+class Bag(nn.Module):
+    def __init__(self, sparse=False, layer=nn.EmbeddingBag):
+        super().__init__()
+        self.bag, self.output = layer(50, 4, sparse=sparse), nn.Linear(4, 3)
+
+    def forward(self, X):
+        found = self.bag(X)
+        return self.output(found if found.ndim == 2 else found.mean(1))
+
+
+def test_sparse_gradients_and_layers_without_second_derivative_are_refused():
+    X, y = make_rows()
+    tokens = np.abs(X * 5).astype(np.int64)
+    with pytest.raises(ValueError, match=r"'bag' \(Embedding\).*sparse=False"):
+        track(make_net(Bag, module__sparse=True, module__layer=nn.Embedding), tokens, y)
+    with pytest.raises(ValueError, match=r"Bag has a layer without a second deriv"):
+        track(make_net(Bag), tokens, y)
+
+
+def test_criterion_without_reduction_is_refused():
+    class OwnLoss(nn.Module):
+        def forward(self, output, target):
+            return nn.functional.cross_entropy(output, target)
+
+    net = make_net(criterion=OwnLoss)
+    refused(net, ValueError, "OwnLoss has reduction=None.*Give a criterion with")
+
+
+def test_parameters_of_the_criterion_are_refused():
+    class Learned(nn.CrossEntropyLoss):
+        def __init__(self, reduction="mean"):
+            super().__init__(reduction=reduction)
+            self.temperature = nn.Parameter(torch.ones(1))
+
+        def forward(self, output, target):
+            return super().forward(output * self.temperature, target)
+
+    net = make_net(criterion=Learned)
+    refused(net, ValueError, "does not belong to the module.*move it there")
+
+
+def test_weight_decay_of_an_unused_parameter_is_refused():
+    class Unused(Linear):
+        def __init__(self):
+            super().__init__()
+            self.other = nn.Linear(2, 2)
+
+    track(make_net(Unused), *make_rows())
+    net = make_net(Unused, optimizer__weight_decay=0.1)
+    refused(net, ValueError, "'other.weight' gets no gradient.*freeze it")
+
+
+def test_nets_that_are_none_of_skorchs_are_refused():
+    refused(nn.Linear(4, 3), TypeError, "got Linear. Wrap the module")
+    refused(NeuralNetClassifier, TypeError, "instance, got NeuralNetClassifier")
+    net = NeuralNet(Linear, criterion=nn.CrossEntropyLoss)
+    refused(net, TypeError, "NeuralNetClassifier or NeuralNetRegressor")
+
+
+def test_fewer_rows_than_a_batch_with_drop_last_are_refused():
+    net = make_net(batch_size=64, iterator_train__drop_last=True)
+    refused(net, ValueError, "45 training samples are fewer than batch_size=64.*Lower")
+
+
+def test_labels_and_weights_of_wrong_kind_are_refused():
+    X, y = make_rows()
+    with pytest.raises(TypeError, match="dtype <U21"):
+        track(make_net(), X, y.astype(str))
+    with pytest.raises(ValueError, match="sample_weight has shape"):
+        track(make_net(), X, y, sample_weight=np.ones(4))
+    with pytest.raises(ValueError, match="inconsistent lengths"):
+        track(make_net(), X, y[:-1])
+    with pytest.raises(ValueError, match="Cannot read 'lots' as an amount of memory"):
+        track(make_net(), X, y, record="lots")

@@ -1,0 +1,62 @@
+"""Which states are kept: bounded memory, whatever the run's length."""
+
+import pytest
+import torch
+
+from dit_clean.tracking import StateStore, TrainingState
+from tests.cases import CASES, train
+
+N_BYTES = 40
+
+
+def make_state():
+    return TrainingState(torch.zeros(N_BYTES // 4))
+
+
+@pytest.mark.parametrize("n_kept", [3, 4, 7])
+@pytest.mark.parametrize("n_steps", [2, 9, 100])
+def test_memory_stays_below_the_bound(n_kept, n_steps):
+    store = StateStore(max_bytes=n_kept * N_BYTES)
+    for t in range(n_steps):
+        if store.wants(t):
+            store.put(t, make_state())
+        assert store.nbytes == len(store) * N_BYTES <= store.max_bytes
+    assert 0 in store
+
+
+def test_kept_states_stay_evenly_spread():
+    store = StateStore(max_bytes=5 * N_BYTES)
+    for t in range(33):
+        if store.wants(t):
+            store.put(t, make_state())
+    assert store.steps == [0, 8, 16, 24, 32]
+
+
+def test_nearest_is_the_last_kept_step_that_is_not_after():
+    store = StateStore()
+    for t in (0, 3, 7):
+        store.put(t, make_state())
+    assert [store.nearest(t) for t in (0, 2, 3, 6, 7, 50)] == [0, 0, 3, 3, 7, 7]
+
+
+def test_a_state_put_twice_counts_once():
+    store = StateStore()
+    store.put(0, make_state())
+    store.put(0, make_state())
+    assert (len(store), store.nbytes) == (1, N_BYTES)
+
+
+def test_the_first_state_is_never_forgotten():
+    store = StateStore()
+    for t in range(4):
+        store.put(t, make_state())
+    store.keep_only(lambda t: False)
+    assert store.steps == [0]
+
+
+def test_a_bound_below_two_states_still_keeps_a_run_that_can_be_replayed():
+    few = train(CASES["adam"], store=StateStore(max_bytes=1))
+    everything = train(CASES["adam"])
+    assert len(few.store) <= 2
+    for t in range(everything.n_steps + 1):
+        assert torch.equal(few.state(t).params, everything.state(t).params)
