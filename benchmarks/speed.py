@@ -9,7 +9,7 @@ and the bytes that stores of training states hold.
 
 A and B alternate within one process, and times are CPU seconds of that process, all
 its threads and the system calls included, so that other load on the machine does not
-enter; ratios are of neighboring runs, given as minimum, median and maximum over the
+enter: ratios are of neighboring runs, given as minimum, median and maximum over the
 repeats. --wall measures elapsed time instead.
 
     OMP_NUM_THREADS=1 python benchmarks/speed.py [--quick]
@@ -20,10 +20,13 @@ Finished rows are kept in outputs/speed.csv: call it again to go on.
 import argparse
 import csv
 import gc
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,7 +42,7 @@ from dit_clean.run import fit_tracked
 from dit_clean.tracking import StateStore, StepRecorder, TrackedModel, Trajectory
 
 OUTPUT = ROOT / "outputs" / "speed.csv"
-CLOCK = time.process_time
+CLOCK = time.perf_counter if "--wall" in sys.argv else time.process_time
 N_ROWS, N_STEPS, N_RECORDED, N_EPOCHS = 2048, 16, 64, 3
 TARGETS = {"reverse": 3.0, "loop": 5.0, "track": 1.0, "record": 1.1}
 TITLES = {
@@ -116,14 +119,19 @@ class Problem:
         for batch in self.batches:
             self.step(batch)
 
-    def train_recorded(self, store: StateStore) -> Trajectory:
-        recorder = StepRecorder(self.model, self.module, self.optimizer, store)
+    def make_recorder(self) -> StepRecorder:
+        return StepRecorder(self.model, self.module, self.optimizer, StateStore(2**30))
+
+    def train_under(self, recorder: StepRecorder) -> Trajectory:
         for batch in self.batches:
             with recorder.step(batch, 0):
                 self.step(batch)
         recorder.snapshot()
         recorder.close()
         return recorder.trajectory
+
+    def train_recorded(self) -> Trajectory:
+        return self.train_under(self.make_recorder())
 
 
 def sweep(trajectory: Trajectory, gradient: Tensor) -> Tensor:
@@ -167,12 +175,19 @@ def loop_over_samples(trajectory: Trajectory, gradient: Tensor) -> Tensor:
 
 
 def compare(
-    first: Callable[[], object], second: Callable[[], object], n_repeats: int
+    first: Callable[[Any], object],
+    second: Callable[[], object],
+    n_repeats: int,
+    prepare: Callable[[], Any] = lambda: None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return seconds of both, run in turns after a warm-up; the order alternates."""
+    """Return seconds of ``first(prepare())`` and ``second()``, run in turns.
+
+    One warm-up, and the order alternates; `prepare` is not timed.
+    """
     seconds = np.empty((2, n_repeats))
     for repeat in range(-1, n_repeats):
-        turns = [(0, first), (1, second)]
+        prepared = prepare()
+        turns = [(0, partial(first, prepared)), (1, second)]
         for which, function in turns if repeat % 2 else turns[::-1]:
             gc.collect()
             start = CLOCK()
@@ -183,18 +198,18 @@ def compare(
 
 def measure_reverse(net: str, batch_size: int, optimizer: str, n_repeats: int):
     problem = Problem(net, batch_size, optimizer)
-    trajectory = problem.train_recorded(StateStore())
+    trajectory = problem.train_recorded()
     gradient = torch.randn(1, trajectory.layout.n_params)
-    return compare(lambda: sweep(trajectory, gradient), problem.train, n_repeats)
+    return compare(lambda _: sweep(trajectory, gradient), problem.train, n_repeats)
 
 
 def measure_loop(net: str, batch_size: int, optimizer: str, n_repeats: int):
-    trajectory = Problem(net, batch_size, optimizer).train_recorded(StateStore())
+    trajectory = Problem(net, batch_size, optimizer).train_recorded()
     gradient = torch.randn(1, trajectory.layout.n_params)
     found = [run(trajectory, gradient) for run in (loop_over_samples, sweep)]
     torch.testing.assert_close(*found, rtol=1e-3, atol=1e-6)
     return compare(
-        lambda: loop_over_samples(trajectory, gradient),
+        lambda _: loop_over_samples(trajectory, gradient),
         lambda: sweep(trajectory, gradient),
         max(3, n_repeats // 5),
     )
@@ -221,7 +236,7 @@ def measure_track(net: str, batch_size: int, optimizer: str, n_repeats: int):
     X, y = problem.X.numpy(), problem.y.numpy()
     model = make_skorch_net(net, batch_size, optimizer)
     return compare(
-        lambda: track(model, X, y, random_state=0),
+        lambda _: track(model, X, y, random_state=0),
         lambda: model.fit(X, y),
         max(3, n_repeats // 3),
     )
@@ -229,9 +244,8 @@ def measure_track(net: str, batch_size: int, optimizer: str, n_repeats: int):
 
 def measure_record(net: str, batch_size: int, optimizer: str, n_repeats: int):
     problem = Problem(net, batch_size, optimizer, N_RECORDED)
-    return compare(
-        lambda: problem.train_recorded(StateStore(2**30)), problem.train, n_repeats // 2
-    )
+    make, train, n_repeats = problem.make_recorder, problem.train, n_repeats // 2
+    return compare(problem.train_under, train, n_repeats, prepare=make)
 
 
 MEASURES = {
@@ -354,12 +368,13 @@ def _memory_row(net: str, optimizer: str, n_epochs: int) -> str:
 
 def tables(rows: pd.DataFrame, names: Iterable[str], quick: bool) -> list[str]:
     """Return the Markdown of everything measured."""
-    return [*(table(rows, name) for name in names), memory_table(3 if quick else 30)]
+    return [*(table(rows, name) for name in names), memory_table(3 if quick else 15)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--quick", action="store_true", help="few settings and repeats")
+    parser.add_argument("--wall", action="store_true", help="time elapsed, not CPU")
     parser.add_argument("--repeats", type=int, default=20)
     args = parser.parse_args()
     torch.set_num_threads(1)

@@ -1,5 +1,6 @@
 """`InfluenceCleaner`: finds, filters and weighs training samples that are wrong."""
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -21,9 +22,11 @@ from dit_clean.checks import (
 )
 from dit_clean.crossfit import (
     CrossFit,
+    EpochInfluence,
     Fold,
     QueryMaker,
     average_influence,
+    decision_epochs,
     gather_evidence,
     make_folds,
     predict_together,
@@ -295,6 +298,9 @@ class InfluenceCleaner(
         self._encoder, self._targets, self._make_query = encoder, targets, make_query
         self._X = X
         self._results, self._evidence = results, gather_evidence(results, targets)
+        self._influence = EpochInfluence(
+            results, make_query, each_label=targets.is_classifier
+        )
         self.history_ = self._evidence.curves()
         seconds = [result.seconds for result in results]
         self.fit_seconds_ = {
@@ -321,8 +327,10 @@ class InfluenceCleaner(
             self.window, evidence.n_epochs, convergence=self._convergence()
         )
         make_decision = decide_labels if targets.is_classifier else decide_targets
+        epochs = decision_epochs(self.window_, evidence.n_epochs)
         decision = make_decision(
             evidence,
+            self._influence.at(epochs),
             self.window_.slice,
             scoring=self.scoring,
             contamination=self.contamination,
@@ -333,9 +341,20 @@ class InfluenceCleaner(
         self.sample_weight_ = decision.weight
         self.contamination_ = decision.contamination
         self.suggested_label_ = targets.decode(decision.suggestion)
-        self.influence_timeline_ = evidence.influence_timeline()
-        self.influence_ = self.influence()
         return self
+
+    @property
+    def influence_timeline_(self):
+        """Influence of each sample over each epoch, (n_samples, n_epochs).
+
+        Epochs that the decisions did not need are replayed at the first access.
+        """
+        return self._timeline(range(self._evidence.n_epochs))
+
+    @property
+    def influence_(self):
+        """Influence of each sample over the window, (n_samples,)."""
+        return self.influence()
 
     def influence(self, window=None, query=None, history=None):
         """Return each sample's influence over a window of the recorded run.
@@ -368,7 +387,7 @@ class InfluenceCleaner(
             values = average_influence(self._results, make_query, window, history)
             return values[0] if len(values) == 1 else values
         if history == "window":
-            return self.influence_timeline_[:, window.slice].sum(axis=1)
+            return self._timeline(range(window.start, window.stop)).sum(axis=1)
         return average_influence(self._results, self._make_query, window, history)[-1]
 
     def influence_on(self, X, y=None, *, window=None, history=None):
@@ -545,6 +564,13 @@ class InfluenceCleaner(
             lr=lr,
             device=device,
         )
+
+    def _timeline(self, epochs: Iterable[int]) -> np.ndarray:
+        """Return influence as labeled on the last query, (n_samples, n_epochs)."""
+        values = self._influence.at(epochs)[-1]
+        if not self._targets.is_classifier:
+            return values
+        return values[np.arange(len(values)), :, self._targets.codes]
 
     def _n_epochs(self) -> int:
         return self.max_epochs if self.net is None else self.net.max_epochs

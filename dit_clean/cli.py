@@ -1,12 +1,14 @@
 """The command line: `dit-clean audit data.csv --label income --report audit.html`."""
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dit_clean.audit.extras import missing_extra, require
 from dit_clean.cleaner import InfluenceCleaner
+from dit_clean.influence.windows import NAMED
 
 try:
     import click
@@ -77,9 +79,12 @@ class WindowType(click.ParamType):
                 return (_number(start), _number(stop))
             return int(value)
         except ValueError:
-            if ":" in value:
-                self.fail(f"{value!r} is not START:STOP, as in 5:20 or 0.2:0.6")
-            return value
+            if value in NAMED:
+                return value
+            self.fail(
+                f"{value!r} is none of {', '.join(NAMED)}, no number of last epochs "
+                "and no START:STOP as in 5:20 or 0.2:0.6."
+            )
 
 
 class ContaminationType(click.ParamType):
@@ -210,8 +215,9 @@ def audit(  # noqa: PLR0913
     values), watches which labels they never come to expect and which rows harm the
     predictions for others, and flags those. DATA itself is not changed.
     """
-    for path in (output, table_path):
-        _check_suffix(path)
+    _check_target(report, "--report", data, suffixes=(".html", ".htm"))
+    _check_target(output, "--output", data)
+    _check_target(table_path, "--table", data)
     table = _split(_read(data), label, drop)
     if not quiet:
         _warn_about_columns(table)
@@ -317,11 +323,21 @@ def _write(table: Any, path: Path) -> None:
     table.to_csv(path, index=False, sep=sep)
 
 
-def _check_suffix(path: Path | None) -> None:
-    if path is not None and _suffix(path) not in READERS:
-        raise click.BadParameter(
-            f"{path.name} must end in one of {', '.join(READERS)}."
-        )
+def _check_target(
+    path: Path | None, option: str, data: Path, suffixes: Iterable[str] = READERS
+) -> None:
+    """Refuse a file that cannot be written before any time is spent."""
+    problem = None
+    if path is None:
+        return
+    if _suffix(path) not in suffixes:
+        problem = f"{path.name} must end in one of {', '.join(suffixes)}."
+    elif not path.parent.is_dir():
+        problem = f"there is no folder {str(path.parent)!r}."
+    elif path.resolve() == data.resolve():
+        problem = "this would overwrite DATA. Give another name."
+    if problem:
+        raise click.BadParameter(problem, param_hint=option)
 
 
 def _suffix(path: Path) -> str:

@@ -1,5 +1,10 @@
 """Cross-fitting: every sample is judged by networks that never saw it, too."""
 
+from dit_clean.crossfit.epochs import (
+    EpochInfluence,
+    decision_epochs,
+    scheduled_epochs,
+)
 from dit_clean.crossfit.fold import Fold, FoldResult, make_folds
 from dit_clean.crossfit.gather import (
     QueryMaker,
@@ -11,11 +16,14 @@ from dit_clean.crossfit.plan import CrossFit
 
 __all__ = [
     "CrossFit",
+    "EpochInfluence",
     "Fold",
     "FoldResult",
     "QueryMaker",
     "average_influence",
+    "decision_epochs",
     "gather_evidence",
     "make_folds",
     "predict_together",
+    "scheduled_epochs",
 ]

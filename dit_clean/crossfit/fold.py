@@ -43,9 +43,9 @@ class FoldResult:
     outputs : ndarray of shape (n_samples, n_epochs, n_outputs)
         At each epoch's end, for every row of X: log class probabilities, or the
         prediction of a regression target.
-    influence : ndarray of shape (n_queries, n_train, n_epochs[, n_classes])
-        Influence of the trained rows over each epoch on the queries at its end; for
-        labels, what it would be under each of them.
+    influence : dict of int to ndarray of shape (n_queries, n_train[, n_classes])
+        By epoch, where measured during training: influence of the trained rows on the
+        queries at the epoch's end; for labels, what it would be under each of them.
     seconds : dict of str to float
         "training" and "influence".
     """
@@ -53,7 +53,7 @@ class FoldResult:
     fold: Fold
     run: TrackedRun
     outputs: np.ndarray
-    influence: np.ndarray
+    influence: dict[int, np.ndarray]
     seconds: dict[str, float]
 
     def without_data(self) -> "FoldResult":

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from dit_clean.crossfit.epochs import average_over_runs
 from dit_clean.crossfit.fold import Fold, FoldResult
 from dit_clean.crossfit.watcher import forward_rows
 from dit_clean.detection import LabelEvidence, TargetEvidence
@@ -65,26 +66,23 @@ def gather_evidence(
 ) -> LabelEvidence | TargetEvidence:
     """Return evidence in the row order of the X given to fit.
 
-    Runs that stopped early keep their last outputs, with no further influence.
+    Runs that stopped early keep their last outputs.
     """
     n_epochs = max(result.outputs.shape[1] for result in results)
-    influence = _averaged(
-        results, [_padded(r.influence, n_epochs).swapaxes(0, 1) for r in results]
-    ).swapaxes(0, 1)
     outputs = [_extended(result.outputs, n_epochs) for result in results]
     if targets.is_classifier:
         outputs = [np.exp(output) for output in outputs]
-    in_sample = _averaged(
-        results, [o[r.fold.train] for o, r in zip(outputs, results, strict=True)]
-    )
+    in_sample = average_over_runs(
+        results, [o[None, r.fold.train] for o, r in zip(outputs, results, strict=True)]
+    )[0]
     held_out = np.empty_like(outputs[0])
     for output, result in zip(outputs, results, strict=True):
         held_out[result.fold.held_out] = output[result.fold.held_out]
     if targets.is_classifier:
         n_in_sample = len(results) - 1
-        return LabelEvidence(targets.codes, in_sample, held_out, influence, n_in_sample)
+        return LabelEvidence(targets.codes, in_sample, held_out, n_in_sample)
     y = targets.encoded.numpy()[:, 0]
-    return TargetEvidence(y, in_sample[:, :, 0], held_out[:, :, 0], influence)
+    return TargetEvidence(y, in_sample[:, :, 0], held_out[:, :, 0])
 
 
 def average_influence(
@@ -123,8 +121,8 @@ def average_influence(
             history=history,
             run=run,
         )
-        values.append(scores.values.T)
-    return _averaged(results, values).T
+        values.append(scores.values)
+    return average_over_runs(results, values)
 
 
 def predict_together(
@@ -141,23 +139,6 @@ def predict_together(
         outputs.append(output.exp() if is_classifier else output)
     mean = torch.stack(outputs).mean(0)
     return mean.argmax(1) if is_classifier else mean
-
-
-def _averaged(results: list[FoldResult], parts: list[np.ndarray]) -> np.ndarray:
-    """Return the mean over the runs that train on each sample of their rows' values."""
-    n_samples = len(results[0].outputs)
-    total = np.zeros((n_samples, *parts[0].shape[1:]), dtype=parts[0].dtype)
-    count = np.zeros(n_samples)
-    for result, part in zip(results, parts, strict=True):
-        total[result.fold.train] += part
-        count[result.fold.train] += 1
-    return total / count.reshape(-1, *[1] * (total.ndim - 1)).astype(total.dtype)
-
-
-def _padded(influence: np.ndarray, n_epochs: int) -> np.ndarray:
-    missing = n_epochs - influence.shape[2]
-    rest = [(0, 0)] * (influence.ndim - 3)
-    return np.pad(influence, [(0, 0), (0, 0), (0, missing), *rest])
 
 
 def _extended(outputs: np.ndarray, n_epochs: int) -> np.ndarray:

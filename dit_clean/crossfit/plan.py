@@ -1,7 +1,7 @@
 """Training all folds under tracking, in parallel, with progress."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,9 +12,11 @@ import torch
 from skorch import NeuralNet
 from tqdm.auto import tqdm
 
+from dit_clean.crossfit.cache import cached_results
+from dit_clean.crossfit.epochs import scheduled_epochs
 from dit_clean.crossfit.fold import Fold, FoldResult
+from dit_clean.crossfit.gather import QueryMaker
 from dit_clean.crossfit.watcher import EpochWatcher
-from dit_clean.influence.queries import Query
 from dit_clean.run import fit_tracked
 from dit_clean.tracking import StateStore
 from dit_clean.tracking.rows import Rows, subset_rows
@@ -28,8 +30,8 @@ class CrossFit:
     ----------
     net : NeuralNet
         Prototype; every fold trains a clone.
-    make_query : callable
-        ``make_query(fold)`` -> query that influence is measured on.
+    make_query : QueryMaker
+        Gives each fold the query that influence is measured on.
     is_classifier : bool
         Whether outputs are class scores.
     storage : {"auto", "all", "none"}
@@ -42,7 +44,7 @@ class CrossFit:
     """
 
     net: NeuralNet
-    make_query: Callable[[Fold], Query]
+    make_query: QueryMaker
     is_classifier: bool
     storage: str
     max_bytes: int
@@ -64,13 +66,15 @@ class CrossFit:
         With `memory`, a run of the same plan on the same data, folds and seeds is
         taken from there.
         """
-        train_folds = CrossFit._train_folds
-        if memory is not None:
-            train_folds = memory.cache(train_folds, ignore=["n_jobs", "verbose"])
-        results = train_folds(self, X, y, folds, sample_weight, n_jobs, verbose)
+        if memory is None:
+            results = self.train_folds(X, y, folds, sample_weight, n_jobs, verbose)
+        else:
+            results = cached_results(
+                memory, self, X, y, folds, sample_weight, n_jobs, verbose
+            )
         return [result.with_data(X, y, sample_weight) for result in results]
 
-    def _train_folds(
+    def train_folds(
         self,
         X: Rows,
         y: torch.Tensor,
@@ -79,6 +83,7 @@ class CrossFit:
         n_jobs: int | None,
         verbose: int,
     ) -> list[FoldResult]:
+        """Return the results of all folds, without the data."""
         train = partial(self.run_fold, X, y, sample_weight)
         if joblib.effective_n_jobs(n_jobs) > 1 and len(folds) > 1:
             return _in_parallel(train, folds, n_jobs, verbose)
@@ -97,6 +102,7 @@ class CrossFit:
             X,
             self.make_query(fold),
             is_classifier=self.is_classifier,
+            epochs=self._measured_epochs(),
             keep_all=self.storage == "all",
             on_epoch=on_epoch,
         )
@@ -118,8 +124,13 @@ class CrossFit:
         total = time.perf_counter() - begin
         seconds = {"training": total - watcher.seconds, "influence": watcher.seconds}
         return FoldResult(
-            fold, run, watcher.stacked_outputs(), watcher.stacked_influence(), seconds
+            fold, run, watcher.stacked_outputs(), watcher.influence, seconds
         ).without_data()
+
+    def _measured_epochs(self) -> Collection[int]:
+        """Return the epochs to measure; all of them where none can be replayed."""
+        n_epochs = self.net.max_epochs
+        return range(n_epochs) if self.storage == "none" else scheduled_epochs(n_epochs)
 
 
 def _in_turn(

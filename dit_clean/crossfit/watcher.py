@@ -1,13 +1,14 @@
 """Evidence of each epoch, taken as it ends."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dit_clean.influence import Window, check_replay, influence_scores, label_influence
+from dit_clean.crossfit.epochs import epoch_influence
+from dit_clean.influence import check_replay
 from dit_clean.influence.queries import Query
 from dit_clean.tracking import TrackedModel, Trajectory
 from dit_clean.tracking.recorder import REMEDY
@@ -32,6 +33,8 @@ class EpochWatcher:
         Whether outputs are class scores.
     keep_all : bool
         Whether to keep the states of all steps.
+    epochs : collection of int
+        Epochs whose influence is measured.
     on_epoch : callable, optional
         Called after each epoch.
     """
@@ -42,26 +45,29 @@ class EpochWatcher:
         query: Query,
         *,
         is_classifier: bool,
+        epochs: Collection[int],
         keep_all: bool = False,
         on_epoch: Callable[[], None] | None = None,
     ):
         self.X, self.query = X, query
         self.is_classifier, self.keep_all = is_classifier, keep_all
-        self.on_epoch = on_epoch
+        self.epochs, self.on_epoch = epochs, on_epoch
         self.outputs: list[np.ndarray] = []
-        self.influence: list[np.ndarray] = []
+        self.influence: dict[int, np.ndarray] = {}
         self.seconds = 0.0
 
     def __call__(self, trajectory: Trajectory, epoch: int) -> None:
         """Measure outputs and influence of the epoch that has just ended."""
         begin = time.perf_counter()
-        start, stop = trajectory.epoch_starts[epoch : epoch + 2]
-        check_replay(trajectory, [start])
-        self.outputs.append(self._evaluate(trajectory, stop))
-        self.influence.append(self._influence(trajectory, Window(start, stop)))
+        starts = trajectory.epoch_starts
+        self.outputs.append(self._evaluate(trajectory, starts[-1]))
+        if epoch in self.epochs:
+            check_replay(trajectory, [starts[epoch]])
+            self.influence[epoch] = epoch_influence(
+                trajectory, self.query, epoch, each_label=self.is_classifier
+            )
         if not self.keep_all:
-            starts = set(trajectory.epoch_starts)
-            trajectory.store.keep_only(starts.__contains__)
+            trajectory.store.keep_only(set(starts).__contains__)
         self.seconds += time.perf_counter() - begin
         if self.on_epoch is not None:
             self.on_epoch()
@@ -69,19 +75,6 @@ class EpochWatcher:
     def stacked_outputs(self) -> np.ndarray:
         """Return outputs of all rows, shape (n_samples, n_epochs, n_outputs)."""
         return np.stack(self.outputs, axis=1)
-
-    def stacked_influence(self) -> np.ndarray:
-        """Return influence, (n_queries, n_train, n_epochs[, n_classes])."""
-        return np.stack(self.influence, axis=2)
-
-    def _influence(self, trajectory: Trajectory, window: Window) -> np.ndarray:
-        if self.is_classifier:
-            values = label_influence(trajectory, self.query, window)
-        else:
-            values = influence_scores(
-                trajectory, self.query, window, history="window"
-            ).values
-        return values.astype(np.float32)
 
     def _evaluate(self, trajectory: Trajectory, step: int) -> np.ndarray:
         state, model = trajectory.state(step), trajectory.model

@@ -3,12 +3,26 @@
 import numpy as np
 
 
-def convergence_window(held_out_loss: np.ndarray) -> tuple[int, int]:
-    """Return the epochs around the best held-out loss: [best // 2, 2 best + 2).
+def turning_point(held_out_loss: np.ndarray) -> int:
+    """Return the epoch of the best held-out loss.
 
-    Before, the network knows too little to tell right from wrong labels; after, it
-    has begun to repeat the wrong ones. The best epoch is that of the given labels, so
-    no clean data are needed.
+    On the given labels, so that no clean data are needed: the loss falls while the
+    network learns what labels have in common, and rises when it starts to repeat
+    single wrong ones.
+
+    Parameters
+    ----------
+    held_out_loss : ndarray of shape (n_epochs,)
+        Mean loss of held-out samples at the end of each epoch.
+    """
+    return int(np.argmin(held_out_loss))
+
+
+def convergence_window(held_out_loss: np.ndarray) -> tuple[int, int]:
+    """Return the epochs up to twice the best one: [0, 2 best + 2).
+
+    Long after the turning point a network's answers carry no news: it repeats the
+    labels that it was given.
 
     Parameters
     ----------
@@ -25,7 +39,20 @@ def convergence_window(held_out_loss: np.ndarray) -> tuple[int, int]:
     >>> convergence_window(
     ...     np.array([2.0, 1.0, 0.6, 0.5, 0.55, 0.7, 0.8, 0.9, 1.0, 1.1])
     ... )
-    (1, 8)
+    (0, 8)
     """
-    best = int(np.argmin(held_out_loss))
-    return best // 2, min(len(held_out_loss), 2 * best + 2)
+    return 0, min(len(held_out_loss), 2 * turning_point(held_out_loss) + 2)
+
+
+def split_at_turn(window: slice, turn: int) -> tuple[slice, slice]:
+    """Return the parts of a window up to and from the turning point, neither empty.
+
+    The turning point belongs to both.
+
+    Examples
+    --------
+    >>> split_at_turn(slice(0, 8), 3)
+    (slice(0, 4, None), slice(3, 8, None))
+    """
+    last = int(np.clip(turn, window.start, window.stop - 1))
+    return slice(window.start, last + 1), slice(last, window.stop)

@@ -1,16 +1,22 @@
 """From evidence to decisions about labels."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dit_clean.detection.convergence import split_at_turn, turning_point
 from dit_clean.detection.cutoff import (
     best_f1_threshold,
     flag_above,
     fraction_threshold,
 )
-from dit_clean.detection.evidence import LabelEvidence
-from dit_clean.detection.noise_model import fit_label_noise, true_label_posterior
+from dit_clean.detection.evidence import LabelEvidence, influence_trust, label_help
+from dit_clean.detection.noise_model import (
+    LabelNoiseModel,
+    fit_label_noise,
+    true_label_posterior,
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,7 @@ class Decision:
 
 def decide_labels(
     evidence: LabelEvidence,
+    influence: np.ndarray,
     window: slice,
     *,
     scoring: str = "combined",
@@ -54,6 +61,8 @@ def decide_labels(
     ----------
     evidence : LabelEvidence
         From cross-fitted training.
+    influence : ndarray of shape (n_queries, n_samples, n_epochs, n_classes)
+        Influence under each label, of epochs of the window; negative = harmful.
     window : slice
         Epochs that count.
     scoring : {"combined", "influence", "margin"}, default="combined"
@@ -67,8 +76,12 @@ def decide_labels(
         Suspicion is the posterior probability that the given label is wrong.
     """
     rows, labels = np.arange(len(evidence.labels)), evidence.labels
-    blind, full = _stacked(evidence, window, scoring)
+    help_ = label_help(influence)
+    blind = _stacked(evidence.outside, help_, evidence, window, scoring)
+    full = _stacked(evidence.all_networks, help_, evidence, window, scoring)
     model = fit_label_noise(blind, labels)
+    if scoring == "combined":
+        model = _trusting(model, len(help_), influence_trust(labels, evidence.n_folds))
     posterior = true_label_posterior(model, full, labels)
     suspicion = np.clip(1 - posterior[rows, labels], 0, 1)
     threshold = (
@@ -89,18 +102,26 @@ def decide_labels(
 
 
 def _stacked(
-    evidence: LabelEvidence, window: slice, scoring: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return evidence blind to the sample's own label, and all evidence.
-
-    Each of shape (n_samples, n_classes, n_evidence).
-    """
-    blind, full = [], []
+    outputs: Callable[[slice], np.ndarray],
+    label_helps: np.ndarray,
+    evidence: LabelEvidence,
+    window: slice,
+    scoring: str,
+) -> np.ndarray:
+    """Return all evidence, shape (n_samples, n_classes, n_evidence)."""
+    parts = []
     if scoring != "influence":
-        blind.append(evidence.outside(window))
-        full.append(evidence.all_networks(window))
+        turn = turning_point(evidence.held_out_loss())
+        parts += [outputs(part) for part in split_at_turn(window, turn)]
     if scoring != "margin":
-        influence = list(evidence.label_influence(window))
-        blind += influence
-        full += influence
-    return np.stack(blind, axis=-1), np.stack(full, axis=-1)
+        parts += list(label_helps)
+    return np.stack(parts, axis=-1)
+
+
+def _trusting(
+    model: LabelNoiseModel, n_influence: int, trust: float
+) -> LabelNoiseModel:
+    """Return the model with the weights of influence, the last ones, scaled."""
+    weights = model.weights.copy()
+    weights[-n_influence:] *= trust
+    return replace(model, weights=weights)

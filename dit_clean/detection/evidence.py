@@ -21,10 +21,6 @@ class LabelEvidence:
         Class probabilities at each epoch's end, by networks that train on the sample.
     held_out : ndarray of shape (n_samples, n_epochs, n_classes)
         The same by networks that never saw the sample.
-    influence : ndarray of shape (n_queries, n_samples, n_epochs, n_classes)
-        Influence over each epoch that the sample would have if its label were c, on
-        bounded errors (or losses) of other samples at the epoch's end: error without
-        the sample minus error with it. Negative = harmful.
     n_in_sample : int
         Networks that train on each sample.
     """
@@ -32,8 +28,12 @@ class LabelEvidence:
     labels: np.ndarray
     in_sample: np.ndarray
     held_out: np.ndarray
-    influence: np.ndarray
     n_in_sample: int = 2
+
+    @property
+    def n_folds(self) -> int:
+        """Networks of the cross-fit."""
+        return self.n_in_sample + 1
 
     @property
     def n_epochs(self) -> int:
@@ -51,13 +51,6 @@ class LabelEvidence:
             "held_out": self._of_label(self.held_out).mean(axis=0),
         }
 
-    def influence_timeline(self) -> np.ndarray:
-        """Return the influence of the samples as labeled, (n_samples, n_epochs).
-
-        On the last query: clean validation samples where there are some.
-        """
-        return self._of_label(self.influence[-1])
-
     def outside(self, window: slice) -> np.ndarray:
         """Return centered log-probabilities by networks that never saw the sample."""
         return centered_log(self.held_out[:, window].mean(axis=1))
@@ -66,23 +59,43 @@ class LabelEvidence:
         """Return the same averaged over all networks of the cross-fit."""
         inside = centered_log(self.in_sample[:, window].mean(axis=1))
         total = self.outside(window) + self.n_in_sample * inside
-        return total / (1 + self.n_in_sample)
-
-    def label_influence(self, window: slice) -> np.ndarray:
-        """Return how much each label of the sample would help other samples.
-
-        Returns
-        -------
-        help : ndarray of shape (n_queries, n_samples, n_classes)
-            Centered over classes, in units of its own spread.
-        """
-        total = self.influence[:, :, window].sum(axis=2, dtype=np.float64)
-        total = total - total.mean(axis=2, keepdims=True)
-        return total / (total.std(axis=(1, 2), keepdims=True) + TINY)
+        return total / self.n_folds
 
     def _of_label(self, values: np.ndarray) -> np.ndarray:
         """Return values (n_samples, n_epochs, n_classes) of the given class."""
         return values[np.arange(len(self.labels)), :, self.labels]
+
+
+def label_help(influence: np.ndarray) -> np.ndarray:
+    """Return how much each label of a sample would help other samples.
+
+    Parameters
+    ----------
+    influence : ndarray of shape (n_queries, n_samples, n_epochs, n_classes)
+        Influence that the sample would have under label c on errors of other samples:
+        error without the sample minus error with it. Negative = harmful.
+
+    Returns
+    -------
+    help : ndarray of shape (n_queries, n_samples, n_classes)
+        Summed over epochs, centered over classes, in units of its own spread.
+    """
+    total = influence.sum(axis=2, dtype=np.float64)
+    total = total - total.mean(axis=2, keepdims=True)
+    return total / (total.std(axis=(1, 2), keepdims=True) + TINY)
+
+
+def influence_trust(labels: np.ndarray, n_folds: int) -> float:
+    """Return how much of the fitted weight of influence to believe, in [0, 1].
+
+    Networks whose influence is asked have trained on the sample's own label. With few
+    held-out samples per class that label shines through, the likelihood likes it, and
+    influence gets more weight than it deserves: none at 5 held-out samples per class,
+    all of it at 25.
+    """
+    sizes = np.bincount(labels)
+    held_out = np.median(sizes[sizes > 0]) / n_folds
+    return float(np.clip((held_out - 5) / 20, 0, 1))
 
 
 def centered_log(probability: np.ndarray) -> np.ndarray:

@@ -46,10 +46,10 @@ def fit_label_noise(
     evidence: np.ndarray,
     labels: np.ndarray,
     *,
-    strength: float = 20.0,
+    strength: float | None = None,
     initial_rate: float = 0.3,
-    n_rounds: int = 2,
-    max_iter: int = 60,
+    n_rounds: int = 3,
+    max_iter: int = 40,
     l2: float = 1e-3,
 ) -> LabelNoiseModel:
     """Fit how labels go wrong, from evidence that has not seen them.
@@ -60,16 +60,16 @@ def fit_label_noise(
         Kinds of evidence, each on the scale of centered log-probabilities.
     labels : ndarray of int, shape (n_samples,)
         Given class indices.
-    strength : float, default=20
+    strength : float, default=max(20, n_classes)
         Pseudo-samples that pull each row of T towards symmetric noise at the pooled
         rate: classes with few rows keep to it.
     initial_rate : float, default=0.3
         Error rate to start from. High on purpose: of two explanations that fit
         alike, sharp classes with wrong labels and blurred classes without, the first
         is reached from a high rate.
-    n_rounds : int, default=2
+    n_rounds : int, default=3
         How often the pooled rate is estimated anew.
-    max_iter : int, default=60
+    max_iter : int, default=40
         L-BFGS iterations a round.
     l2 : float, default=1e-3
         Pull of the weights towards 1 / n_evidence and of the biases towards 0.
@@ -79,6 +79,7 @@ def fit_label_noise(
     model : LabelNoiseModel
     """
     n_classes, n_evidence = evidence.shape[1:]
+    strength = max(20.0, n_classes) if strength is None else strength
     sizes = [n_evidence, n_evidence + n_classes]
     pooled = symmetric_transition(initial_rate, n_classes)
     weights = np.full(n_evidence, (1 + 2 * initial_rate) / n_evidence)
@@ -108,7 +109,7 @@ def true_label_posterior(
     evidence: np.ndarray,
     labels: np.ndarray,
     *,
-    confusion: float = 0.2,
+    confusion: float = 0.3,
 ) -> np.ndarray:
     """Return P(true label | sample, given label), shape (n_samples, n_classes).
 
@@ -121,7 +122,7 @@ def true_label_posterior(
         train on the sample may join in here.
     labels : ndarray of int, shape (n_samples,)
         Given class indices.
-    confusion : float, default=0.2
+    confusion : float, default=0.3
         Noise that T cannot express: annotators confuse classes where the given label
         is itself plausible. The chance of "t seen as g" grows by confusion P(g | i).
     """

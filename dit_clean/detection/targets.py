@@ -14,9 +14,9 @@ from dit_clean.detection.cutoff import (
 )
 from dit_clean.detection.decision import Decision
 
-TAIL = 4
+TAIL = 10
 """Degrees of freedom of the residuals of right targets: heavier tails than normal."""
-N_NEIGHBORS = 50
+N_NEIGHBORS = 150
 """Samples of similar prediction that the local spread of residuals is read off."""
 
 
@@ -30,15 +30,11 @@ class TargetEvidence:
         Given targets, scaled.
     in_sample, held_out : ndarray of shape (n_samples, n_epochs)
         Predictions by networks that train on the sample, and that never saw it.
-    influence : ndarray of shape (n_queries, n_samples, n_epochs)
-        Influence over each epoch on the bounded error (or loss) of other samples at
-        the epoch's end. Negative = harmful.
     """
 
     targets: np.ndarray
     in_sample: np.ndarray
     held_out: np.ndarray
-    influence: np.ndarray
 
     @property
     def n_epochs(self) -> int:
@@ -57,10 +53,6 @@ class TargetEvidence:
             "held_out": -self.held_out_loss(),
         }
 
-    def influence_timeline(self) -> np.ndarray:
-        """Return the influence on the last query, (n_samples, n_epochs)."""
-        return self.influence[-1]
-
     def prediction(self, window: slice, n_in_sample: int = 2) -> np.ndarray:
         """Return the mean prediction of all networks over a window, (n_samples,)."""
         inside = self.in_sample[:, window].mean(axis=1)
@@ -70,6 +62,7 @@ class TargetEvidence:
 
 def decide_targets(
     evidence: TargetEvidence,
+    influence: np.ndarray,
     window: slice,
     *,
     scoring: str = "combined",
@@ -81,11 +74,14 @@ def decide_targets(
     ----------
     evidence : TargetEvidence
         From cross-fitted training.
+    influence : ndarray of shape (n_queries, n_samples, n_epochs)
+        Influence on errors, of epochs of the window; negative = harmful.
     window : slice
         Epochs that count.
     scoring : {"combined", "influence", "margin"}, default="combined"
-        Order of the samples: by mean rank of residual and influence, by influence, or
-        by residual.
+        Order of the samples: by residual, or with "influence" by influence. Influence
+        adds nothing to the residual of a regression target (docs/benchmarks.md), so
+        that "combined" is "margin".
     contamination : "auto" or float, default="auto"
         Fraction to flag; "auto" cuts where the expected F1 is highest.
 
@@ -98,13 +94,9 @@ def decide_targets(
     probability = wrong_target_probability(
         evidence.targets, evidence.prediction(window)
     )
-    harm = -evidence.influence[-1, :, window].sum(axis=1)
-    order = {
-        "margin": rankdata(probability),
-        "influence": rankdata(harm),
-        "combined": rankdata(rankdata(probability) + rankdata(harm)),
-    }[scoring]
-    suspicion = np.interp(order, np.arange(1, len(order) + 1), np.sort(probability))
+    order = probability if scoring != "influence" else -influence[-1].sum(axis=1)
+    ranks = rankdata(order, method="ordinal")
+    suspicion = np.sort(probability)[ranks - 1]
     threshold = (
         best_f1_threshold(suspicion)
         if contamination == "auto"
@@ -162,11 +154,17 @@ def wrong_target_probability(
 
 
 def local_spread(residual: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Return the median absolute residual among samples of similar prediction."""
+    """Return the scale of residuals among samples of similar prediction.
+
+    The geometric mean of their median absolute residual and that of all samples: half
+    way from one noise level for all to one for each neighborhood.
+    """
     order = np.argsort(prediction, kind="stable")
     size = min(N_NEIGHBORS, len(residual))
     smoothed = median_filter(np.abs(residual)[order], size=size, mode="nearest")
     spread = np.empty_like(smoothed, dtype=np.float64)
     spread[order] = smoothed
-    floor = 0.1 * np.median(np.abs(residual)) + np.finfo(np.float32).eps
-    return np.maximum(spread, floor) / student.ppf(0.75, TAIL)
+    overall = np.median(np.abs(residual)) + np.finfo(np.float32).eps
+    return np.sqrt(np.maximum(spread, 0.01 * overall) * overall) / student.ppf(
+        0.75, TAIL
+    )

@@ -68,7 +68,7 @@ def test_planted_errors_are_flagged_and_corrected(scoring):
     assert decision.flagged[PLANTED].mean() > 0.9
     assert np.delete(decision.flagged, PLANTED).mean() < 0.02
     flagged = decision.flagged
-    assert np.array_equal(decision.suggestion[flagged], evidence.held_out[flagged, 0])
+    assert np.allclose(decision.suggestion[flagged], evidence.held_out[flagged, 0])
     assert np.array_equal(decision.suggestion[~flagged], evidence.targets[~flagged])
 
 

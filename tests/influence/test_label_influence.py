@@ -58,7 +58,7 @@ def train_with_extra_loss(case, window, sample, label, size):
             loss = loss + size * extra / divisor
         loss.backward()
         optimizer.step()
-    return dict(module.named_parameters())
+    return {name: p.detach() for name, p in module.named_parameters()}
 
 
 @pytest.mark.parametrize("name", ["linear", "momentum", "adam", "class-weight"])

@@ -1,0 +1,199 @@
+"""Data frames, sparse matrices and other containers."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from scipy import sparse
+
+from tests.test_cleaner import N_ROWS, NAMES, WRONG, make_cleaner, make_labels
+
+
+def make_frame():
+    """Return a pandas frame of every kind of column, and its labels, indexed alike."""
+    X, y = make_labels()
+    generator = np.random.RandomState(0)
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    frame["category"] = pd.Categorical(generator.choice(list("xyz"), N_ROWS))
+    frame["text"] = generator.choice(np.array(["u", "v", None]), N_ROWS)
+    frame["flag"] = generator.rand(N_ROWS) > 0.5
+    frame["count"] = pd.array(generator.choice([1, 2, None], N_ROWS), dtype="Int64")
+    frame["yes"] = pd.array(generator.choice([True, None], N_ROWS), dtype="boolean")
+    frame.loc[3, "a"] = np.nan
+    frame.loc[5, "category"] = np.nan
+    index = pd.Index(generator.permutation(N_ROWS) + 1000, name="id")
+    return frame.set_axis(index), pd.Series(NAMES[y], index=index, name="label")
+
+
+class TestPandas:
+    def test_categories_and_missing_values_are_encoded_inside(self):
+        X, y = make_frame()
+        cleaner = make_cleaner(max_epochs=8).fit(X, y)
+        assert cleaner.feature_names_in_.tolist() == X.columns.tolist()
+        assert cleaner.n_features_in_ == 9
+        assert np.isin(WRONG, np.argsort(-cleaner.suspicion_)[:12]).all()
+        assert set(cleaner.suggested_label_) <= set(NAMES)
+
+    def test_filter_keeps_index_and_dtypes(self):
+        X, y = make_frame()
+        cleaner = make_cleaner().fit(X, y)
+        X_clean, y_clean = cleaner.filter(X, y)
+        assert X_clean.equals(X[cleaner.keep_mask_])
+        assert y_clean.equals(y[cleaner.keep_mask_])
+        assert (X_clean.dtypes == X.dtypes).all()
+
+    def test_fit_transform_keeps_index_and_dtypes_and_stays_aligned_with_y(self):
+        X, y = make_frame()
+        cleaner = make_cleaner(contamination=0.2)
+        X_clean = cleaner.fit_transform(X, y)
+        assert X_clean.index.equals(X.index)
+        assert (X_clean.dtypes == X.dtypes).all()
+        kept = cleaner.keep_mask_
+        assert X_clean[kept].equals(X[kept])
+        assert not X_clean[~kept].equals(X[~kept])
+
+    def test_frame_is_not_changed(self):
+        X, y = make_frame()
+        before = X.copy(deep=True)
+        make_cleaner(max_epochs=1).fit_transform(X, y)
+        assert X.equals(before)
+
+    def test_new_categories_are_taken(self):
+        X, y = make_frame()
+        cleaner = make_cleaner(max_epochs=1).fit(X, y)
+        new = X.iloc[:2].assign(category="never seen", text="nor this")
+        assert cleaner.influence_on(new).shape == (2, N_ROWS)
+        assert cleaner.transform(new) is new
+
+    @pytest.mark.parametrize(
+        "columns", [["category", "text"], ["flag"], ["yes"], ["count"], ["a", "flag"]]
+    )
+    def test_any_kind_of_columns_alone(self, columns):
+        X, y = make_frame()
+        assert make_cleaner(max_epochs=1).fit(X[columns], y).suspicion_.size == N_ROWS
+
+    @pytest.mark.parametrize("dtype", ["category", "object", "string"])
+    def test_labels_of_any_pandas_dtype(self, dtype):
+        X, y = make_frame()
+        cleaner = make_cleaner(max_epochs=1).fit(X, y.astype(dtype))
+        assert cleaner.classes_.tolist() == NAMES.tolist()
+
+    def test_wrong_columns_later_are_refused(self):
+        X, y = make_frame()
+        cleaner = make_cleaner(max_epochs=1).fit(X, y)
+        with pytest.raises(ValueError, match="feature names should match"):
+            cleaner.transform(X[["a"]])
+        with pytest.raises(ValueError, match=r"X_val does not match .*feature names"):
+            cleaner.fit(X, y, X_val=X.iloc[:5, ::-1], y_val=y[:5])
+
+    def test_set_output_keeps_frames_aligned(self):
+        X, y = make_frame()
+        cleaner = make_cleaner(max_epochs=1).set_output(transform="pandas")
+        assert cleaner.fit_transform(X, y).index.equals(X.index)
+
+    def test_dates_and_mixed_columns_are_refused_by_name(self):
+        X, y = make_frame()
+        with pytest.raises(
+            TypeError, match="'when' holds dates .*Turn it into numbers"
+        ):
+            make_cleaner().fit(X.assign(when=pd.Timestamp("2020-01-01")), y)
+        mixed = pd.Series([1, "one"] * 45, index=X.index, dtype=object)
+        with pytest.raises(TypeError, match="'mixed' .*number, str.*astype"):
+            make_cleaner().fit(X.assign(mixed=mixed), y)
+
+    def test_infinite_values_and_missing_labels_are_refused(self):
+        X, y = make_frame()
+        with pytest.raises(ValueError, match="Input X contains infinity"):
+            make_cleaner().fit(X.assign(a=np.inf), y)
+        with pytest.raises(
+            ValueError, match=r"no label in \d+ of 90 rows .*Drop these"
+        ):
+            make_cleaner().fit(X, y.where(y != "bee"))
+        with pytest.raises(ValueError, match="X has 0 columns"):
+            make_cleaner().fit(X[[]], y)
+
+    def test_missing_numbers_as_targets_are_refused(self):
+        X, _ = make_frame()
+        y = X["b"].where(X["b"] > 0)
+        with pytest.raises(ValueError, match="Input y contains NaN"):
+            make_cleaner().fit(X, y)
+
+
+class TestPolars:
+    def make(self):
+        X, y = make_frame()
+        return pl.from_pandas(X.reset_index(drop=True)), pl.Series(
+            "label", y.to_numpy()
+        )
+
+    def test_frame_goes_in_and_comes_out(self):
+        X, y = self.make()
+        cleaner = make_cleaner(contamination=0.2).fit(X, y)
+        X_clean, y_clean = cleaner.filter(X, y)
+        assert isinstance(X_clean, pl.DataFrame)
+        assert X_clean.schema == X.schema
+        assert X_clean.equals(X.filter(cleaner.keep_mask_))
+        assert y_clean.equals(y.filter(cleaner.keep_mask_))
+        assert X.equals(self.make()[0])
+
+    def test_result_is_that_of_pandas(self):
+        X, y = self.make()
+        ours = make_cleaner(max_epochs=2).fit(X, y)
+        theirs = make_cleaner(max_epochs=2).fit(*make_frame())
+        assert np.allclose(ours.suspicion_, theirs.suspicion_, atol=1e-5)
+        assert ours.feature_names_in_.tolist() == X.columns
+
+    def test_fit_transform_keeps_the_schema(self):
+        X, y = self.make()
+        cleaner = make_cleaner(contamination=0.2)
+        X_clean = cleaner.fit_transform(X, y)
+        assert X_clean.schema == X.schema
+        kept = cleaner.keep_mask_
+        assert X_clean.filter(kept).equals(X.filter(kept))
+        assert cleaner.transform(X) is X
+
+    def test_dates_and_missing_labels_are_refused(self):
+        X, y = self.make()
+        dates = pl.lit("2020-01-01").str.to_date().alias("when")
+        with pytest.raises(TypeError, match=r"'when' holds dates .*\(Date\)"):
+            make_cleaner().fit(X.with_columns(dates), y)
+        with pytest.raises(ValueError, match="y has no label in"):
+            make_cleaner().fit(X, y.replace({"bee": None}))
+
+
+class TestSparse:
+    def test_sparse_rows_give_the_result_of_dense_ones_for_a_given_net(self):
+        from tests.nets import make_net
+
+        X, y = make_labels()
+        X = np.maximum(X, 0)
+        dense = make_cleaner(make_net()).fit(X, y)
+        for make in (sparse.csr_matrix, sparse.csr_array, sparse.csc_matrix):
+            found = make_cleaner(make_net()).fit(make(X), y)
+            assert np.array_equal(found.suspicion_, dense.suspicion_)
+
+    def test_sparse_rows_stay_sparse(self):
+        X, y = make_labels()
+        X = sparse.csr_matrix(np.maximum(X, 0))
+        cleaner = make_cleaner(contamination=0.2).fit(X, y)
+        assert sparse.issparse(cleaner._results[0].run.model.inputs)
+        kept = cleaner.sample_indices_
+        assert np.array_equal(cleaner.filter(X).toarray(), X[kept].toarray())
+        assert np.array_equal(cleaner.filter(X.tocoo()).toarray(), X[kept].toarray())
+        X_clean = cleaner.fit_transform(X, y)
+        assert sparse.issparse(X_clean)
+        assert np.array_equal(X_clean[kept].toarray(), X[kept].toarray())
+        assert cleaner.influence_on(X[:3]).shape == (3, N_ROWS)
+        assert cleaner.transform(X[:2]).shape == (2, 4)
+
+    def test_sparse_validation_samples(self):
+        X, y = make_labels()
+        X = sparse.csr_matrix(np.maximum(X, 0))
+        cleaner = make_cleaner().fit(X, y, X_val=X[:9], y_val=y[:9])
+        assert cleaner.influence_.shape == (N_ROWS,)
+
+
+def test_lists_are_taken():
+    X, y = make_labels()
+    cleaner = make_cleaner(max_epochs=2).fit(X.tolist(), NAMES[y].tolist())
+    assert cleaner.filter(y.tolist()) == y[cleaner.keep_mask_].tolist()

@@ -1,0 +1,282 @@
+"""Bad input: what was given, what is needed, what to do, before any training."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.model_selection import RepeatedKFold, ShuffleSplit, TimeSeriesSplit
+from skorch.callbacks import GradientNormClipping
+from torch import nn
+
+from dit_clean import InfluenceCleaner
+from tests.nets import Convolution, Linear, make_net, make_regressor
+from tests.test_cleaner import N_ROWS, make_cleaner, make_labels, make_targets
+
+
+@pytest.fixture
+def trains():
+    """Let the test train."""
+
+
+@pytest.fixture(autouse=True)
+def no_training(request, monkeypatch):
+    """Fail where training begins, but for the tests of training that goes wrong."""
+    if "trains" in request.fixturenames:
+        return
+    from dit_clean.crossfit import plan
+
+    def begin(*args, **kwargs):
+        raise AssertionError("training has begun")
+
+    monkeypatch.setattr(plan.CrossFit, "_train_folds", begin)
+
+
+def refused(error, match, cleaner=None, *, X=None, y=None, **kwargs):
+    X_good, y_good = make_labels()
+    X, y = X_good if X is None else X, y_good if y is None else y
+    cleaner = make_cleaner() if cleaner is None else cleaner
+    with pytest.raises(error, match=match):
+        cleaner.fit(X, y, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(np.nan, "contains NaN"), (np.inf, "contains infinity")]
+)
+def test_values_that_are_no_numbers(value, words):
+    X, y = make_labels()
+    X[5, 1] = value
+    refused(ValueError, f"Input X {words}", X=X)
+    X_val, y_val = X[:9], y[:9]
+    refused(ValueError, f"X_val .*Input X {words}", X_val=X_val, y_val=y_val)
+    X, y = make_targets()
+    y[5] = value
+    refused(ValueError, f"Input y {words}", X=X, y=y)
+    X, good = make_targets()
+    refused(ValueError, f"Input y {words}", X=X, y=good, X_val=X[:9], y_val=y[:9])
+
+
+def test_one_class_only():
+    refused(
+        ValueError,
+        r"y holds 1 class only \(0\)\. Finding wrong labels needs .*at least 2",
+        y=np.zeros(N_ROWS, dtype=int),
+    )
+    y = np.full(N_ROWS, "ant")
+    refused(ValueError, r"1 class only \('ant'\)", y=y)
+    refused(ValueError, r"1 value only \(1.5\)", y=np.full(N_ROWS, 1.5))
+
+
+def test_class_with_fewer_rows_than_folds():
+    _, y = make_labels()
+    y[:2] = 7
+    refused(
+        ValueError,
+        r"1 of 4 classes have fewer rows than cv=3 folds .*\{7: 2\}.*Lower cv",
+        y=y,
+    )
+
+
+def test_y_of_another_length():
+    _, y = make_labels()
+    refused(ValueError, r"inconsistent numbers of samples: \[90, 89\]", y=y[:-1])
+    X = pd.DataFrame(make_labels()[0])
+    refused(ValueError, r"inconsistent numbers of samples: \[90, 89\]", X=X, y=y[:-1])
+    refused(ValueError, "y should be a 1d array", y=np.c_[y, y])
+
+
+def test_missing_and_mixed_labels():
+    _, y = make_labels()
+    y = y.astype(object)
+    y[3] = None
+    refused(ValueError, r"no label in 1 of 90 rows \(first: row 3\)\. Drop", y=y)
+    y[3] = "three"
+    refused(ValueError, "labels of types int, str. Give all labels as strings", y=y)
+
+
+def test_validation_samples_that_do_not_match():
+    X, y = make_labels()
+    refused(
+        ValueError,
+        "X_val does not match.* 3 features, but InfluenceCleaner is expecting 4",
+        X_val=X[:9, :3],
+        y_val=y[:9],
+    )
+    refused(ValueError, r"samples: \[9, 8\]", X_val=X[:9], y_val=y[:8])
+    refused(ValueError, "X_val was given without y_val: give both", X_val=X[:9])
+    refused(ValueError, "y_val was given without X_val", y_val=y[:9])
+    match = r"Labels that the y of fit does not hold: \[8, 9\]\. Known labels: \[0, 1"
+    refused(ValueError, match, X_val=X[:2], y_val=[8, 9])
+    images = X.reshape(-1, 1, 2, 2)
+    match = r"X_val .*shape \(1, 3, 3\), but .*fitted on samples of shape \(1, 2, 2\)"
+    refused(ValueError, match, X=images, X_val=np.ones((4, 1, 3, 3)), y_val=y[:4])
+
+
+@pytest.mark.parametrize("window", [0, 5, (0, 5), (3, 3), (-1, 2)])
+def test_window_outside_of_training(window):
+    match = "outside of training: it has 4 epochs, so 0 <= start < stop <= 4"
+    refused(ValueError, match, make_cleaner(window=window))
+
+
+def test_window_is_checked_against_the_epochs_of_the_given_net():
+    cleaner = make_cleaner(make_net(max_epochs=2), window=3)
+    refused(ValueError, "it has 2 epochs", cleaner)
+
+
+@pytest.mark.parametrize("window", ["last", (0.5, 1.5), 1.5, (1, 2, 3)])
+def test_what_is_no_window(window):
+    refused(ValueError, "[Ww]indow", make_cleaner(window=window))
+
+
+@pytest.mark.parametrize("contamination", [0, -0.1, 0.51, 1, "some", None, np.nan])
+def test_contamination_outside_of_its_range(contamination):
+    match = r"contamination must be one of 'auto', or a number in \(0, 0\.5\], got"
+    refused(ValueError, match, make_cleaner(contamination=contamination))
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"scoring": "loss"}, "scoring must be one of 'combined', 'influence', 'ma"),
+        ({"cv": 1}, "cv must be an int of at least 2, or a scikit-learn splitter"),
+        ({"cv": "three"}, "cv must be"),
+        ({"max_epochs": 0}, "max_epochs must be an int of at least 1, got 0"),
+        ({"batch_size": 2.5}, "batch_size must be an int"),
+        ({"lr": 0}, "lr must be one of 'auto', or a number greater than 0, got 0"),
+        ({"optimizer": "rmsprop"}, "optimizer must be one of 'sgd', 'adam', 'adamw'"),
+        ({"hidden_layer_sizes": 50}, "hidden_layer_sizes must be a list or tuple of"),
+        ({"hidden_layer_sizes": (0,)}, "hidden_layer_sizes must be .*at least 1"),
+        ({"history": "past"}, "history must be one of 'window', 'full'"),
+        ({"storage": "some"}, "storage must be one of 'auto', 'all', 'none'"),
+        ({"max_memory": "lots"}, "Cannot read 'lots' as an amount of memory"),
+        ({"task": "ranking"}, "task must be one of"),
+    ],
+)
+def test_parameters_outside_of_their_range(settings, match):
+    refused(ValueError, match, make_cleaner(**settings))
+
+
+@pytest.mark.parametrize(
+    "cv", [TimeSeriesSplit(3), ShuffleSplit(3), RepeatedKFold(n_splits=3)]
+)
+def test_splitters_that_do_not_hold_out_each_row_once(cv):
+    refused(
+        ValueError, "hold out each of the 90 samples exactly once", make_cleaner(cv=cv)
+    )
+
+
+class Lazy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.output = nn.LazyLinear(3)
+
+    def forward(self, X):
+        return self.output(X)
+
+
+BAD_NETS = {
+    "module": (lambda: nn.Linear(4, 3), TypeError, "got Linear. Wrap the module"),
+    "class": (lambda: type(make_net()), TypeError, "must be a skorch Neural"),
+    "lazy layer": (lambda: make_net(Lazy), ValueError, r"\(LazyLinear\) is lazy"),
+    "clipping": (
+        lambda: make_net(callbacks=[GradientNormClipping]),
+        ValueError,
+        "GradientNormClipping cannot be tracked",
+    ),
+    "too many outputs": (
+        lambda: make_net(module__n_outputs=9),
+        ValueError,
+        r"Linear returns shape \(2, 9\).*y has 3 classes: \(n_samples, 3\)",
+    ),
+    "too few outputs": (
+        lambda: make_net(module__n_outputs=2),
+        ValueError,
+        "y has 3 classes.*Change the size of its last layer",
+    ),
+    "criterion": (
+        lambda: make_net(criterion=nn.MultiMarginLoss),
+        ValueError,
+        "MultiMarginLoss does not say .*CrossEntropyLoss",
+    ),
+    "other inputs": (
+        lambda: make_net(Convolution),
+        ValueError,
+        r"Convolution cannot be evaluated on the first rows of X, shape \(2, 4\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_NETS)
+def test_nets_that_cannot_be_tracked(name):
+    make, error, match = BAD_NETS[name]
+    refused(error, match, make_cleaner(make()))
+
+
+def test_regressor_with_the_wrong_outputs():
+    X, y = make_targets()
+    net = make_regressor(module__n_outputs=2)
+    match = r"y has one target: \(n_samples, 1\) is needed"
+    refused(ValueError, match, make_cleaner(net), X=X, y=y)
+
+
+def test_whole_numbers_for_a_net_of_floats():
+    X, _ = make_labels()
+    match = r"Linear cannot be evaluated .*torch\.int64"
+    refused(ValueError, match, make_cleaner(make_net()), X=(X * 10).astype(int))
+
+
+def test_sample_weights():
+    refused(ValueError, r"shape \(4,\), but one weight", sample_weight=np.ones(4))
+    refused(ValueError, "must be non-negative", sample_weight=-np.ones(N_ROWS))
+    refused(ValueError, "not all zero", sample_weight=np.zeros(N_ROWS))
+    refused(ValueError, "contains NaN", sample_weight=np.full(N_ROWS, np.nan))
+
+
+@pytest.mark.usefixtures("trains")
+@pytest.mark.parametrize("optimizer", [torch.optim.RMSprop, torch.optim.LBFGS])
+def test_unknown_optimizer(optimizer):
+    match = f"{optimizer.__name__} cannot be tracked.*: SGD, Adam, AdamW"
+    refused(ValueError, match, make_cleaner(make_net(optimizer=optimizer)))
+
+
+@pytest.mark.usefixtures("trains")
+def test_divergence_names_the_step_and_what_to_lower():
+    match = r"diverged: the loss is nan at step \d+ \(epoch 0\)\. Lower the learning"
+    refused(FloatingPointError, match, make_cleaner(lr=1e38))
+
+
+@pytest.mark.usefixtures("trains")
+def test_divergence_in_the_last_step_is_noticed():
+    cleaner = make_cleaner(lr=1e30, max_epochs=1, batch_size=N_ROWS)
+    refused(FloatingPointError, "diverged: .*not finite after epoch 0.*Lower", cleaner)
+
+
+@pytest.mark.usefixtures("trains")
+def test_fewer_rows_than_a_batch_that_must_be_full():
+    net = make_net(batch_size=64, iterator_train__drop_last=True)
+    match = "No batch to train on: 60 training samples are fewer than batch_size=64"
+    refused(ValueError, match, make_cleaner(net))
+
+
+@pytest.mark.usefixtures("trains")
+def test_fewer_rows_than_a_batch_are_fine_otherwise():
+    cleaner = make_cleaner(batch_size=1000).fit(*make_labels())
+    assert cleaner._results[0].run.trajectory.n_steps == 4
+
+
+@pytest.mark.usefixtures("trains")
+def test_questions_about_samples_that_do_not_match():
+    X, y = make_labels()
+    cleaner = make_cleaner(max_epochs=1).fit(X, y)
+    with pytest.raises(ValueError, match="3 features, but InfluenceCleaner is expec"):
+        cleaner.influence_on(X[:2, :3])
+    with pytest.raises(ValueError, match=r"y of fit does not hold: \['x'\]"):
+        cleaner.influence_on(X[:1], ["x"])
+    with pytest.raises(ValueError, match=r"numbers of samples: \[2, 1\]"):
+        cleaner.influence_on(X[:2], y[:1])
+    with pytest.raises(TypeError, match="must return a scalar tensor, got float"):
+        cleaner.influence(query=lambda params, run: 1.0)
+
+
+def test_defaults_can_be_constructed_without_arguments():
+    assert InfluenceCleaner().get_params()["window"] == "convergence"
+    assert Linear().output.out_features == 3
