@@ -95,7 +95,6 @@ def influence_alone(noisy: pd.DataFrame) -> str:
         "ours",
         "ours, influence",
         "ours, margin",
-        "influence, raw",
         "self-influence",
         "paper's query",
     ]
@@ -117,6 +116,8 @@ def influence_alone(noisy: pd.DataFrame) -> str:
 def windows(cells: pd.DataFrame) -> str:
     """Goal 10: average precision by window."""
     parts = []
+    if "windows" not in cells:
+        return ""
     for regime, part in cells[cells["windows"].notna()].groupby("regime"):
         index = pd.MultiIndex.from_frame(part[["half", "data", "noise", "seed"]])
         shown = by_half(pd.DataFrame(list(part["windows"]), index=index))

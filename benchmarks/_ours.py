@@ -11,7 +11,7 @@ from _peers import Verdict
 from sklearn.metrics import average_precision_score
 
 from dit_clean import InfluenceCleaner
-from dit_clean.crossfit import average_influence
+from dit_clean.crossfit import average_influence, scheduled_epochs
 from dit_clean.influence.queries import MeanLoss
 from dit_clean.tracking.rows import subset_rows
 
@@ -48,13 +48,15 @@ def save_evidence(cleaner: InfluenceCleaner, problem: Problem, path: Path) -> No
     """Keep what `decide_labels` decides from, with the true labels."""
     path.parent.mkdir(parents=True, exist_ok=True)
     evidence = cleaner._evidence
+    epochs = scheduled_epochs(evidence.n_epochs)
     np.savez_compressed(
         path,
         true=problem.train.y,
         labels=evidence.labels,
         in_sample=evidence.in_sample.astype(np.float32),
         held_out=evidence.held_out.astype(np.float32),
-        influence=evidence.influence.astype(np.float32),
+        epochs=epochs,
+        influence=cleaner._influence.at(epochs),
         n_in_sample=evidence.n_in_sample,
     )
 
@@ -81,12 +83,7 @@ def window_precisions(cleaner: InfluenceCleaner, wrong: np.ndarray) -> dict[str,
     return found
 
 
-def raw_influence(cleaner: InfluenceCleaner, problem: Problem) -> Verdict:
-    """Return the influence itself as suspicion: no model of the label noise."""
-    return Verdict(-cleaner.influence_)
-
-
-def paper_query(cleaner: InfluenceCleaner, problem: Problem) -> Verdict:
+def paper_query(cleaner: InfluenceCleaner) -> Verdict:
     """Return influence on the cross-entropy of the noisy held-out rows, as suspicion.
 
     The same runs, window and hold-out; only the query is the paper's.

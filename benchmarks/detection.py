@@ -30,7 +30,6 @@ from _machine import machine, write_tables
 from _ours import (
     other_scorings,
     paper_query,
-    raw_influence,
     save_evidence,
     timed_fit,
     window_precisions,
@@ -42,7 +41,8 @@ OUTPUT = ROOT / "outputs" / "detection.jsonl"
 NOISES = ("symmetric", "pair", "one-class", "instance", "none", "real")
 PEERS = ("all", "net", "none")
 N_DEEPER = 1
-"""Noises of each data set that clean rows and the paper's query are tried on."""
+"""Noises of each data set that clean rows, windows and the paper's query are tried
+on."""
 QUICK = {"data": ["digits", "breast_cancer"], "noise": ["symmetric-30", "one-class"]}
 
 
@@ -73,12 +73,11 @@ def measure(cell: Cell, peers: str, evidence: Path | None = None) -> dict:
     }
     row["accuracy"] = accuracies(problem, verdicts, cleaner, cell.seed)
     verdicts |= other_scorings(cleaner)
-    if wrong.any():
-        verdicts["influence, raw"] = raw_influence(cleaner, problem)
+    if wrong.any() and cell.noise in DATA[cell.data].noises[:N_DEEPER]:
         row["windows"] = window_precisions(cleaner, wrong)
-    if wrong.any() and is_normal and cell.noise in DATA[cell.data].noises[:N_DEEPER]:
-        verdicts["paper's query"] = paper_query(cleaner, problem)
-        verdicts["ours, clean 5 %"] = with_clean_validation(cell, problem)
+        verdicts["paper's query"] = paper_query(cleaner)
+        if is_normal:
+            verdicts["ours, clean 5 %"] = with_clean_validation(cell, problem)
     row["methods"] = {name: judge(found, problem) for name, found in verdicts.items()}
     return row
 

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, check_memory
 
 from dit_clean.audit import AuditData, AuditMixin
 from dit_clean.audit.data import library_versions
+from dit_clean.audit.groups import group_table
 from dit_clean.checks import (
     check_parameters,
     either,
@@ -26,6 +27,7 @@ from dit_clean.crossfit import (
     Fold,
     QueryMaker,
     average_influence,
+    average_timeline,
     decision_epochs,
     gather_evidence,
     make_folds,
@@ -39,10 +41,10 @@ from dit_clean.detection import (
     replacement_rows,
 )
 from dit_clean.detection.margin import held_out_margin
-from dit_clean.influence import SampleLosses, Window, resolve_window
+from dit_clean.influence import SampleLosses, Steps, Window, resolve_window
 from dit_clean.influence.queries import Query
 from dit_clean.influence.scores import check_history
-from dit_clean.influence.windows import WindowLike
+from dit_clean.influence.windows import GridLike, WindowLike, window_in_steps
 from dit_clean.inputs import (
     as_floats,
     checked_data,
@@ -61,6 +63,8 @@ from dit_clean.tracking.networks import (
 from dit_clean.tracking.rows import subset_rows
 
 DEFAULT_LR = {"sgd": 0.1, "adam": 0.001, "adamw": 0.001}
+REPLAYED = ("influence_", "influence_timeline_")
+"""Attributes that may have to replay epochs."""
 QUERY_CHUNK = 32
 """Given samples per reverse pass in `influence_on`."""
 
@@ -364,8 +368,9 @@ class InfluenceCleaner(
 
         Parameters
         ----------
-        window : str, int, pair or Window, default=None
-            Epochs, as the parameter `window`; None is the fitted window.
+        window : str, int, pair, Window or Steps, default=None
+            Epochs, as the parameter `window`, or ``Steps(start, stop)``; None is the
+            fitted window.
         query : callable, optional
             ``query(params, run)`` -> scalar tensor; by default what `influence_`
             measures.
@@ -386,9 +391,65 @@ class InfluenceCleaner(
             make_query = partial(_same_query, query)
             values = average_influence(self._results, make_query, window, history)
             return values[0] if len(values) == 1 else values
-        if history == "window":
+        if history == "window" and isinstance(window, Window):
             return self._timeline(range(window.start, window.stop)).sum(axis=1)
         return average_influence(self._results, self._make_query, window, history)[-1]
+
+    def timeline(self, windows=None, query=None, history=None):
+        """Return each sample's influence over each window of a grid.
+
+        Parameters
+        ----------
+        windows : None, int or iterable of windows, default=None
+            None is one window for each epoch; a number, so many windows of equally
+            many steps; else a list of whatever `influence` takes as a window.
+        query, history
+            As in `influence`. The query is evaluated at each window's end.
+
+        Returns
+        -------
+        timeline : ndarray of shape (n_samples, n_windows)
+            With a leading axis n_queries for a `query` of several values.
+
+        Notes
+        -----
+        Cost: a reverse pass over each fold's run; see `influence_timeline` in
+        `dit_clean.influence`.
+        """
+        check_is_fitted(self, "_evidence")
+        history = check_history(self.history if history is None else history)
+        grid = self._grid_of(windows)
+        make_query = self._make_query if query is None else partial(_same_query, query)
+        values = average_timeline(self._results, make_query, grid, history)
+        return values[-1] if query is None or len(values) == 1 else values
+
+    def group_influence(self, groups="label", window=None, *, query=None, history=None):
+        """Return a table of what leaving out whole groups of samples would change.
+
+        The sums of the influence of each group's samples: exact to first order.
+
+        Parameters
+        ----------
+        groups : str or array-like of shape (n_samples,), default="label"
+            "label", the name of a column of X, or one name per sample: an annotator, a
+            source, a date.
+        window, query, history
+            As in `influence`; a query of one value.
+
+        Returns
+        -------
+        table : pandas DataFrame
+            One row per group, the most harmful first. Columns: n_samples; influence
+            (the sum, negative = harmful); mean_influence; harmful (share of its samples
+            with negative influence); flagged (share); suspicion (mean).
+        """
+        influence = self.influence(window, query, history)
+        if influence.ndim > 1:
+            raise ValueError(
+                f"The query has {len(influence)} values, and a table of groups needs "
+                "one. Ask for one after the other."
+            )
+        return group_table(self.audit_data(), groups, influence)
 
     def influence_on(self, X, y=None, *, window=None, history=None):
         """Return each training sample's influence on the loss of given samples.
@@ -445,9 +506,9 @@ class InfluenceCleaner(
             suspicion=self.suspicion_,
             flagged=~self.keep_mask_,
             weight=self.sample_weight_,
-            influence=self.influence_,
-            timeline=self.influence_timeline_,
-            margin=held_out_margin(self._evidence, self.window_.slice),
+            read_influence=self.influence,
+            read_timeline=lambda: self.influence_timeline_,
+            margin=targets.scale * held_out_margin(self._evidence, self.window_.slice),
             window=(self.window_.start, self.window_.stop),
             curves=self.history_,
             threshold=self.threshold_,
@@ -539,6 +600,12 @@ class InfluenceCleaner(
         kept = tuple(select_rows(array, self.sample_indices_) for array in arrays)
         return kept[0] if len(kept) == 1 else kept
 
+    def __dir__(self):
+        # scikit-learn's own reads every attribute, and its diagram all that is listed:
+        # neither tab completion nor a notebook shall replay training.
+        names = [name for name in object.__dir__(self) if name not in REPLAYED]
+        return [name for name in names if hasattr(self, name)]
+
     def __sklearn_tags__(self):
         """Return the tags: sparse input, a required target, no NaN in arrays."""
         tags = super().__sklearn_tags__()
@@ -575,9 +642,23 @@ class InfluenceCleaner(
     def _n_epochs(self) -> int:
         return self.max_epochs if self.net is None else self.net.max_epochs
 
-    def _window_of(self, window: WindowLike) -> Window:
+    def _grid_of(self, windows: GridLike) -> list[Window | Steps] | int:
+        if windows is None:
+            return [Window(e, e + 1) for e in range(self._evidence.n_epochs)]
+        if isinstance(windows, int | np.integer):
+            return int(windows)
+        grid = [self._window_of("full" if w is None else w) for w in windows]
+        if not grid:
+            raise ValueError("windows is empty. Give one window at least, or None.")
+        return grid
+
+    def _window_of(self, window: WindowLike) -> Window | Steps:
         if window is None:
             return self.window_
+        if isinstance(window, Steps):
+            runs = [result.run.trajectory for result in self._results]
+            window_in_steps(window, max(runs, key=len))
+            return window
         return resolve_window(
             window, self._evidence.n_epochs, convergence=self._convergence()
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dit_clean.audit.extras import missing_extra, require
+from dit_clean.audit.summary import by_class
 from dit_clean.cleaner import InfluenceCleaner
 from dit_clean.influence.windows import NAMED
 
@@ -19,6 +20,7 @@ FLAGGED_TOO_MANY = 3
 MANY_VALUES = 0.5
 """Share of distinct values from which on a text column says little to the network."""
 FEW_VALUES = 50
+MAX_CLASSES = 10
 READERS = {
     ".csv": "read_csv",
     ".csv.gz": "read_csv",
@@ -350,13 +352,14 @@ def _number(text: str) -> int | float:
 
 
 def _print_summary(cleaner: InfluenceCleaner, written: dict[str, Path | None]) -> None:
-    summary = cleaner.summary()
+    data = cleaner.audit_data()
     click.echo(
-        f"{summary['n_flagged']:,} of {summary['n_samples']:,} rows flagged "
-        f"({summary['fraction_flagged']:.1%}), estimated fraction of wrong labels "
-        f"{summary['estimated_error_rate']:.1%}."
+        f"{data.flagged.sum():,} of {data.n_samples:,} rows flagged "
+        f"({data.flagged.mean():.1%}), estimated fraction of wrong "
+        f"{'labels' if data.is_classifier else 'targets'} {data.contamination:.1%}."
     )
-    for row in sorted(summary["classes"], key=lambda row: -row["n_flagged"])[:10]:
+    rows = sorted(by_class(data), key=lambda row: -row["n_flagged"])
+    for row in rows[:MAX_CLASSES]:
         click.echo(
             f"  {row['label']}: {row['n_flagged']:,} of {row['n_samples']:,} flagged"
         )

@@ -12,18 +12,24 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 
 from dit_clean.influence import (
-    Window,
+    Removal,
     check_differentiable,
     check_replay,
     influence_scores,
     influence_timeline,
     leave_one_out,
-    resolve_window,
+    leave_out,
     update_rule_of,
 )
 from dit_clean.influence.queries import Query
+from dit_clean.influence.removal import predicted_changes
 from dit_clean.influence.scores import History
-from dit_clean.influence.windows import WindowLike
+from dit_clean.influence.windows import (
+    GridLike,
+    WindowLike,
+    grid_in_steps,
+    window_in_steps,
+)
 from dit_clean.inputs import checked_weight
 from dit_clean.memory import parse_bytes
 from dit_clean.tracking import (
@@ -193,8 +199,9 @@ class TrackedRun:
         ----------
         query : callable
             ``query(params, run)`` -> scalar tensor, or one value per query.
-        window : None, str, int or pair, default=None
-            Epochs; see `resolve_window`. None is the whole run.
+        window : None, str, int, pair or Steps, default=None
+            Epochs (see `resolve_window`) or ``Steps(start, stop)``. None is the whole
+            run.
         history : {"full", "window"}, default="full"
             Whether the sample is gone from step 0 on (the paper's), or only during
             the window.
@@ -208,7 +215,7 @@ class TrackedRun:
         scores = influence_scores(
             self.trajectory,
             query,
-            self._in_steps(window),
+            window_in_steps(window, self.trajectory),
             history=history,
             query_step=query_step,
             run=self,
@@ -218,28 +225,39 @@ class TrackedRun:
     def timeline(
         self,
         query: Query,
+        windows: GridLike = None,
         history: History = "window",
         query_step: int | None = None,
     ) -> np.ndarray:
-        """Return each sample's influence epoch by epoch.
+        """Return each sample's influence over each window of a grid.
 
         Parameters
         ----------
         query, history
             As in `influence`.
+        windows : None, int or iterable of windows, default=None
+            None is one window for each epoch; a number, so many windows of equally
+            many steps; else a list of whatever `influence` takes as a window.
         query_step : int, optional
-            Step at which the query is evaluated for all epochs, by default each
-            epoch's own end.
+            Step at which the query is evaluated for all windows, by default each
+            window's own end.
 
         Returns
         -------
-        timeline : ndarray of shape (n_samples, n_epochs)
+        timeline : ndarray of shape (n_samples, n_windows)
             With a leading axis n_queries for a query of several values.
+
+        Notes
+        -----
+        Cost for windows that do not overlap: one reverse pass over them, with
+        ``history="full"`` one that carries as many adjoints as there are windows; see
+        `influence_timeline`.
         """
         return _squeezed(
             influence_timeline(
                 self.trajectory,
                 query,
+                grid_in_steps(windows, self.trajectory),
                 history=history,
                 query_step=query_step,
                 run=self,
@@ -276,15 +294,90 @@ class TrackedRun:
             self.trajectory,
             query,
             samples,
-            self._in_steps(window),
+            window_in_steps(window, self.trajectory),
             history=history,
             query_step=query_step,
             run=self,
         )
         return _squeezed(changes)
 
-    def _in_steps(self, window: WindowLike) -> Window:
-        return resolve_window(window, self.n_epochs).in_steps(self.trajectory)
+    def leave_out(
+        self,
+        query: Query,
+        groups: Iterable[Iterable[int]],
+        window: WindowLike = None,
+        history: History = "full",
+        query_step: int | None = None,
+    ) -> np.ndarray:
+        """Measure by retraining what leaving out whole groups of samples does.
+
+        Parameters
+        ----------
+        query, window, history, query_step
+            As in `influence`.
+        groups : iterable of iterables of int
+            Samples to leave out together, one group at a time.
+
+        Returns
+        -------
+        changes : ndarray of shape (n_groups,) or (n_queries, n_groups)
+
+        Notes
+        -----
+        Cost: a training run for each group.
+        """
+        changes = leave_out(
+            self.trajectory,
+            query,
+            groups,
+            window_in_steps(window, self.trajectory),
+            history=history,
+            query_step=query_step,
+            run=self,
+        )
+        return _squeezed(changes)
+
+    def check_removal(
+        self,
+        query: Query,
+        groups: Iterable[Iterable[int]],
+        window: WindowLike = None,
+        history: History = "full",
+    ) -> Removal:
+        """Compare what influence predicts for groups of samples with retraining.
+
+        For random groups of one size, ``check_removal(...).datamodeling_score`` is the
+        linear datamodeling score.
+
+        Parameters
+        ----------
+        query : callable
+            One scalar query.
+        groups, window, history
+            As in `leave_out`.
+
+        Returns
+        -------
+        removal : Removal
+            Predicted and actual changes of the query, by group.
+
+        Raises
+        ------
+        ValueError
+            If the query has several values.
+        """
+        rows = [list(group) for group in groups]
+        influence = self.influence(query, window, history)
+        if influence.ndim > 1:
+            raise ValueError(
+                f"The query has {len(influence)} values. Give a scalar query, such as "
+                "MeanLoss."
+            )
+        return Removal(
+            sizes=np.array([len(group) for group in rows]),
+            predicted=predicted_changes(influence, rows),
+            actual=self.leave_out(query, rows, window, history),
+        )
 
 
 class SampleWeighting(Callback):

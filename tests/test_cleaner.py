@@ -216,7 +216,7 @@ class TestUse:
         assert X_clean.shape == X.shape
         assert np.array_equal(X_clean[kept], X[kept])
         for row in np.flatnonzero(~kept):
-            (source,) = np.flatnonzero((X == X_clean[row]).all(axis=1))
+            (source,) = np.flatnonzero((X_clean[row] == X).all(axis=1))
             assert kept[source]
             assert y[source] == y[row]
 
@@ -233,11 +233,11 @@ class TestUse:
         assert (X.tobytes(), y.tobytes()) == before
 
     def test_global_generators_are_left_as_found(self, data):
-        before = torch.get_rng_state(), np.random.get_state()[1].copy()
+        before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
         cleaner = make_cleaner(make_net(Mixed)).fit(*data)
         cleaner.influence_on(data[0][:2])
         assert torch.equal(torch.get_rng_state(), before[0])
-        assert np.array_equal(np.random.get_state()[1], before[1])
+        assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
         assert torch.get_num_threads() >= 1
 
     def test_pickled_cleaner_answers_the_same(self, fitted, data):
@@ -272,6 +272,7 @@ class TestUse:
         captured = capsys.readouterr()
         assert captured.err == captured.out == ""
 
+    @pytest.mark.slow
     def test_plain_pipeline_under_grid_search_over_window(self, data):
         model = make_pipeline(
             make_cleaner(max_epochs=2), LogisticRegression(max_iter=500)
@@ -355,6 +356,19 @@ class TestSettings:
             assert np.array_equal(cleaner.suspicion_, fitted.suspicion_)
             found = cleaner.influence(window=2, history="full")
             assert np.array_equal(found, expected)
+
+    def test_memory_trains_once_for_a_search(self, data, tmp_path, monkeypatch):
+        from dit_clean.crossfit import plan
+
+        first = make_cleaner(memory=str(tmp_path)).fit(*data)
+        monkeypatch.setattr(plan, "fit_tracked", None)  # training would fail
+        settings = {"window": 1, "scoring": "margin", "contamination": 0.2}
+        again = make_cleaner(memory=str(tmp_path), **settings).fit(*data)
+        fresh = first.set_params(**settings).rescore()
+        assert np.array_equal(again.suspicion_, fresh.suspicion_)
+        assert again.influence_on(data[0][:2]).shape == (2, N_ROWS)
+        with pytest.raises(TypeError):
+            make_cleaner(memory=str(tmp_path), lr=0.01).fit(*data)
 
     @pytest.mark.parametrize("n_jobs", [2])
     @pytest.mark.slow
@@ -523,6 +537,7 @@ class TestGivenNets:
         cleaner = make_cleaner(make_regressor()).fit(X, (y - 50).astype(int))
         assert not hasattr(cleaner, "classes_")
 
+    @pytest.mark.slow
     def test_image_net(self):
         generator = np.random.RandomState(0)
         y = np.arange(60) % 3

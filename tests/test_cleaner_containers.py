@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 from scipy import sparse
 
+from tests.nets import make_net
 from tests.test_cleaner import N_ROWS, NAMES, WRONG, make_cleaner, make_labels
 
 
@@ -94,11 +95,11 @@ class TestPandas:
     def test_dates_and_mixed_columns_are_refused_by_name(self):
         X, y = make_frame()
         with pytest.raises(
-            TypeError, match="'when' holds dates .*Turn it into numbers"
+            TypeError, match=r"'when' holds dates .*Turn it into numbers"
         ):
             make_cleaner().fit(X.assign(when=pd.Timestamp("2020-01-01")), y)
         mixed = pd.Series([1, "one"] * 45, index=X.index, dtype=object)
-        with pytest.raises(TypeError, match="'mixed' .*number, str.*astype"):
+        with pytest.raises(TypeError, match=r"'mixed' .*number, str.*astype"):
             make_cleaner().fit(X.assign(mixed=mixed), y)
 
     def test_infinite_values_and_missing_labels_are_refused(self):
@@ -163,8 +164,6 @@ class TestPolars:
 
 class TestSparse:
     def test_sparse_rows_give_the_result_of_dense_ones_for_a_given_net(self):
-        from tests.nets import make_net
-
         X, y = make_labels()
         X = np.maximum(X, 0)
         dense = make_cleaner(make_net()).fit(X, y)
@@ -175,7 +174,7 @@ class TestSparse:
     def test_sparse_rows_stay_sparse(self):
         X, y = make_labels()
         X = sparse.csr_matrix(np.maximum(X, 0))
-        cleaner = make_cleaner(contamination=0.2).fit(X, y)
+        cleaner = make_cleaner(make_net(), contamination=0.2).fit(X, y)
         assert sparse.issparse(cleaner._results[0].run.model.inputs)
         kept = cleaner.sample_indices_
         assert np.array_equal(cleaner.filter(X).toarray(), X[kept].toarray())

@@ -28,7 +28,7 @@ def no_training(request, monkeypatch):
     def begin(*args, **kwargs):
         raise AssertionError("training has begun")
 
-    monkeypatch.setattr(plan.CrossFit, "_train_folds", begin)
+    monkeypatch.setattr(plan, "fit_tracked", begin)
 
 
 def refused(error, match, cleaner=None, *, X=None, y=None, **kwargs):

@@ -1,7 +1,13 @@
-"""What an audit is drawn from: plain arrays, handed over by a fitted cleaner."""
+"""What an audit is drawn from: plain arrays, handed over by a fitted cleaner.
+
+Influence is read when it is first looked at, since the cleaner may have to replay
+epochs for it that its decisions did not need.
+"""
 
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
@@ -29,10 +35,10 @@ class AuditData:
         True = taken for wrong.
     weight : ndarray of shape (n_samples,)
         Training weights in [0, 1].
-    influence : ndarray of shape (n_samples,)
-        Over the window; negative = harmful.
-    timeline : ndarray of shape (n_samples, n_epochs)
-        Influence over each epoch.
+    read_influence : callable
+        Returns influence over the window, (n_samples,); negative = harmful.
+    read_timeline : callable
+        Returns influence over each epoch, (n_samples, n_epochs).
     margin : ndarray of shape (n_samples,)
         Agreement of networks that never saw the sample; low = they disagree.
     window : tuple of int
@@ -59,8 +65,8 @@ class AuditData:
     suspicion: np.ndarray
     flagged: np.ndarray
     weight: np.ndarray
-    influence: np.ndarray
-    timeline: np.ndarray
+    read_influence: Callable[[], np.ndarray]
+    read_timeline: Callable[[], np.ndarray]
     margin: np.ndarray
     window: tuple[int, int]
     curves: dict[str, np.ndarray]
@@ -72,6 +78,16 @@ class AuditData:
     versions: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
+    @cached_property
+    def influence(self) -> np.ndarray:
+        """Influence over the window; may replay parts of the training."""
+        return self.read_influence()
+
+    @cached_property
+    def timeline(self) -> np.ndarray:
+        """Influence over each epoch; may replay parts of the training."""
+        return self.read_timeline()
+
     @property
     def n_samples(self) -> int:
         """Rows of X."""
@@ -80,7 +96,7 @@ class AuditData:
     @property
     def n_epochs(self) -> int:
         """Epochs of training."""
-        return self.timeline.shape[1]
+        return len(self.curves["held_out"])
 
     @property
     def is_classifier(self) -> bool:

@@ -60,7 +60,7 @@ class AuditMixin:
             - influence : over the window, negative = harmful;
             - margin : probability of the given label minus that of its strongest
               rival, by networks that never saw the sample (regression: minus the
-              absolute residual, scaled);
+              absolute residual);
             - flagged, weight : the decision, and weights to train with;
             - pattern : stable, early, late or fluctuating; see
               `dit_clean.influence.patterns.influence_patterns`.

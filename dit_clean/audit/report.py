@@ -192,11 +192,11 @@ def _pictures(data: AuditData, summary: dict[str, Any]) -> dict[str, str]:
     """Return every picture as inline SVG."""
     labels = LabelsDisplay if data.is_classifier else TargetsDisplay
     displays = {
-        "suspicion": SuspicionDisplay.from_summary(summary),
-        "training": TrainingDisplay.from_summary(summary),
+        "suspicion": SuspicionDisplay.from_data(data),
+        "training": TrainingDisplay.from_data(data),
         "labels": labels.from_data(data),
         "timeline": TimelineDisplay.from_data(data),
-        "stages": StagesDisplay.from_summary(summary),
+        "stages": StagesDisplay.from_data(data),
     }
     n_classes = min(len(summary["classes"]), MAX_CLASSES)
     sizes = {"labels": (SIZE[0], max(SIZE[1], 1.6 + 0.3 * n_classes))}

@@ -11,6 +11,7 @@ KEPT, FLAGGED = "#4a90c4", "#e07b22"
 PALE, MUTED = "#f3f1ee", "#8a857e"
 DEEP_BLUE, DEEP_ORANGE = "#1c5d91", "#a34a06"
 MAX_LABEL = 24
+LONG, TOO_LONG = 1e3, 1e9
 
 
 def diverging_colors() -> Any:
@@ -42,14 +43,17 @@ def as_text(value: Any, length: int = MAX_LABEL) -> str:
 
 
 def number(value: Any) -> Any:
-    """Return a float with four significant digits, all else as it is.
+    """Return a float as four significant digits, all else as it is.
 
     Examples
     --------
-    >>> number(3.14159), number("pi"), number(4)
-    ('3.142', 'pi', 4)
+    >>> number(3.14159), number(452600.0), number("pi"), number(4)
+    ('3.142', '452,600', 'pi', 4)
     """
-    return f"{value:.4g}" if isinstance(value, float | np.floating) else value
+    if not isinstance(value, float | np.floating):
+        return value
+    value = float(value)
+    return f"{value:,.0f}" if LONG <= abs(value) < TOO_LONG else f"{value:.4g}"
 
 
 def new_axes(ax: Any, size: tuple[float, float]) -> Any:

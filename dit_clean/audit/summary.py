@@ -51,11 +51,11 @@ def summarize(data: AuditData) -> dict[str, Any]:
         "fraction_flagged": n_flagged / data.n_samples,
         "estimated_error_rate": float(data.contamination),
         "threshold": float(data.threshold),
-        "classes": _by_class(data),
+        "classes": by_class(data),
         "given_suggested": _given_suggested(data),
-        "suspicion": _suspicion_histogram(data),
+        "suspicion": suspicion_histogram(data),
         "patterns": _by_pattern(data),
-        "stage_correlation": _stages(data),
+        "stage_correlation": stage_agreement(data),
         "window": {
             "start": int(data.window[0]),
             "stop": int(data.window[1]),
@@ -73,7 +73,8 @@ def summarize(data: AuditData) -> dict[str, Any]:
     }
 
 
-def _by_class(data: AuditData) -> list[dict[str, Any]]:
+def by_class(data: AuditData) -> list[dict[str, Any]]:
+    """Return counts and rates of every given label, one dict each."""
     if data.classes is None:
         return []
     rows = []
@@ -123,7 +124,8 @@ def _given_suggested(data: AuditData) -> dict[str, Any] | None:
     }
 
 
-def _suspicion_histogram(data: AuditData) -> dict[str, list[Any]]:
+def suspicion_histogram(data: AuditData) -> dict[str, list[Any]]:
+    """Return the bounds of the bins, and the kept and flagged samples in each."""
     edges = np.linspace(0, 1, N_BINS + 1)
     parts = {"kept": ~data.flagged, "flagged": data.flagged}
     counts = {
@@ -144,7 +146,8 @@ def _by_pattern(data: AuditData) -> dict[str, dict[str, int]]:
     }
 
 
-def _stages(data: AuditData) -> dict[str, Any]:
+def stage_agreement(data: AuditData) -> dict[str, Any]:
+    """Return the names of the stages of training and their rank correlation."""
     early, middle, late = stage_slices(data.n_epochs)
     stages = {
         "early": early,

@@ -57,6 +57,7 @@ def as_svg(display: Display, name: str, size: tuple[float, float] = SIZE) -> str
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r"font: [^;\"]*sans-serif", _font, svg)
+    svg = re.sub(r"font-family: [^;\"]*;? ?", "", svg)
     return svg.replace(INK, "currentColor")
 
 

@@ -9,6 +9,7 @@ from dit_clean.crossfit.fold import Fold, FoldResult, make_folds
 from dit_clean.crossfit.gather import (
     QueryMaker,
     average_influence,
+    average_timeline,
     gather_evidence,
     predict_together,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "FoldResult",
     "QueryMaker",
     "average_influence",
+    "average_timeline",
     "decision_epochs",
     "gather_evidence",
     "make_folds",

@@ -1,6 +1,6 @@
 """From the runs of the cross-fit to one row of evidence per sample."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -13,12 +13,15 @@ from dit_clean.influence import (
     BoundedError,
     LabelError,
     MeanLoss,
+    Steps,
     Window,
-    influence_scores,
+    influence_timeline,
 )
 from dit_clean.influence.queries import Query, Several
 from dit_clean.influence.scores import History
+from dit_clean.influence.windows import grid_in_steps
 from dit_clean.targets import Targets
+from dit_clean.tracking import Trajectory
 from dit_clean.tracking.rows import Rows, cast_floats, subset_rows
 
 
@@ -88,7 +91,7 @@ def gather_evidence(
 def average_influence(
     results: list[FoldResult],
     make_query: Callable[[Fold], Query],
-    window: Window,
+    window: Window | Steps,
     history: History,
 ) -> np.ndarray:
     """Return influence averaged over the runs that train on each sample.
@@ -99,8 +102,8 @@ def average_influence(
         Runs with their data.
     make_query : callable
         ``make_query(fold)`` -> the query of a fold's run.
-    window : Window
-        In epochs; cut off where a run stopped earlier.
+    window : Window or Steps
+        In epochs or steps; cut off where a run stopped earlier.
     history : {"full", "window"}
         See `influence_scores`.
 
@@ -108,21 +111,55 @@ def average_influence(
     -------
     influence : ndarray of shape (n_queries, n_samples)
     """
-    values = []
-    for result in results:
-        run = result.run
-        epochs = Window(
-            min(window.start, run.n_epochs - 1), min(window.stop, run.n_epochs)
-        )
-        scores = influence_scores(
-            run.trajectory,
+    return average_timeline(results, make_query, [window], history)[:, :, 0]
+
+
+def average_timeline(
+    results: list[FoldResult],
+    make_query: Callable[[Fold], Query],
+    windows: Sequence[Window | Steps] | int,
+    history: History,
+) -> np.ndarray:
+    """Return influence over a grid of windows, averaged as in `average_influence`.
+
+    Parameters
+    ----------
+    results, make_query, history
+        As in `average_influence`.
+    windows : int or sequence of Window and Steps
+        So many windows of equal length, or epochs and steps.
+
+    Returns
+    -------
+    timeline : ndarray of shape (n_queries, n_samples, n_windows)
+    """
+    values = [
+        influence_timeline(
+            result.run.trajectory,
             make_query(result.fold),
-            epochs.in_steps(run.trajectory),
+            _windows_of_run(windows, result.run.trajectory),
             history=history,
-            run=run,
+            run=result.run,
         )
-        values.append(scores.values)
+        for result in results
+    ]
     return average_over_runs(results, values)
+
+
+def _windows_of_run(
+    windows: Sequence[Window | Steps] | int, trajectory: Trajectory
+) -> list[Window]:
+    if isinstance(windows, int):
+        return grid_in_steps(windows, trajectory)
+    return [_cut_off(window, trajectory) for window in windows]
+
+
+def _cut_off(window: Window | Steps, trajectory: Trajectory) -> Window:
+    """Return a window in steps, cut off where the run stopped."""
+    in_steps = isinstance(window, Steps)
+    length = trajectory.n_steps if in_steps else trajectory.n_epochs
+    inside = Window(min(window.start, length - 1), min(window.stop, length))
+    return inside if in_steps else inside.in_steps(trajectory)
 
 
 def predict_together(

@@ -1,6 +1,17 @@
 """How each training sample moved the network: exact first-order influence."""
 
-from dit_clean.influence.leave_one_out import leave_one_out
+from dit_clean.influence.groups import (
+    GroupInfluence,
+    TopSamples,
+    group_influence,
+    top_samples,
+)
+from dit_clean.influence.leave_one_out import leave_one_out, leave_out
+from dit_clean.influence.network_queries import (
+    FeatureImportance,
+    Parameter,
+    Prediction,
+)
 from dit_clean.influence.queries import (
     BoundedError,
     ClassProbability,
@@ -8,6 +19,7 @@ from dit_clean.influence.queries import (
     MeanLoss,
     SampleLosses,
 )
+from dit_clean.influence.removal import Removal
 from dit_clean.influence.replay_check import check_differentiable, check_replay
 from dit_clean.influence.scores import (
     InfluenceScores,
@@ -16,23 +28,33 @@ from dit_clean.influence.scores import (
     label_influence,
 )
 from dit_clean.influence.update_rules import UPDATE_RULES, update_rule_of
-from dit_clean.influence.windows import Window, resolve_window
+from dit_clean.influence.windows import Steps, Window, resolve_window
 
 __all__ = [
     "UPDATE_RULES",
     "BoundedError",
     "ClassProbability",
+    "FeatureImportance",
+    "GroupInfluence",
     "InfluenceScores",
     "LabelError",
     "MeanLoss",
+    "Parameter",
+    "Prediction",
+    "Removal",
     "SampleLosses",
+    "Steps",
+    "TopSamples",
     "Window",
     "check_differentiable",
     "check_replay",
+    "group_influence",
     "influence_scores",
     "influence_timeline",
     "label_influence",
     "leave_one_out",
+    "leave_out",
     "resolve_window",
+    "top_samples",
     "update_rule_of",
 ]

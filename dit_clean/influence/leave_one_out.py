@@ -1,4 +1,4 @@
-"""The oracle: retraining without a sample on the same batches."""
+"""The oracle: retraining without a sample, or without a group, on the same batches."""
 
 from collections.abc import Iterable
 
@@ -43,6 +43,53 @@ def leave_one_out(
     -----
     Cost: a training run for each sample.
     """
+    return leave_out(
+        trajectory,
+        query,
+        [[int(sample)] for sample in samples],
+        window,
+        history=history,
+        query_step=query_step,
+        run=run,
+    )
+
+
+def leave_out(
+    trajectory: Trajectory,
+    query: Query,
+    groups: Iterable[Iterable[int]],
+    window: Window,
+    *,
+    history: History = "full",
+    query_step: int | None = None,
+    run: HasModel | None = None,
+) -> np.ndarray:
+    """Measure by retraining what leaving out whole groups of samples does.
+
+    The loss terms of all samples of a group are left out together; all else is as in
+    `leave_one_out`. A sum of influences over the group estimates it to first order.
+
+    Parameters
+    ----------
+    trajectory, query, window, history, query_step, run
+        As in `influence_scores`.
+    groups : iterable of iterables of int
+        Rows of the training data to leave out, one group at a time.
+
+    Returns
+    -------
+    changes : ndarray of shape (n_queries, n_groups)
+        Query without the group minus query with it.
+
+    Raises
+    ------
+    ValueError
+        If there is no group.
+
+    Notes
+    -----
+    Cost: a training run for each group.
+    """
     check_history(history)
     query_step = check_steps(trajectory, window, query_step)
     context = trajectory if run is None else run
@@ -57,23 +104,25 @@ def leave_one_out(
     base = {t: value(trajectory.state(t)) for t in points}
     first = 0 if history == "full" else window.start
     changes = []
-    for sample in samples:
-        states = _retrained(trajectory, int(sample), Window(first, window.stop), points)
+    for group in groups:
+        states = _retrained(trajectory, group, Window(first, window.stop), points)
         change = {t: value(states[t]) - base[t] for t in points}
         changes.append(
             change[query_step] - change.get(window.start, 0.0)
             if history == "full"
             else change[query_step]
         )
+    if not changes:
+        raise ValueError("There is nothing to leave out: give one group at least.")
     return np.stack(changes, axis=1)
 
 
 def _retrained(
-    trajectory: Trajectory, sample: int, removal: Window, points: list[int]
+    trajectory: Trajectory, group: Iterable[int], removal: Window, points: list[int]
 ) -> dict[int, TrainingState]:
-    """Return the states at `points` of the run without a sample in `removal`."""
+    """Return the states at `points` of the run without a group in `removal`."""
     removed = torch.zeros(trajectory.model.n_samples, dtype=torch.bool)
-    removed[sample] = True
+    removed[torch.as_tensor(np.fromiter(group, dtype=np.int64))] = True
     state, t, found = trajectory.state(removal.start), removal.start, {}
     for stop, gone in ((removal.stop, removed), (max(points), None)):
         found[t] = state

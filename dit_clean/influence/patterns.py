@@ -1,5 +1,7 @@
 """How influence is spread over training: four patterns, and how far stages agree."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.stats import kendalltau, spearmanr
 
@@ -72,6 +74,35 @@ def influence_patterns(
     return patterns
 
 
+def pattern_counts(patterns: np.ndarray) -> dict[str, int]:
+    """Return the number of samples of each pattern, those without samples too."""
+    return {name: int((patterns == name).sum()) for name in PATTERNS}
+
+
+def pattern_examples(
+    timeline: np.ndarray, patterns: np.ndarray, k: int = 5
+) -> dict[str, np.ndarray]:
+    """Return the rows that show each pattern best: those with the most influence.
+
+    Parameters
+    ----------
+    timeline : ndarray of shape (n_samples, n_epochs)
+        Influence of each sample over each epoch.
+    patterns : ndarray of str, shape (n_samples,)
+        From `influence_patterns`.
+    k : int, default=5
+        Rows wanted of each pattern; fewer where there are fewer.
+
+    Returns
+    -------
+    examples : dict of str to ndarray of int
+        Rows by pattern, the largest sum of absolute scaled influence first.
+    """
+    size = np.abs(_scaled(timeline)).sum(axis=1)
+    order = np.argsort(-size, kind="stable")
+    return {name: order[patterns[order] == name][:k] for name in PATTERNS}
+
+
 def stage_slices(n_epochs: int) -> tuple[slice, ...]:
     """Return the early, middle and late third of training.
 
@@ -85,16 +116,20 @@ def stage_slices(n_epochs: int) -> tuple[slice, ...]:
 
 
 def stage_correlation(
-    timeline: np.ndarray, stages: list[slice], *, method: str = "spearman"
+    timeline: np.ndarray,
+    stages: Sequence[slice] | None = None,
+    *,
+    method: str = "spearman",
 ) -> np.ndarray:
-    """Return how far two stages of training agree on who harms and who helps.
+    """Return how far stages of training agree on who harms and who helps.
 
     Parameters
     ----------
-    timeline : ndarray of shape (n_samples, n_epochs)
-        Influence of each sample over each epoch.
-    stages : list of slice
-        Ranges of epochs; influence is summed over each.
+    timeline : ndarray of shape (n_samples, n_windows)
+        Influence of each sample over each window, for example each epoch.
+    stages : sequence of slice, optional
+        Ranges of columns; influence is summed over each. By default each column is a
+        stage.
     method : {"spearman", "kendall"}, default="spearman"
         Rank correlation.
 
@@ -109,15 +144,47 @@ def stage_correlation(
     >>> stage_correlation(timeline, [slice(0, 1), slice(1, 2)]).round(2).tolist()
     [[1.0, -1.0], [-1.0, 1.0]]
     """
+    if method not in CORRELATIONS:
+        known = ", ".join(CORRELATIONS)
+        raise ValueError(f"Unknown method {method!r}. Known: {known}.")
+    if stages is None:
+        stages = [slice(column, column + 1) for column in range(timeline.shape[1])]
     correlate = CORRELATIONS[method]
     totals = [timeline[:, stage].sum(axis=1, dtype=np.float64) for stage in stages]
-    varies = [bool(np.ptp(total) > 0) for total in totals]
+    varies = [len(total) > 1 and bool(np.ptp(total) > 0) for total in totals]
     matrix = np.full((len(stages), len(stages)), np.nan)
     for i, first in enumerate(totals):
         for j in range(i, len(totals)):
             if varies[i] and varies[j]:
                 matrix[i, j] = matrix[j, i] = correlate(first, totals[j]).statistic
     return matrix
+
+
+def pattern_correlation(
+    timeline: np.ndarray,
+    patterns: np.ndarray,
+    stages: Sequence[slice] | None = None,
+    *,
+    method: str = "spearman",
+) -> dict[str, np.ndarray]:
+    """Return `stage_correlation` over the samples of each pattern alone.
+
+    Parameters
+    ----------
+    timeline, stages, method
+        As in `stage_correlation`.
+    patterns : ndarray of str, shape (n_samples,)
+        From `influence_patterns`.
+
+    Returns
+    -------
+    correlation : dict of str to ndarray of shape (n_stages, n_stages)
+        By pattern; NaN for patterns with fewer than two samples.
+    """
+    return {
+        name: stage_correlation(timeline[patterns == name], stages, method=method)
+        for name in PATTERNS
+    }
 
 
 def _scaled(timeline: np.ndarray) -> np.ndarray:

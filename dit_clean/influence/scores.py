@@ -1,17 +1,16 @@
 """Influence scores of samples over windows of a recorded run."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from dit_clean.influence.accumulate import accumulate, query_gradient, window_terms
 from dit_clean.influence.adjoint import Seed, sweep_back
-from dit_clean.influence.functional import query_gradients
 from dit_clean.influence.queries import HasModel, Query
-from dit_clean.influence.windows import Window
+from dit_clean.influence.windows import Window, grid_in_steps
 from dit_clean.tracking import Trajectory
 
 History: TypeAlias = Literal["full", "window"]
@@ -94,62 +93,63 @@ def influence_scores(
     """
     check_history(history)
     query_step = check_steps(trajectory, window, query_step)
-    n_removed = 0 if history == "full" else window.start
-    gradient_at = _query_gradient(trajectory, query, run)
-    gradient = gradient_at(query_step)
-    n_queries = len(gradient)
-    seeds = [Seed(query_step, slice(0, n_queries), gradient)]
-    if history == "full" and window.start > 0:
-        row = slice(n_queries, 2 * n_queries)
-        seeds.append(Seed(window.start, row, -gradient_at(window.start)))
-    values = _zero_scores(trajectory, max(seed.row.stop for seed in seeds))
-    for record, contributions in sweep_back(trajectory, seeds, n_removed):
-        if record.step < window.stop:
-            values.index_add_(1, record.sample_indices, contributions.cpu().double())
-    values = values.reshape(-1, n_queries, trajectory.model.n_samples).sum(0)
-    return InfluenceScores(values.numpy(), window, query_step)
+    gradient_at = query_gradient(trajectory, query, run)
+    terms = window_terms(window, query_step, 0, history=history)
+    values = accumulate(trajectory, gradient_at, terms)
+    return InfluenceScores(values[:, :, 0], window, query_step)
 
 
 def influence_timeline(
     trajectory: Trajectory,
     query: Query,
+    windows: Sequence[Window] | None = None,
     *,
     history: History = "window",
     query_step: int | None = None,
     run: HasModel | None = None,
 ) -> np.ndarray:
-    """Return the influence of each sample over each epoch.
+    """Return the influence of each sample over each window of a grid.
 
     Parameters
     ----------
     trajectory, query, history, run
         As in `influence_scores`.
+    windows : sequence of Window, optional
+        In steps, in any order; they may overlap and leave gaps. By default the epochs.
     query_step : int, optional
-        State at which the query is evaluated for all epochs; by default each epoch's
-        own end.
+        State at which the query is evaluated for all windows; by default each
+        window's own end.
 
     Returns
     -------
-    timeline : ndarray of shape (n_queries, n_samples, n_epochs)
-        Column e is the score of the window of epoch e.
+    timeline : ndarray of shape (n_queries, n_samples, n_windows)
+        Column w is the score of window w, as `influence_scores` defines it.
 
     Notes
     -----
-    One reverse pass for a fixed query step (the columns then add up to the score of
-    the whole run) and for history="window". With history="full" and a moving query
-    the one pass carries an adjoint for each epoch.
+    The steps are gone over once, but a step costs the more the more adjoints pass it:
+
+    - a fixed query step and history="window": one adjoint, whatever the windows. The
+      columns of a partition of training then add up to the score of the whole run;
+    - a query that moves and history="window": as many as windows overlap, one for a
+      partition. Steps that lie in no window cost nothing;
+    - history="full": one for each distinct window bound later than the step.
+
+    k adjoints cost less than k passes, since the forward pass is shared.
     """
     check_history(history)
-    starts = trajectory.epoch_starts
-    gradient_at = _query_gradient(trajectory, query, run)
-    if query_step is not None:
-        check_steps(trajectory, Window(0, trajectory.n_steps), query_step)
-        seeds = [_single_row(query_step, gradient_at(query_step))]
-        return _binned(trajectory, seeds)
-    ends = [_single_row(stop, gradient_at(stop)) for stop in starts[1:]]
-    if history == "window":
-        return _binned(trajectory, ends)
-    return _differences(trajectory, ends)
+    windows = grid_in_steps(None, trajectory) if windows is None else windows
+    terms = [
+        term
+        for column, window in enumerate(windows)
+        for term in window_terms(
+            window,
+            check_steps(trajectory, window, query_step),
+            column,
+            history=history,
+        )
+    ]
+    return accumulate(trajectory, query_gradient(trajectory, query, run), terms)
 
 
 def label_influence(
@@ -183,8 +183,8 @@ def label_influence(
     Costs what `influence_scores` costs, whatever the number of classes.
     """
     check_steps(trajectory, window, None)
-    gradient = _query_gradient(trajectory, query, run)(window.stop)
-    seeds = [_single_row(window.stop, gradient)]
+    gradient = query_gradient(trajectory, query, run)(window.stop)
+    seeds = [Seed(window.stop, slice(0, len(gradient)), gradient)]
     values: Any = 0
     for record, contributions in sweep_back(
         trajectory, seeds, window.start, each_label=True
@@ -221,53 +221,3 @@ def check_steps(trajectory: Trajectory, window: Window, query_step: int | None) 
             f"({window.stop}) and the end of the run ({n_steps})."
         )
     return query_step
-
-
-def _query_gradient(
-    trajectory: Trajectory, query: Query, run: HasModel | None
-) -> Callable[[int], Tensor]:
-    context = trajectory if run is None else run
-
-    def gradient_at(step: int) -> Tensor:
-        return query_gradients(
-            lambda params: query(params, context),
-            trajectory.layout,
-            trajectory.state(step),
-        )
-
-    return gradient_at
-
-
-def _single_row(step: int, gradient: Tensor) -> Seed:
-    return Seed(step, slice(0, len(gradient)), gradient)
-
-
-def _binned(trajectory: Trajectory, seeds: list[Seed]) -> np.ndarray:
-    """Return contributions summed by epoch, (n_queries, n_samples, n_epochs)."""
-    n_queries = len(seeds[0].gradient)
-    values = torch.stack(
-        [_zero_scores(trajectory, n_queries) for _ in range(trajectory.n_epochs)]
-    )
-    for record, contributions in sweep_back(trajectory, seeds, 0):
-        values[record.epoch].index_add_(
-            1, record.sample_indices, contributions.cpu().double()
-        )
-    return values.permute(1, 2, 0).numpy()
-
-
-def _differences(trajectory: Trajectory, ends: list[Seed]) -> np.ndarray:
-    """Return the growth per epoch of the influence since step 0."""
-    n_queries, n_epochs = len(ends[0].gradient), len(ends)
-    seeds = [
-        Seed(end.step, slice(e * n_queries, (e + 1) * n_queries), end.gradient)
-        for e, end in enumerate(ends)
-    ]
-    values = _zero_scores(trajectory, n_queries * n_epochs)
-    for record, contributions in sweep_back(trajectory, seeds, 0):
-        values.index_add_(1, record.sample_indices, contributions.cpu().double())
-    since_start = values.reshape(n_epochs, n_queries, -1).permute(1, 2, 0).numpy()
-    return np.diff(since_start, axis=2, prepend=0.0)
-
-
-def _zero_scores(trajectory: Trajectory, n_rows: int) -> Any:
-    return torch.zeros(n_rows, trajectory.model.n_samples, dtype=torch.float64)

@@ -1,12 +1,15 @@
 """Windows of training: half-open ranges of epochs or steps."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, TypeAlias
 
 from dit_clean.tracking import Trajectory
 
-WindowLike: TypeAlias = "Window | str | int | tuple[float, float] | None"
+WindowLike: TypeAlias = "Window | Steps | str | int | tuple[float, float] | None"
+GridLike: TypeAlias = "Iterable[WindowLike] | int | None"
 
 THIRDS = {"early": 0, "middle": 1, "late": 2}
 PAIR = 2
@@ -43,6 +46,26 @@ class Window:
         return Window(starts[self.start], starts[self.stop])
 
 
+@dataclass(frozen=True)
+class Steps:
+    """A window of optimizer updates instead of epochs, half-open like `range`.
+
+    Attributes
+    ----------
+    start, stop : int
+        Steps; `stop` is not included.
+
+    Examples
+    --------
+    >>> from dit_clean.influence import Steps
+    >>> Steps(0, 50)  # the first fifty updates
+    Steps(start=0, stop=50)
+    """
+
+    start: int
+    stop: int
+
+
 def resolve_window(
     window: Any, n_epochs: int, *, convergence: Window | None = None
 ) -> Window:
@@ -65,8 +88,14 @@ def resolve_window(
     Raises
     ------
     ValueError
-        If the window is unknown, empty, or outside of training.
+        If the window is unknown, empty, or outside of training; or is in steps, which
+        only a recorded run can tell (`window_in_steps`).
     """
+    if isinstance(window, Steps):
+        raise ValueError(
+            f"{window!r} is in steps, and a window of epochs is needed here. Give it "
+            "to `influence` or `timeline` of a run or of a fitted cleaner."
+        )
     if window is None or (isinstance(window, str) and window == "full"):
         return Window(0, n_epochs)
     if isinstance(window, str):
@@ -84,6 +113,60 @@ def resolve_window(
     # Rounded alike, so that adjacent fractions give adjacent windows.
     first = min(round(start * n_epochs), n_epochs - 1)
     return Window(first, max(round(stop * n_epochs), first + 1))
+
+
+def window_in_steps(window: Any, trajectory: Trajectory) -> Window:
+    """Return a window of steps of a recorded run.
+
+    Parameters
+    ----------
+    window : Steps, or what `resolve_window` takes
+        Steps are taken as they are, all else is in epochs.
+    trajectory : Trajectory
+        Recorded run.
+
+    Raises
+    ------
+    ValueError
+        If the window is unknown, empty, or outside of training.
+    """
+    if isinstance(window, Steps):
+        return _checked(window.start, window.stop, trajectory.n_steps, window, "steps")
+    return resolve_window(window, trajectory.n_epochs).in_steps(trajectory)
+
+
+def grid_in_steps(windows: Any, trajectory: Trajectory) -> list[Window]:
+    """Return a grid of windows of steps of a recorded run.
+
+    Parameters
+    ----------
+    windows : None, int or iterable of windows
+        None is one window for each epoch; a number, so many windows of (nearly) equal
+        numbers of steps; else any windows that `window_in_steps` takes, in any order,
+        which may overlap and leave gaps.
+    trajectory : Trajectory
+        Recorded run.
+
+    Raises
+    ------
+    ValueError
+        If a window is outside of training, or there are none or more than steps.
+    """
+    if windows is None:
+        return [Window(*bounds) for bounds in pairwise(trajectory.epoch_starts)]
+    n_steps = trajectory.n_steps
+    if _is_whole(windows):
+        if not 1 <= windows <= n_steps:
+            raise ValueError(
+                f"windows={windows!r}: a run of {n_steps} steps has 1 to {n_steps} "
+                "windows of equal length."
+            )
+        bounds = [i * n_steps // int(windows) for i in range(int(windows) + 1)]
+        return [Window(*pair) for pair in pairwise(bounds)]
+    grid = [window_in_steps(window, trajectory) for window in windows]
+    if not grid:
+        raise ValueError("windows is empty. Give one window at least, or None.")
+    return grid
 
 
 def _named_window(name: str, n_epochs: int, convergence: Window | None) -> Window:
@@ -108,14 +191,17 @@ def _bounds(window: Any) -> tuple[Any, Any]:
         return tuple(window)
     raise ValueError(
         f"window={window!r} is no window. Give one of {', '.join(NAMED)}, a number of "
-        "last epochs, or a pair (start, stop) of epochs (ints) or fractions (floats)."
+        "last epochs, a pair (start, stop) of epochs (ints) or fractions (floats), or "
+        "Steps(start, stop)."
     )
 
 
-def _checked(start: int, stop: int, n_epochs: int, given: Any) -> Window:
-    if not 0 <= start < stop <= n_epochs:
+def _checked(
+    start: int, stop: int, length: int, given: Any, unit: str = "epochs"
+) -> Window:
+    if not 0 <= start < stop <= length:
         raise ValueError(
-            f"window={given!r} is outside of training: it has {n_epochs} epochs, so "
-            f"0 <= start < stop <= {n_epochs} is needed."
+            f"window={given!r} is outside of training: it has {length} {unit}, so "
+            f"0 <= start < stop <= {length} is needed."
         )
     return Window(start, stop)

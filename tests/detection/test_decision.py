@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from dit_clean.detection import LabelEvidence, decide_labels
+from dit_clean.detection.evidence import influence_trust
 
 N_SAMPLES, N_EPOCHS, N_CLASSES = 120, 4, 3
 WRONG = np.arange(0, 120, 10)
 
 
 def make_evidence(seed=0, informative="both"):
-    """Return evidence in which the labels of the rows WRONG are wrong."""
+    """Return evidence and influence, with the labels of the rows WRONG wrong."""
     generator = np.random.RandomState(seed)
     truth = np.arange(N_SAMPLES) % N_CLASSES
     labels = truth.copy()
@@ -28,13 +29,13 @@ def make_evidence(seed=0, informative="both"):
     influence = helps * np.eye(3)[truth][None, :, None] + 0.2 * generator.randn(
         1, *shape
     )
-    return LabelEvidence(labels, inside, outside, influence)
+    return LabelEvidence(labels, inside, outside), influence
 
 
 @pytest.mark.parametrize("scoring", ["combined", "influence", "margin"])
 def test_wrong_labels_are_flagged_and_corrected(scoring):
-    evidence = make_evidence()
-    decision = decide_labels(evidence, slice(1, 4), scoring=scoring)
+    evidence, influence = make_evidence()
+    decision = decide_labels(evidence, influence, slice(1, 4), scoring=scoring)
     flagged = np.flatnonzero(decision.flagged)
     assert np.isin(WRONG, flagged).all()
     assert len(flagged) <= len(WRONG) + 6
@@ -46,8 +47,8 @@ def test_wrong_labels_are_flagged_and_corrected(scoring):
 def test_scoring_chooses_the_evidence():
     window = slice(0, 4)
     only = make_evidence(informative="influence")
-    by_influence = decide_labels(only, window, scoring="influence").suspicion
-    by_margin = decide_labels(only, window, scoring="margin").suspicion
+    by_influence = decide_labels(*only, window, scoring="influence").suspicion
+    by_margin = decide_labels(*only, window, scoring="margin").suspicion
     is_wrong = np.isin(np.arange(N_SAMPLES), WRONG)
     assert by_influence[is_wrong].min() > np.median(by_influence)
     assert by_margin[is_wrong].mean() < by_influence[is_wrong].mean()
@@ -55,32 +56,47 @@ def test_scoring_chooses_the_evidence():
 
 @pytest.mark.parametrize("contamination", [0.05, 0.1, 0.3])
 def test_contamination_is_the_fraction_flagged(contamination):
-    decision = decide_labels(make_evidence(), slice(0, 4), contamination=contamination)
+    decision = decide_labels(*make_evidence(), slice(0, 4), contamination=contamination)
     assert decision.flagged.sum() == round(contamination * N_SAMPLES)
     assert (decision.suspicion[decision.flagged] >= decision.threshold).all()
 
 
 def test_decision_is_consistent():
-    decision = decide_labels(make_evidence(), slice(0, 4))
+    decision = decide_labels(*make_evidence(), slice(0, 4))
     assert 0 <= decision.suspicion.min() <= decision.suspicion.max() <= 1
     assert ((decision.weight == 0) == decision.flagged).all()
     assert 0 <= decision.weight.min() <= decision.weight.max() <= 1
     assert abs(decision.contamination - len(WRONG) / N_SAMPLES) < 0.06
 
 
-def test_epochs_outside_of_the_window_do_not_count():
-    evidence = make_evidence()
-    expected = decide_labels(evidence, slice(1, 3)).suspicion
-    for values in (evidence.in_sample, evidence.held_out):
-        values[:, 3] = 1 / N_CLASSES
-    evidence.influence[:, :, 0] = 7.0
-    assert np.array_equal(decide_labels(evidence, slice(1, 3)).suspicion, expected)
+def test_outputs_after_the_window_do_not_count():
+    evidence, influence = make_evidence()
+    evidence.held_out[:, 3] = evidence.in_sample[:, 3] = 1 / N_CLASSES
+    expected = decide_labels(evidence, influence, slice(1, 3)).suspicion
+    evidence.held_out[:, 3, 0] += 0.1
+    evidence.in_sample[:, 3] = [0.8, 0.1, 0.1]
+    found = decide_labels(evidence, influence, slice(1, 3)).suspicion
+    assert np.array_equal(found, expected)
+
+
+def test_unit_of_influence_does_not_matter():
+    evidence, influence = make_evidence()
+    expected = decide_labels(evidence, influence, slice(0, 4)).suspicion
+    scaled = decide_labels(evidence, 1e-6 * influence, slice(0, 4)).suspicion
+    assert np.allclose(scaled, expected, atol=1e-4)
+
+
+def test_influence_is_not_trusted_where_few_rows_of_a_class_are_held_out():
+    few, many = np.repeat(np.arange(5), 9), np.repeat(np.arange(5), 90)
+    assert influence_trust(few, 3) == 0
+    assert influence_trust(many, 3) == 1
+    assert 0 < influence_trust(np.repeat(np.arange(5), 45), 3) < 1
 
 
 def test_two_classes_and_certain_outputs_are_finite():
     labels = np.arange(40) % 2
     sure = np.repeat(np.eye(2)[labels][:, None], 2, axis=1)
-    evidence = LabelEvidence(labels, sure, sure, np.zeros((1, 40, 2, 2)))
-    decision = decide_labels(evidence, slice(0, 2))
+    evidence = LabelEvidence(labels, sure, sure)
+    decision = decide_labels(evidence, np.zeros((1, 40, 2, 2)), slice(0, 2))
     assert np.isfinite(decision.suspicion).all()
     assert not decision.flagged.any()

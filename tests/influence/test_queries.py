@@ -132,7 +132,9 @@ def test_results_that_are_no_scalars_are_refused(trajectory, name):
 
 def test_unknown_history_is_refused(trajectory):
     window, query = Window(0, trajectory.n_steps), QUERIES["loss"]
-    with pytest.raises(ValueError, match="Unknown history 'past'. Known: full, window"):
+    with pytest.raises(
+        ValueError, match=r"Unknown history 'past'. Known: full, window"
+    ):
         influence_scores(trajectory, query, window, history="past")
     with pytest.raises(ValueError, match="Unknown history"):
         influence_timeline(trajectory, query, history="past")

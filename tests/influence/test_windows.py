@@ -60,18 +60,18 @@ def test_window_outside_of_training_is_refused(window):
 
 @pytest.mark.parametrize("window", [(0.5, 0.5), (0.5, 1.5), (-0.1, 0.5)])
 def test_fractions_outside_of_training_are_refused(window):
-    with pytest.raises(ValueError, match="fractions must satisfy .*whole epochs"):
+    with pytest.raises(ValueError, match=r"fractions must satisfy .*whole epochs"):
         resolve_window(window, 30)
 
 
 @pytest.mark.parametrize("window", [(1, 2, 3), 1.5, True, {"start": 1}, ("a", "b")])
 def test_what_is_no_window_is_refused(window):
-    with pytest.raises(ValueError, match="is no window. Give one of full, early"):
+    with pytest.raises(ValueError, match=r"is no window. Give one of full, early"):
         resolve_window(window, 30)
 
 
 def test_unknown_name_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="Unknown window 'last'. Known names: full"):
+    with pytest.raises(ValueError, match=r"Unknown window 'last'. Known names: full"):
         resolve_window("last", 30)
 
 

@@ -41,7 +41,7 @@ def test_shuffling_draws_a_new_order_for_each_pass_from_torch():
         torch.manual_seed(0)
         assert indices_of(loader) == first
     assert first != second
-    assert sorted(sum(first, [])) == list(range(10))
+    assert sorted(row for batch in first for row in batch) == list(range(10))
 
 
 def test_sampler_gives_the_order():
@@ -91,7 +91,7 @@ def test_dicts_of_inputs_are_tracked():
 
 def test_loader_without_a_batch_says_what_to_lower():
     loader = IndexedLoader(make_dataset(3), batch_size=4, drop_last=True)
-    with pytest.raises(ValueError, match="3 training samples are fewer than .*Lower"):
+    with pytest.raises(ValueError, match=r"3 training samples are fewer than .*Lower"):
         next(iter(loader))
     with pytest.raises(ValueError, match="there are no training samples"):
         next(iter(IndexedLoader(Subset(make_dataset(), []), batch_size=4)))

@@ -120,12 +120,12 @@ def test_trained_net_has_no_callback_left_behind(weighted):
 
 def test_global_generators_are_left_as_found():
     X, y = make_rows()
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     run = track(make_net(Mixed, **SHUFFLED), X, y, random_state=0)
     run.influence(MeanLoss(X, y))
     run.leave_one_out(MeanLoss(X, y), [0])
     assert torch.equal(torch.get_rng_state(), before[0])
-    assert np.array_equal(np.random.get_state()[1], before[1])
+    assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
 
 
 def test_same_random_state_gives_the_same_run_whatever_the_global_seed():

@@ -53,12 +53,6 @@ class LabelsDisplay(Display):
             raise ValueError("Regression targets have no classes: see TargetsDisplay.")
         return cls(list(data.classes), count_changes(data))
 
-    @classmethod
-    def from_summary(cls, summary: dict[str, Any]) -> Self:
-        """Return the display of a summary, not yet drawn."""
-        change = summary["given_suggested"]
-        return cls(change["labels"], np.array(change["counts"]))
-
     def plot(self, ax: Any = None) -> Self:
         """Draw the matrix; of more than 20 classes those with most changes."""
         changes = self.counts - np.diag(np.diag(self.counts))

@@ -7,7 +7,7 @@ import numpy as np
 from dit_clean.audit.data import AuditData
 from dit_clean.audit.displays.base import Display
 from dit_clean.audit.style import diverging_colors, ink_on, new_axes
-from dit_clean.audit.summary import summarize
+from dit_clean.audit.summary import stage_agreement
 
 
 class StagesDisplay(Display):
@@ -27,12 +27,7 @@ class StagesDisplay(Display):
     @classmethod
     def from_data(cls, data: AuditData) -> Self:
         """Return the display of an audit, not yet drawn."""
-        return cls.from_summary(summarize(data))
-
-    @classmethod
-    def from_summary(cls, summary: dict[str, Any]) -> Self:
-        """Return the display of a summary, not yet drawn."""
-        stages = summary["stage_correlation"]
+        stages = stage_agreement(data)
         return cls(stages["stages"], np.array(stages["spearman"], dtype=float))
 
     def plot(self, ax: Any = None) -> Self:

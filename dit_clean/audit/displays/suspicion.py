@@ -7,7 +7,7 @@ import numpy as np
 from dit_clean.audit.data import AuditData
 from dit_clean.audit.displays.base import Display
 from dit_clean.audit.style import FLAGGED, KEPT, despine, new_axes
-from dit_clean.audit.summary import summarize
+from dit_clean.audit.summary import suspicion_histogram
 
 
 class SuspicionDisplay(Display):
@@ -32,13 +32,8 @@ class SuspicionDisplay(Display):
     @classmethod
     def from_data(cls, data: AuditData) -> Self:
         """Return the display of an audit, not yet drawn."""
-        return cls.from_summary(summarize(data))
-
-    @classmethod
-    def from_summary(cls, summary: dict[str, Any]) -> Self:
-        """Return the display of a summary, not yet drawn."""
-        bins = {name: np.asarray(v) for name, v in summary["suspicion"].items()}
-        return cls(**bins, threshold=summary["threshold"])
+        bins = {k: np.asarray(v) for k, v in suspicion_histogram(data).items()}
+        return cls(**bins, threshold=data.threshold)
 
     def plot(self, ax: Any = None) -> Self:
         """Draw the histogram, counts on a logarithmic axis."""

@@ -7,7 +7,7 @@ import numpy as np
 from dit_clean.audit.data import AuditData
 from dit_clean.audit.displays.base import Display
 from dit_clean.audit.style import KEPT, MUTED, despine, new_axes
-from dit_clean.audit.summary import summarize
+from dit_clean.audit.summary import MEASURES
 
 
 class TrainingDisplay(Display):
@@ -31,16 +31,7 @@ class TrainingDisplay(Display):
     @classmethod
     def from_data(cls, data: AuditData) -> Self:
         """Return the display of an audit, not yet drawn."""
-        return cls.from_summary(summarize(data))
-
-    @classmethod
-    def from_summary(cls, summary: dict[str, Any]) -> Self:
-        """Return the display of a summary, not yet drawn."""
-        training, window = summary["training"], summary["window"]
-        curves = {
-            name: np.asarray(training[name]) for name in ("in_sample", "held_out")
-        }
-        return cls(curves, (window["start"], window["stop"]), training["measure"])
+        return cls(data.curves, data.window, MEASURES[data.is_classifier])
 
     def plot(self, ax: Any = None) -> Self:
         """Draw both curves; the window is shaded."""

@@ -1,0 +1,63 @@
+"""The table of groups: whose samples harm, whose help."""
+
+from typing import Any
+
+import numpy as np
+
+from dit_clean.audit.data import AuditData
+from dit_clean.audit.extras import require
+from dit_clean.audit.samples import cells, own_columns
+from dit_clean.influence import group_influence
+
+LABELS = "label"
+
+
+def group_names(data: AuditData, groups: Any) -> np.ndarray:
+    """Return each sample's group, shape (n_samples,).
+
+    Parameters
+    ----------
+    data : AuditData
+        From a fitted cleaner.
+    groups : str or array-like of shape (n_samples,)
+        "label", the name of a column of X, or one name per sample.
+    """
+    if not isinstance(groups, str):
+        return np.asarray(groups)
+    if groups == LABELS:
+        return data.labels
+    (column,) = own_columns(data.X, groups, data.n_samples).values()
+    values = cells(column)
+    return np.array(values, dtype=object if isinstance(values[0], str) else None)
+
+
+def group_table(data: AuditData, groups: Any, influence: np.ndarray) -> Any:
+    """Return one row per group, the most harmful first, as a pandas frame.
+
+    Parameters
+    ----------
+    data : AuditData
+        From a fitted cleaner.
+    groups : str or array-like of shape (n_samples,)
+        As in `group_names`.
+    influence : ndarray of shape (n_samples,)
+        Of each sample.
+    """
+    names = group_names(data, groups)
+    pandas = require("pandas", "The table of groups")
+    found = group_influence(influence, names)
+    place = np.searchsorted(found.names, names)
+
+    def share(values: np.ndarray) -> np.ndarray:
+        return np.bincount(place, weights=values) / found.sizes
+
+    columns = {
+        "n_samples": found.sizes,
+        "influence": found.totals,
+        "mean_influence": found.totals / found.sizes,
+        "harmful": found.harmful,
+        "flagged": share(data.flagged),
+        "suspicion": share(data.suspicion),
+    }
+    index = pandas.Index(found.names, name=groups if isinstance(groups, str) else None)
+    return pandas.DataFrame(columns, index=index).sort_values("influence")

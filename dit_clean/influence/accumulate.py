@@ -1,0 +1,161 @@
+"""Adding up contributions of steps to windows: as few adjoints as the windows need."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dit_clean.influence.adjoint import Seed, sweep_back
+from dit_clean.influence.functional import query_gradients
+from dit_clean.influence.queries import HasModel, Query
+from dit_clean.influence.windows import Window
+from dit_clean.tracking import Trajectory
+
+
+@dataclass(frozen=True)
+class Term:
+    """A part of a window's score.
+
+    Attributes
+    ----------
+    query_step : int
+        State that the query is evaluated at.
+    removal : Window
+        Steps that the sample is gone from; none is after `query_step`.
+    column : int
+        Number of the window.
+    sign : float
+        Factor of the part in the score.
+    """
+
+    query_step: int
+    removal: Window
+    column: int
+    sign: float = 1.0
+
+
+@dataclass(frozen=True)
+class Span:
+    """An adjoint's way back: from the query step to the first step that it serves.
+
+    Attributes
+    ----------
+    query_step, start : int
+        Where it begins and where it ends, in steps.
+    terms : tuple of Term
+        What it serves.
+    """
+
+    query_step: int
+    start: int
+    terms: tuple[Term, ...]
+
+
+def window_terms(
+    window: Window, query_step: int, column: int, *, history: str
+) -> list[Term]:
+    """Return the parts of a window's score; `influence_scores` defines it."""
+    if history == "window":
+        return [Term(query_step, window, column)]
+    terms = [Term(query_step, Window(0, window.stop), column)]
+    if window.start > 0:
+        terms.append(Term(window.start, Window(0, window.start), column, -1.0))
+    return terms
+
+
+def accumulate(
+    trajectory: Trajectory,
+    gradient_at: Callable[[int], Tensor],
+    terms: Sequence[Term],
+) -> np.ndarray:
+    """Return the sums of all terms, shape (n_queries, n_samples, n_columns).
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+        Recorded run.
+    gradient_at : callable
+        ``gradient_at(step)`` -> gradients of the queries there, (n_queries, n_params).
+    terms : sequence of Term
+        At least one.
+
+    Notes
+    -----
+    Terms with one query step share an adjoint, adjoints whose spans do not overlap
+    share a row of the reverse pass, and steps that no term needs are not gone over.
+    """
+    n_columns = max(term.column for term in terms) + 1
+    values: Any = 0.0
+    for spans in _chains(_spans(terms)):
+        gradients = {span.query_step: gradient_at(span.query_step) for span in spans}
+        n_queries = len(gradients[spans[0].query_step])
+        if isinstance(values, float):
+            shape = (n_columns, n_queries, trajectory.model.n_samples)
+            values = torch.zeros(shape, dtype=torch.float64)
+        rows = {
+            step: slice(lane * n_queries, (lane + 1) * n_queries)
+            for step, lane in _lanes(spans).items()
+        }
+        seeds = [Seed(step, rows[step], grad) for step, grad in gradients.items()]
+        served = [term for span in spans for term in span.terms]
+        start = min(span.start for span in spans)
+        for record, contributions in sweep_back(trajectory, seeds, start):
+            found = contributions.cpu().double()
+            for term in served:
+                if record.step in term.removal:
+                    part = term.sign * found[rows[term.query_step]]
+                    values[term.column].index_add_(1, record.sample_indices, part)
+    return values.permute(1, 2, 0).numpy()
+
+
+def query_gradient(
+    trajectory: Trajectory, query: Query, run: HasModel | None
+) -> Callable[[int], Tensor]:
+    """Return the function step -> gradients of the queries at that state."""
+    context = trajectory if run is None else run
+
+    def gradient_at(step: int) -> Tensor:
+        return query_gradients(
+            lambda params: query(params, context),
+            trajectory.layout,
+            trajectory.state(step),
+        )
+
+    return gradient_at
+
+
+def _spans(terms: Iterable[Term]) -> list[Span]:
+    """Return one span for each query step, the last step first."""
+    by_step: dict[int, list[Term]] = {}
+    for term in terms:
+        by_step.setdefault(term.query_step, []).append(term)
+    return [
+        Span(step, min(term.removal.start for term in parts), tuple(parts))
+        for step, parts in sorted(by_step.items(), reverse=True)
+    ]
+
+
+def _chains(spans: list[Span]) -> Iterator[list[Span]]:
+    """Yield groups of spans with no step between groups that any of them serves."""
+    chain = [spans[0]]
+    for span in spans[1:]:
+        if span.query_step < min(earlier.start for earlier in chain):
+            yield chain
+            chain = []
+        chain.append(span)
+    yield chain
+
+
+def _lanes(spans: list[Span]) -> dict[int, int]:
+    """Return by query step the first row that no other span needs at that time."""
+    ends: list[int] = []
+    lanes = {}
+    for span in spans:
+        free = [lane for lane, end in enumerate(ends) if end >= span.query_step]
+        lane = free[0] if free else len(ends)
+        ends[lane : lane + 1] = [span.start]
+        lanes[span.query_step] = lane
+    return lanes

@@ -1,0 +1,78 @@
+"""Whether sums of influence predict what leaving out whole groups does."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import pearsonr, spearmanr
+
+
+@dataclass(frozen=True)
+class Removal:
+    """Predicted and actual change of a query by leaving out groups of samples.
+
+    Attributes
+    ----------
+    sizes : ndarray of int, shape (n_groups,)
+        Samples left out together.
+    predicted : ndarray of shape (n_groups,)
+        Sum of their influence.
+    actual : ndarray of shape (n_groups,)
+        Query after retraining without them minus query with them.
+    """
+
+    sizes: np.ndarray
+    predicted: np.ndarray
+    actual: np.ndarray
+
+    @property
+    def datamodeling_score(self) -> float:
+        """Spearman correlation of predicted and actual changes over groups.
+
+        For random groups of equal size this is the linear datamodeling score [1]_.
+
+        References
+        ----------
+        .. [1] S. M. Park et al., "TRAK: Attributing Model Behavior at Scale",
+           ICML 2023, section 3.
+        """
+        return float(spearmanr(self.predicted, self.actual).statistic)
+
+    @property
+    def pearson(self) -> float:
+        """Pearson correlation of predicted and actual changes over groups."""
+        return float(pearsonr(self.predicted, self.actual).statistic)
+
+
+def predicted_changes(
+    influence: np.ndarray, groups: Sequence[Sequence[int]]
+) -> np.ndarray:
+    """Return the sum of influence over each group of rows, (..., n_groups)."""
+    return np.stack([influence[..., list(g)].sum(axis=-1) for g in groups], axis=-1)
+
+
+def most_harmful(influence: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
+    """Return the k rows of lowest influence, for each k of `sizes`.
+
+    Examples
+    --------
+    >>> [g.tolist() for g in most_harmful(np.array([2.0, -1.0, -3.0]), [1, 2])]
+    [[2], [2, 1]]
+    """
+    order = np.argsort(influence, kind="stable")
+    return [order[:k] for k in sizes]
+
+
+def random_groups(
+    n_samples: int, n_groups: int, size: int, generator: np.random.RandomState
+) -> list[np.ndarray]:
+    """Return random groups of rows, each drawn without replacement.
+
+    Parameters
+    ----------
+    n_samples, n_groups, size : int
+        Rows to draw from, groups wanted, rows in each.
+    generator : RandomState
+        Source of the random numbers.
+    """
+    return [generator.choice(n_samples, size, replace=False) for _ in range(n_groups)]

@@ -1,0 +1,122 @@
+"""The report in a real browser: sorting, filtering, reviewing, export."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dit_clean.audit import corrected_labels, write_report
+from tests.audit.browser import Browser, find_chromium
+from tests.audit.conftest import make_audit_data
+from tests.audit.test_report import EVIL, make_evil_data
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_chromium() is None, reason="needs Chromium and its driver"),
+]
+ROWS = "return [...document.querySelectorAll('#rows tr')].map(r => +r.dataset.row)"
+SET = """const c = document.querySelector(arguments[0]); c.value = arguments[1];
+c.dispatchEvent(new Event('input', {bubbles: true}));
+c.dispatchEvent(new Event('change', {bubbles: true}));"""
+TIMES = "return performance.getEntriesByType('navigation')[0].loadEventEnd"
+N_ROWS = 25
+
+
+@pytest.fixture
+def browser(tmp_path):
+    with Browser(tmp_path / "browser") as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser, data, tmp_path):
+    browser.open(write_report(data, tmp_path / "audit.html"))
+    yield browser
+    assert browser.log() == []
+
+
+def test_flagged_rows_come_first_and_columns_sort(page, data):
+    flagged = data.most_suspicious[data.flagged[data.most_suspicious]]
+    assert page.run(ROWS) == flagged.tolist()
+    page.click("th[data-name=row] button")
+    assert page.run(ROWS) == sorted(flagged)
+    page.click("th[data-name=row] button")
+    assert page.run(ROWS) == sorted(flagged, reverse=True)
+    page.click("th[data-name=influence] button")
+    order = flagged[np.argsort(data.influence[flagged])]
+    assert page.run(ROWS) == order.tolist()
+    sorted_by = "return document.querySelector('th[aria-sort=ascending]').dataset.name"
+    assert page.run(sorted_by) == "influence"
+
+
+def test_filters_combine(page, data):
+    page.run(SET, "#which", "")
+    page.run(SET, "#given", "dog")
+    page.run(SET, "#search", "CITY 3")
+    wanted = (data.labels == "dog") & (data.X["city"] == "city 3").to_numpy()
+    assert sorted(page.run(ROWS)) == np.flatnonzero(wanted).tolist()
+    page.run(SET, "#search", "nowhere")
+    assert page.run(ROWS) == []
+
+
+def test_pages_turn(page):
+    page.run(SET, "#which", "")
+    first = page.run(ROWS)
+    page.click("#forward")
+    second = page.run(ROWS)
+    assert len(first) == len(second) == N_ROWS
+    assert not set(first) & set(second)
+    page.click("#back")
+    assert page.run(ROWS) == first
+
+
+def test_selected_rows_are_exported_as_csv(page, data):
+    shown = page.run(ROWS)
+    page.click("#rows tr:nth-child(2) input")
+    page.click("#rows tr:nth-child(4) input")
+    page.click("#export")
+    table = pd.read_csv(page.downloaded("selected-rows.csv"))
+    assert table["row"].tolist() == sorted([shown[1], shown[3]])
+    assert table["label"].tolist() == data.labels[table["row"]].tolist()
+    assert table["city"].tolist() == data.X["city"].iloc[table["row"]].tolist()
+    assert np.allclose(table["suspicion"], data.suspicion[table["row"]], atol=1e-5)
+
+
+def test_a_review_made_in_the_page_comes_back_as_labels(page, data):
+    rows = page.run(ROWS)
+    page.run(SET, "#rows tr:nth-child(1) td:nth-child(2) select", "wrong")
+    page.run(SET, "#rows tr:nth-child(2) td:nth-child(2) select", "right")
+    page.run(SET, "#rows tr:nth-child(3) td:nth-child(2) select", "wrong")
+    other = next(c for c in data.classes if c != data.labels[rows[2]])
+    page.run(SET, "#rows tr:nth-child(3) .correction", other)
+    page.click("#export-review")
+    labels = corrected_labels(data, page.downloaded("review.csv"))
+    expected = data.labels.copy()
+    expected[rows[0]], expected[rows[2]] = data.suggested[rows[0]], other
+    assert np.array_equal(labels, expected)
+
+
+def test_html_in_the_data_stays_text(browser, tmp_path):
+    data = make_evil_data()
+    path = write_report(data, tmp_path / "evil.html", samples=[EVIL] * 60)
+    browser.open(path)
+    assert browser.run("return window.evil") is None
+    assert browser.run("return document.querySelectorAll('img').length") == 0
+    cells = "return document.querySelector('#rows td.label').textContent"
+    assert browser.run(cells) in data.classes.tolist()
+    browser.click("#export")
+    table = pd.read_csv(browser.downloaded("selected-rows.csv"))
+    assert EVIL in table["label"].tolist()
+    assert browser.log() == []
+
+
+def test_ten_thousand_rows_open_within_a_second(browser, tmp_path):
+    generator = np.random.RandomState(0)
+    X = pd.DataFrame(generator.rand(10_000, 8)).add_prefix("x")
+    data = make_audit_data(10_000, X=X.assign(text="some words to read " * 5))
+    path = write_report(data, tmp_path / "audit.html")
+    times = []
+    for _ in range(3):
+        browser.open(path)
+        times.append(browser.run(TIMES))
+    assert min(times) < 1000
+    assert len(browser.run(ROWS)) == N_ROWS

@@ -1,0 +1,136 @@
+"""Every picture draws, whatever the labels look like."""
+
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from scipy import sparse
+
+from dit_clean.audit import (
+    GalleryDisplay,
+    LabelsDisplay,
+    StagesDisplay,
+    SuspicionDisplay,
+    TargetsDisplay,
+    TimelineDisplay,
+    TrainingDisplay,
+)
+from dit_clean.audit.gallery import as_image, gallery_items
+from dit_clean.audit.svg import as_svg
+from tests.audit.conftest import make_audit_data, make_target_data
+
+DISPLAYS = [LabelsDisplay, StagesDisplay, SuspicionDisplay, TimelineDisplay]
+DISPLAYS += [TrainingDisplay, GalleryDisplay]
+
+
+def draw(display):
+    display.figure_.canvas.draw()
+    return display
+
+
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+@pytest.mark.parametrize("Display", DISPLAYS)
+def test_display_draws_in_light_and_dark(data, Display, style):
+    with plt.style.context(style):
+        display = draw(Display.from_data(data).plot())
+    assert display.figure_ is not None
+
+
+@pytest.mark.parametrize("Display", DISPLAYS[:-1])
+def test_display_draws_on_given_axes(data, Display):
+    figure, ax = plt.subplots()
+    display = Display.from_data(data).plot(ax)
+    assert display.ax_ is ax
+    assert display.figure_ is figure
+
+
+def test_dollars_in_labels_are_no_formulas():
+    data = make_audit_data(classes=("$x_{", "cost in $ and $", "\\frac{$"))
+    draw(LabelsDisplay.from_data(data).plot())
+    draw(GalleryDisplay.from_data(data, samples=["a $broken{ formula$"] * 60).plot())
+
+
+def test_many_classes_are_cut_to_the_busiest():
+    data = make_audit_data(300, classes=[f"class {i:02}" for i in range(30)])
+    ax = draw(LabelsDisplay.from_data(data).plot()).ax_
+    assert len(ax.get_yticklabels()) == 20
+    assert "10 classes with fewer changes left out" in ax.get_xlabel()
+
+
+def test_no_flags_and_one_epoch_draw():
+    data = make_audit_data(n_epochs=1)
+    data = replace(data, flagged=np.zeros(60, bool), suggested=data.labels)
+    for Display in DISPLAYS:
+        draw(Display.from_data(data).plot())
+
+
+def test_regression_draws_targets():
+    draw(TargetsDisplay.from_data(make_target_data()).plot())
+    with pytest.raises(ValueError, match="TargetsDisplay"):
+        LabelsDisplay.from_data(make_target_data())
+
+
+def test_timeline_shows_flagged_and_kept_rows_in_groups(data):
+    display = TimelineDisplay.from_data(data, n_rows=20)
+    kinds = [group.split(",")[0] for group in display.groups]
+    assert kinds == ["flagged"] * 12 + ["kept"] * 8
+    chosen = TimelineDisplay.from_data(data, rows=[3, 4])
+    assert sorted(chosen.timeline.sum(1)) == sorted(data.timeline[[3, 4]].sum(1))
+
+
+@pytest.mark.parametrize(
+    ("samples", "kind"),
+    [
+        (np.zeros((60, 8, 8)), "image"),
+        (np.zeros((60, 3, 8, 8)), "image"),
+        (["text"] * 60, "text"),
+        (np.zeros((60, 9)), "fields"),
+        (sparse.eye_array(60, format="csr"), "fields"),
+    ],
+)
+def test_gallery_shows_each_kind_of_sample_as_what_it_is(data, samples, kind):
+    items = gallery_items(data, samples=samples, n_items=5)
+    assert [item.row for item in items] == data.most_suspicious[:5].tolist()
+    filled = {"image": items[0].image, "text": items[0].text}
+    filled["fields"] = items[0].fields or None
+    assert [name for name, value in filled.items() if value is not None] == [kind]
+    draw(GalleryDisplay(items).plot())
+
+
+def test_gallery_refuses_samples_of_other_data(data):
+    with pytest.raises(ValueError, match="samples holds 3 rows"):
+        gallery_items(data, samples=["a", "b", "c"])
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((8, 9), (8, 9)),
+        ((1, 8, 9), (8, 9)),
+        ((3, 8, 9), (8, 9, 3)),
+        ((8, 9, 3), (8, 9, 3)),
+        ((8, 9, 1), (8, 9)),
+    ],
+)
+def test_images_come_out_with_channels_last(shape, expected):
+    image = as_image(np.ones(shape), 0, 1)
+    assert image.shape == expected
+    assert image.dtype == np.uint8
+    assert (image == 255).all()
+
+
+def test_svg_takes_ink_from_the_page_and_nothing_from_elsewhere(data):
+    svg = as_svg(LabelsDisplay.from_data(data), "labels")
+    assert svg.startswith("<svg")
+    assert "currentColor" in svg
+    assert "font-family" not in svg
+    assert "<metadata" not in svg
+    assert as_svg(LabelsDisplay.from_data(data), "labels") == svg
+
+
+def test_svg_escapes_labels():
+    data = make_audit_data(classes=("<script>", "a&b", "</svg>"))
+    svg = as_svg(LabelsDisplay.from_data(data), "labels")
+    assert "<script" not in svg
+    assert svg.count("</svg>") == 1

@@ -1,0 +1,118 @@
+"""The report is one file that fetches nothing and runs nothing of the user's."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dit_clean.audit import AuditData, write_report
+from dit_clean.audit.report import table_payload
+from tests.audit.conftest import make_audit_data, make_target_data
+
+EVIL = '</script><script>window.evil=1</script><img src=x onerror="window.evil=1">'
+
+
+class Page(HTMLParser):
+    """What a page holds: tags with their attributes, and the data of the table."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.text, self._inside = [], {}, None
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self._inside = dict(attributes).get("id") if tag == "script" else None
+
+    def handle_data(self, data):
+        if self._inside:
+            self.text[self._inside] = self.text.get(self._inside, "") + data
+
+    @property
+    def table(self):
+        return json.loads(self.text["table-data"])
+
+
+def render(data, tmp_path, **options):
+    path = write_report(data, tmp_path / "audit.html", **options)
+    return path.read_text("utf-8")
+
+
+def make_evil_data(n=60):
+    """Return an audit whose labels, columns and index hold HTML."""
+    X = pd.DataFrame({EVIL: [EVIL] * n}, index=[f"{EVIL}{i}" for i in range(n)])
+    return make_audit_data(n, classes=(EVIL, "a&b", "<b>bold</b>"), X=X)
+
+
+@pytest.mark.parametrize("make", [make_audit_data, make_target_data])
+def test_report_fetches_nothing(tmp_path, make):
+    html = render(make(), tmp_path)
+    page = Page(html)
+    for tag, attributes in page.tags:
+        assert tag not in ("link", "iframe", "object", "embed", "base")
+        for name in ("src", "href", "xlink:href", "action", "data", "srcset"):
+            assert attributes.get(name, "#").startswith(("#", "data:image/png"))
+    assert "@import" not in html
+    assert not re.search(r"url\((?!#)", html)
+    assert "default-src 'none'" in html
+
+
+def test_report_shows_rows_settings_and_seed(data, tmp_path):
+    html = render(data, tmp_path, title="Audit of pets")
+    table = Page(html).table
+    names = [column["name"] for column in table["columns"]]
+    values = dict(zip(names, table["values"], strict=True))
+    assert values["row"] == data.most_suspicious.tolist()
+    assert values["index"] == (data.most_suspicious + 1000).tolist()
+    assert values["city"] == data.X["city"].iloc[data.most_suspicious].tolist()
+    assert "<title>Audit of pets</title>" in html
+    assert "Seed: 7." in html
+    assert "12 of 60 samples (20.0%) are flagged" in html
+
+
+def test_user_data_are_escaped(tmp_path):
+    data = make_evil_data()
+    html = render(data, tmp_path, title=EVIL, samples=[EVIL] * 60)
+    page = Page(html)
+    assert EVIL not in html
+    assert [a for t, a in page.tags if t == "script"] == [
+        {"type": "application/json", "id": "table-data"},
+        {},
+    ]
+    assert not [a for _, a in page.tags if any(name.startswith("on") for name in a)]
+    assert EVIL in page.table["labels"]
+
+
+def test_missing_values_and_long_texts_are_shortened():
+    X = pd.DataFrame({"a": [np.nan] * 60, "b": ["word " * 200] * 60})
+    table = table_payload(make_audit_data(X=X), None, None, 60)
+    assert table["values"][-2] == [None] * 60
+    assert len(table["values"][-1][0]) == 300
+
+
+def test_only_the_most_suspicious_rows_are_kept(data):
+    table = table_payload(data, None, None, 10)
+    assert table["values"][0] == data.most_suspicious[:10].tolist()
+    assert table["n_left_out"] == 50
+
+
+def test_images_are_embedded(tmp_path):
+    data = make_audit_data(X=np.random.RandomState(0).rand(60, 3, 8, 8))
+    images = [a["src"] for t, a in Page(render(data, tmp_path)).tags if t == "img"]
+    assert len(images) == 12
+    assert all(src.startswith("data:image/png;base64,") for src in images)
+
+
+def test_report_says_which_library_is_missing(data, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
+    with pytest.raises(ImportError, match=r"pip install 'dit-clean\[audit\]'"):
+        render(data, tmp_path)
+
+
+def test_audit_data_holds_arrays_only(data):
+    assert isinstance(data, AuditData)
+    assert data.n_epochs == 6
+    assert data.n_samples == 60

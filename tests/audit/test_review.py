@@ -1,0 +1,108 @@
+"""Verdicts of a person become labels."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from dit_clean.audit import audit_table, corrected_labels
+from tests.audit.conftest import make_audit_data, make_target_data
+
+
+def make_review(data, verdicts, corrections=None):
+    table = audit_table(data, sort="suspicion")
+    table["verdict"] = table["row"].map(verdicts)
+    if corrections:
+        table["corrected_label"] = table["row"].map(corrections)
+    return table
+
+
+def test_wrong_rows_take_the_suggestion_and_right_rows_stay(data):
+    labels = corrected_labels(data, make_review(data, {0: "wrong", 5: "right"}))
+    assert labels[0] == data.suggested[0] != data.labels[0]
+    assert np.array_equal(labels[1:], data.labels[1:])
+    assert labels.dtype == data.labels.dtype
+
+
+def test_a_correction_beats_the_suggestion(data):
+    review = make_review(data, {0: " Wrong ", 1: "wrong"}, {0: "eel", 1: "cat"})
+    assert corrected_labels(data, review)[:2].tolist() == ["eel", "cat"]
+
+
+def test_unreviewed_rows_may_take_the_suggestion(data):
+    review = make_review(data, {0: "right"})
+    labels = corrected_labels(data, review, unreviewed="suggested")
+    assert labels[0] == data.labels[0]
+    assert np.array_equal(labels[1:], data.suggested[1:])
+
+
+@pytest.mark.parametrize("classes", [(1, 2, 3), (0.5, 1.5, 2.5), ("1", "x,\n", "ä")])
+def test_a_review_survives_a_csv_file(tmp_path, classes):
+    data = make_audit_data(classes=classes)
+    review = make_review(data, {0: "wrong", 1: "wrong"}, {1: classes[2]})
+    review.to_csv(tmp_path / "review.csv", encoding="utf-8-sig")
+    labels = corrected_labels(data, tmp_path / "review.csv")
+    assert labels[0] == data.suggested[0]
+    assert labels[1] == classes[2]
+
+
+def test_spreadsheets_may_write_whole_numbers_as_floats():
+    data = make_audit_data(classes=(1, 2, 3))
+    review = make_review(data, {0: "wrong"}, {0: "3.0"})
+    assert corrected_labels(data, review)[0] == 3
+
+
+def test_targets_take_any_number():
+    data = make_target_data()
+    review = make_review(data, {0: "wrong", 5: "wrong"}, {0: "1234.5"})
+    labels = corrected_labels(data, review)
+    assert labels[0] == 1234.5
+    assert labels[5] == 5000
+
+
+def test_polars_reviews_are_read(data):
+    review = pl.DataFrame({"row": [0, 5], "verdict": ["wrong", None]})
+    labels = corrected_labels(data, review)
+    assert labels[0] == data.suggested[0]
+    assert labels[5] == data.labels[5]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"row": [0]}, "no column 'verdict'"),
+        ({"row": [60], "verdict": ["right"]}, "rows that do not exist"),
+        ({"row": ["a"], "verdict": ["right"]}, "must hold row numbers"),
+        ({"row": [1, 1], "verdict": ["right", ""]}, r"more than once: \[1\]"),
+        ({"row": [1], "verdict": ["maybe"]}, "Row 1 has the verdict 'maybe'"),
+        ({"row": [1], "verdict": ["wrong"]}, "no other label is suggested"),
+        (
+            {"row": [1], "verdict": ["wrong"], "corrected_label": ["fox"]},
+            "no label of the data. Known labels: cat, dog, eel",
+        ),
+    ],
+)
+def test_reviews_that_cannot_be_meant_are_refused(data, columns, message):
+    with pytest.raises(ValueError, match=message):
+        corrected_labels(data, pd.DataFrame(columns))
+
+
+def test_refusals_name_the_remedy(data, tmp_path):
+    with pytest.raises(ValueError, match="no review file"):
+        corrected_labels(data, tmp_path / "none.csv")
+    with pytest.raises(TypeError, match="data frame or the path"):
+        corrected_labels(data, 3)
+    with pytest.raises(ValueError, match="unreviewed='all'"):
+        corrected_labels(data, "review.csv", unreviewed="all")
+    review = pd.DataFrame({"row": [0], "verdict": "wrong", "corrected_label": "many"})
+    with pytest.raises(ValueError, match="which is no number"):
+        corrected_labels(make_target_data(), review)
+
+
+def test_labels_of_the_audit_are_left_as_they_are(data):
+    before = data.labels.copy()
+    corrected_labels(data, make_review(data, {0: "wrong"}))
+    assert np.array_equal(data.labels, before)
+    assert replace(data).labels is data.labels

@@ -1,0 +1,128 @@
+"""Group influence, top samples, and leaving out whole groups."""
+
+import numpy as np
+import pytest
+
+from dit_clean.influence import (
+    Window,
+    group_influence,
+    influence_scores,
+    leave_one_out,
+    leave_out,
+    top_samples,
+)
+from dit_clean.influence.removal import (
+    Removal,
+    most_harmful,
+    predicted_changes,
+    random_groups,
+)
+from tests.cases import CASES, N_SAMPLES, QUERIES, train
+from tests.influence.reference import relative_error
+from tests.influence.test_scores import quadratic_trajectory
+
+GROUPS = [[0, 3], [1, 2, 5, 7], [4]]
+
+
+def linear_query(params, run):
+    return params["weight"].sum() + 2 * params["bias"].sum()
+
+
+@pytest.mark.parametrize("history", ["full", "window"])
+def test_a_groups_influence_equals_retraining_where_it_is_linear(history):
+    # One sample of each batch: then no removed sample shifts another's gradient ...
+    trajectory, window = quadratic_trajectory(), Window(0, 4)
+    rows = [record.sample_indices[0].item() for record in trajectory]
+    influence = influence_scores(trajectory, linear_query, window, history=history)
+    last = [rows[-1]], [rows[-1], trajectory.records[-1].sample_indices[1].item()]
+    truth = leave_out(trajectory, linear_query, last, window, history=history)
+    predicted = predicted_changes(influence.values, last)
+    assert relative_error(predicted, truth) < 1e-10
+
+
+def test_groups_of_one_are_leave_one_out():
+    trajectory, window = train(CASES["dropout"]), Window(2, 9)
+    options = {"history": "window", "query_step": 12}
+    together = leave_out(trajectory, QUERIES["classes"], [[3], [5]], window, **options)
+    alone = leave_one_out(trajectory, QUERIES["classes"], [3, 5], window, **options)
+    assert np.array_equal(together, alone)
+
+
+def test_leaving_out_a_group_is_training_without_its_loss_terms():
+    import torch
+
+    trajectory = train(CASES["adam"])
+    weight = torch.ones(N_SAMPLES, dtype=torch.float64)
+    weight[GROUPS[1]] = 0
+    without = train(CASES["adam"], removal_weight=weight)
+    query = QUERIES["loss"]
+    expected = float(
+        query(without.params(12), without) - query(trajectory.params(12), trajectory)
+    )
+    found = leave_out(trajectory, query, GROUPS, Window(0, 12))
+    assert found.shape == (1, 3)
+    assert np.isclose(found[0, 1], expected, rtol=1e-9)
+
+
+def test_no_group_is_refused():
+    with pytest.raises(ValueError, match="nothing to leave out"):
+        leave_out(train(CASES["sgd"]), QUERIES["loss"], [], Window(0, 12))
+
+
+def test_groups_add_up_and_keep_their_names():
+    influence = np.array([[1.0, -2.0, 3.0, -4.0], [1.0, 1.0, 1.0, -1.0]])
+    found = group_influence(influence, np.array(["b", "a", "b", "a"], dtype=object))
+    assert found.names.tolist() == ["a", "b"]
+    assert found.sizes.tolist() == [2, 2]
+    assert found.totals.tolist() == [[-6, 4], [0, 2]]
+    assert found.harmful.tolist() == [[1, 0], [0.5, 0]]
+    assert np.array_equal(found.totals.sum(1), influence.sum(1))
+
+
+@pytest.mark.parametrize("groups", [["a"], [["a"], ["b"], ["c"]]])
+def test_groups_of_another_length_are_refused(groups):
+    with pytest.raises(ValueError, match="one name per sample"):
+        group_influence(np.ones(3), groups[: len(groups)])
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_groups_without_a_name_are_refused(missing):
+    groups = np.array(["a", missing, "b"], dtype=object)
+    with pytest.raises(ValueError, match="without a name"):
+        group_influence(np.ones(3), [1.0, np.nan, 2.0])
+    with pytest.raises(ValueError, match="without a name, or names of"):
+        group_influence(np.ones(3), groups)
+
+
+def test_top_samples_are_the_ends_of_the_ranking():
+    influence = np.random.RandomState(0).normal(size=(3, 20))
+    top = top_samples(influence, k=4)
+    for q, row in enumerate(influence):
+        assert top.harmful_values[q].tolist() == sorted(row)[:4]
+        assert top.helpful_values[q].tolist() == sorted(row)[::-1][:4]
+        assert np.array_equal(row[top.helpful[q]], top.helpful_values[q])
+        assert np.array_equal(row[top.harmful[q]], top.harmful_values[q])
+    alone = top_samples(influence[1], k=4)
+    assert np.array_equal(alone.harmful, top.harmful[1])
+
+
+@pytest.mark.parametrize("k", [0, 21])
+def test_more_top_samples_than_samples_are_refused(k):
+    with pytest.raises(ValueError, match="between 1 and 20"):
+        top_samples(np.ones(20), k=k)
+
+
+def test_removal_scores_rank_and_line():
+    sizes = np.full(4, 2)
+    curved = Removal(sizes, np.arange(4.0), np.arange(4.0) ** 3)
+    assert curved.datamodeling_score == 1
+    assert 0.8 < curved.pearson < 1
+
+
+def test_groups_are_drawn_without_replacement_and_by_harm():
+    groups = random_groups(30, 5, 10, np.random.RandomState(0))
+    assert [len(np.unique(group)) for group in groups] == [10] * 5
+    influence = np.random.RandomState(1).normal(size=30)
+    few, many = most_harmful(influence, [2, 7])
+    assert set(few) <= set(many)
+    assert influence[many].max() < np.delete(influence, many).min()

@@ -1,0 +1,150 @@
+"""Timelines over grids of windows, and windows in steps."""
+
+import numpy as np
+import pytest
+
+from dit_clean.influence import (
+    Steps,
+    Window,
+    influence_scores,
+    influence_timeline,
+    resolve_window,
+)
+from dit_clean.influence import accumulate as accumulation
+from dit_clean.influence.windows import grid_in_steps, window_in_steps
+from tests.cases import CASES, N_EPOCHS, N_SAMPLES, QUERIES, train
+from tests.influence.reference import relative_error, unrolled_influence
+
+GRIDS = {
+    "epochs": [(0, 4), (4, 8), (8, 12)],
+    "steps": [(t, t + 1) for t in range(12)],
+    "gap": [(1, 3), (9, 10)],
+    "overlapping": [(0, 6), (3, 9), (2, 12), (5, 7)],
+    "same end": [(0, 12), (6, 12), (11, 12)],
+    "any order": [(8, 12), (0, 2), (4, 8), (0, 2)],
+}
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("history", ["full", "window"])
+@pytest.mark.parametrize("query_step", [None, 12])
+def test_columns_match_autograd_through_training(grid, history, query_step):
+    trajectory = train(CASES["momentum"])
+    windows = [Window(*bounds) for bounds in GRIDS[grid]]
+    timeline = influence_timeline(
+        trajectory,
+        QUERIES["classes"],
+        windows,
+        history=history,
+        query_step=query_step,
+    )
+    assert timeline.shape == (3, N_SAMPLES, len(windows))
+    for column, window in enumerate(windows):
+        stop = window.stop if query_step is None else query_step
+        truth = unrolled_influence(
+            trajectory, QUERIES["classes"], window, history, stop
+        )
+        assert relative_error(timeline[:, :, column], truth) < 1e-8
+
+
+@pytest.mark.parametrize("name", ["adam", "dropout", "groups-adamw", "unvisited"])
+def test_columns_are_the_scores_of_each_window(name):
+    trajectory = train(CASES[name])
+    windows = [Window(*bounds) for bounds in GRIDS["overlapping"]]
+    for history in ("full", "window"):
+        timeline = influence_timeline(
+            trajectory, QUERIES["loss"], windows, history=history
+        )
+        for column, window in enumerate(windows):
+            alone = influence_scores(
+                trajectory, QUERIES["loss"], window, history=history
+            ).values
+            assert relative_error(timeline[:, :, column], alone) < 1e-12
+
+
+@pytest.mark.parametrize("n_windows", [1, 5, 12])
+def test_a_partition_adds_up_to_the_whole_run_for_a_fixed_query_step(n_windows):
+    trajectory = train(CASES["adam"])
+    grid = grid_in_steps(n_windows, trajectory)
+    timeline = influence_timeline(trajectory, QUERIES["loss"], grid, query_step=12)
+    whole = influence_scores(trajectory, QUERIES["loss"], Window(0, 12)).values
+    assert len(grid) == n_windows
+    assert relative_error(timeline.sum(2), whole) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("grid", "history", "query_step", "n_steps", "n_rows"),
+    [
+        ("steps", "window", 12, 12, 1),
+        ("overlapping", "window", 12, 12, 1),
+        ("steps", "window", None, 12, 1),
+        ("gap", "window", None, 3, 1),
+        ("same end", "window", None, 12, 1),
+        ("overlapping", "window", None, 12, 4),
+        ("epochs", "full", None, 12, 3),
+    ],
+)
+def test_cost_is_what_the_notes_say(
+    monkeypatch, grid, history, query_step, n_steps, n_rows
+):
+    seen = []
+
+    def counted(*args, **options):
+        for record, contributions in sweep_back(*args, **options):
+            seen.append(len(contributions))
+            yield record, contributions
+
+    sweep_back = accumulation.sweep_back
+    monkeypatch.setattr(accumulation, "sweep_back", counted)
+    influence_timeline(
+        train(CASES["sgd"]),
+        QUERIES["loss"],
+        [Window(*bounds) for bounds in GRIDS[grid]],
+        history=history,
+        query_step=query_step,
+    )
+    assert len(seen) == n_steps
+    assert max(seen) == n_rows
+
+
+def test_windows_of_steps_and_of_epochs_become_steps():
+    trajectory = train(CASES["sgd"])
+    assert window_in_steps(Steps(3, 7), trajectory) == Window(3, 7)
+    assert window_in_steps((1, 2), trajectory) == Window(4, 8)
+    assert window_in_steps("full", trajectory) == Window(0, 12)
+
+
+def test_grids_by_epoch_number_and_list():
+    trajectory = train(CASES["sgd"])
+    by_epoch = grid_in_steps(None, trajectory)
+    assert by_epoch == [Window(0, 4), Window(4, 8), Window(8, 12)]
+    assert len(by_epoch) == N_EPOCHS
+    assert grid_in_steps(["late", Steps(0, 5)], trajectory) == [
+        Window(8, 12),
+        Window(0, 5),
+    ]
+
+
+@pytest.mark.parametrize("steps", [Steps(0, 13), Steps(3, 3), Steps(-1, 4)])
+def test_steps_outside_of_training_are_refused(steps):
+    with pytest.raises(ValueError, match="outside of training: it has 12 steps"):
+        window_in_steps(steps, train(CASES["sgd"]))
+
+
+def test_steps_are_refused_where_only_epochs_are_known():
+    with pytest.raises(ValueError, match=r"Steps\(start=0, stop=3\) is in steps"):
+        resolve_window(Steps(0, 3), 30)
+
+
+@pytest.mark.parametrize("windows", [0, 13, []])
+def test_grids_without_windows_or_with_too_many_are_refused(windows):
+    with pytest.raises(ValueError, match="windows"):
+        grid_in_steps(windows, train(CASES["sgd"]))
+
+
+def test_order_of_windows_does_not_matter():
+    trajectory = train(CASES["adam"])
+    windows = [Window(*bounds) for bounds in GRIDS["overlapping"]]
+    forward = influence_timeline(trajectory, QUERIES["loss"], windows)
+    backward = influence_timeline(trajectory, QUERIES["loss"], windows[::-1])
+    assert np.allclose(forward, backward[:, :, ::-1], rtol=1e-12, atol=0)

@@ -1,0 +1,125 @@
+"""The command line: what it writes, and how it refuses."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from sklearn.datasets import load_iris
+
+from dit_clean.cli import main
+
+QUICK = ["--epochs", "4", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def iris():
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    table = X.assign(kind=np.array(["setosa", "versicolor", "virginica"])[y])
+    table.loc[[3, 60], "kind"] = ["virginica", "setosa"]
+    return table.assign(id=[f"plant {i}" for i in range(150)])
+
+
+@pytest.fixture
+def folder(tmp_path, iris, monkeypatch):
+    iris.to_csv(tmp_path / "iris.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, ["audit", *arguments])
+
+
+def test_help_names_every_option_and_exit_code(folder):
+    text = call("--help").output
+    for word in ("--label", "--drop", "--window", "--seed", "Exit codes", "Examples"):
+        assert word in text
+    assert "audit" in CliRunner().invoke(main, ["--help"]).output
+
+
+def test_report_table_and_cleaned_data_are_written(folder, iris):
+    result = call(
+        "iris.csv",
+        "--label=kind",
+        "--drop=id",
+        "--report=audit.html",
+        "--output=cleaned.csv",
+        "--table=table.csv",
+        "--epochs=4",
+    )
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(folder / "table.csv")
+    cleaned = pd.read_csv(folder / "cleaned.csv")
+    kept = np.sort(table.loc[~table["flagged"], "row"])
+    pd.testing.assert_frame_equal(cleaned, iris.iloc[kept].reset_index(drop=True))
+    assert "Label audit of iris.csv" in (folder / "audit.html").read_text("utf-8")
+    assert f"{150 - len(kept)} of 150 rows flagged" in result.output
+    assert "epoch" in result.stderr
+
+
+def test_the_same_seed_gives_the_same_file(folder):
+    for name in ("a.csv", "b.csv"):
+        call("iris.csv", "--label=kind", "--drop=id", f"--table={name}", *QUICK)
+    assert (folder / "a.csv").read_bytes() == (folder / "b.csv").read_bytes()
+
+
+@pytest.mark.parametrize("strategy", ["relabel", "weight"])
+def test_rows_may_be_relabeled_or_weighted(folder, iris, strategy):
+    options = ["--contamination=0.1", f"--strategy={strategy}", "--output=out.parquet"]
+    result = call("iris.csv", "--label=kind", "--drop=id", *options, *QUICK)
+    assert result.exit_code == 0, result.output
+    written = pd.read_parquet(folder / "out.parquet")
+    assert len(written) == 150
+    if strategy == "relabel":
+        assert (written["kind"] != iris["kind"]).sum() == 15
+    else:
+        assert (written["sample_weight"] == 0).sum() == 15
+
+
+def test_parquet_is_read(folder, iris):
+    iris.drop(columns="id").to_parquet(folder / "iris.parquet")
+    result = call("iris.parquet", "--label=kind", "--window=2:4", *QUICK)
+    assert result.exit_code == 0, result.output
+    assert result.output == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["none.csv", "--label=kind"], 2, "'none.csv' does not exist"),
+        (["iris.csv", "--label=sort"], 2, "there is no column 'sort'. Columns: sepal"),
+        (["iris.csv", "--label=kind", "--drop=x"], 2, "there is no column 'x'"),
+        (["iris.csv", "--label=kind", "--window=5:x"], 2, "no START:STOP"),
+        (["iris.csv", "--label=kind", "--window=end"], 2, "'end' is none of full"),
+        (["iris.csv", "--label=kind", "--contamination=0.9"], 2, "0.9 is not in"),
+        (["iris.csv", "--label=kind", "--output=a.xlsx"], 2, "must end in one of"),
+        (["iris.csv", "--label=kind", "--output=iris.csv"], 2, "overwrite DATA"),
+        (["iris.csv", "--label=kind", "--table=no/a.csv"], 2, "no folder 'no'"),
+        (["iris.txt", "--label=kind"], 2, "neither CSV nor Parquet"),
+        (["rare.csv", "--label=kind"], 1, "fewer rows than cv=3"),
+        (["empty.csv", "--label=id"], 1, "cannot be read"),
+        (["holes.csv", "--label=kind"], 1, "is empty in 1 of 2 rows"),
+        (["narrow.csv", "--label=kind"], 2, "No column is left"),
+    ],
+)
+def test_refusals_say_what_was_wrong(folder, arguments, code, message):
+    (folder / "iris.txt").write_text("kind\n")
+    (folder / "empty.csv").write_text("")
+    (folder / "holes.csv").write_text("kind,a\nx,1\n,2\n")
+    (folder / "rare.csv").write_text("kind,a\nx,1\nx,2\nx,3\ny,1\n")
+    (folder / "narrow.csv").write_text("kind\nx\ny\n")
+    result = call(*arguments, *QUICK)
+    assert result.exit_code == code
+    assert message in " ".join(result.output.split())
+
+
+def test_too_many_flags_have_an_exit_code_of_their_own(folder):
+    options = ["--contamination=0.2", "--fail-above=0.1", *QUICK]
+    result = call("iris.csv", "--label=kind", "--drop=id", *options)
+    assert result.exit_code == 3
+    assert "20.0% flagged, more than 10.0%" in result.output
+
+
+def test_identifiers_are_pointed_out(folder):
+    result = call("iris.csv", "--label=kind", "--epochs=1")
+    assert "add --drop id" in result.stderr
