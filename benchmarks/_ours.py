@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score
 
 from dit_clean import InfluenceCleaner
 from dit_clean.crossfit import average_influence, scheduled_epochs
-from dit_clean.influence.queries import MeanLoss
+from dit_clean.queries import MeanLoss
 from dit_clean.tracking.rows import subset_rows
 
 WINDOWS = ("convergence", "full", "early", "middle", "late")

@@ -3,7 +3,8 @@
 A tenth of the training targets is replaced by other rows' targets ("swapped"), or
 moved by 3 to 6 standard deviations ("gross"). Peers: cleanlab's regression
 `CleanLearning`, and the absolute residual of 5-fold cross-validation, both with the
-same network, with a linear model and with boosted trees.
+same network, with a linear model and with boosted trees. Where a peer's network
+diverges, the cell lacks that peer.
 
     OMP_NUM_THREADS=1 python benchmarks/regression.py [--seeds 0 1 2] [--quick]
         [--tables]
@@ -13,6 +14,7 @@ Finished cells are kept in outputs/regression.jsonl: call it again to go on.
 
 import argparse
 import json
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -133,7 +135,11 @@ def peers(
         yield f"residual, {name}", residual, None, time.perf_counter() - begin
         begin = time.perf_counter()
         learner = CleanLearning(model, cv_n_folds=N_FOLDS, seed=seed)
-        issues = learner.find_label_issues(X, y)
+        try:
+            issues = learner.find_label_issues(X, y)
+        except ValueError as error:
+            print(f"CleanLearning, {name}: {error}", file=sys.stderr)
+            continue
         yield (
             f"CleanLearning, {name}",
             1 - issues["label_quality"].to_numpy(),
@@ -180,8 +186,7 @@ def measure(cell: Cell) -> dict:
 
 def _r2(model, X, y, weight, X_test, y_test) -> float:
     kept = weight > 0
-    step = {} if not hasattr(model, "steps") else {"linearregression__": ""}
-    prefix = next(iter(step), "")
+    prefix = "linearregression__" if hasattr(model, "steps") else ""
     fitted = model.fit(X[kept], y[kept], **{f"{prefix}sample_weight": weight[kept]})
     return float(fitted.score(X_test, y_test))
 
@@ -224,7 +229,7 @@ def tables(rows: list[dict]) -> list[str]:
     others = [name for name in wide if not name.startswith(OURS)]
     lines = []
     for peer in others:
-        lead = wide[OURS] - wide[peer]
+        lead = (wide[OURS] - wide[peer]).dropna()
         low, high = interval(lead)
         lines.append(
             verdict(f"above {peer}", lead.mean(), 0.0)

@@ -1,7 +1,7 @@
 """Tracking a skorch net, and asking the recorded run."""
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -119,10 +119,12 @@ def fit_tracked(
     seed: int,
     sample_weight: Any = None,
     after_epoch: Callable[[Trajectory, int], None] | None = None,
+    epochs: Collection[int] | None = None,
 ) -> "TrackedRun":
     """Fit a clone of `net` under tracking; `track` explains the rest.
 
-    `after_epoch(trajectory, epoch)` is called while the epoch's states are at hand.
+    `after_epoch(trajectory, epoch)` is called while the states of the epoch are at
+    hand, for all epochs or those in `epochs`.
     """
     rows, targets = as_rows(X), cast(torch.Tensor, as_rows(y))
     weight = (
@@ -137,7 +139,7 @@ def fit_tracked(
         check_differentiable(recorder.trajectory)
         return recorder
 
-    recorder = TrajectoryRecorder(make_recorder, after_epoch)
+    recorder = TrajectoryRecorder(make_recorder, after_epoch, epochs)
     callbacks: list[tuple[str, Callback]] = [("trajectory_recorder", recorder)]
     if weight is not None:
         callbacks.append(("sample_weighting", SampleWeighting(weight)))

@@ -18,9 +18,9 @@ digits with known wrong labels.
 import numpy as np
 import torch
 from matplotlib import pyplot as plt
-from skorch import NeuralNetClassifier
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
+from skorch import NeuralNetClassifier
 
 from dit_clean import InfluenceCleaner, track
 from dit_clean.influence import Window, label_influence
@@ -64,6 +64,7 @@ def make_net(n_classes, n_hidden=64, **options):
         ),
         criterion=torch.nn.CrossEntropyLoss,
         iterator_train__shuffle=True,
+        train_split=None,
         verbose=0,
         **settings,
     )
@@ -78,8 +79,8 @@ def make_net(n_classes, n_hidden=64, **options):
 # label among the held-out rows counts as one row and no more.
 #
 # The same run is asked three times: cross-entropy on noisy held-out rows, bounded error
-# on the same rows, and, as the unattainable reference, cross-entropy on rows whose
-# labels are known to be right.
+# on the same rows, and, for reference, cross-entropy on rows whose labels are known to
+# be right. Below 0.5, wrong labels rank as *more* helpful than right ones.
 
 runs, by_query = {}, {}
 for name, (true, given) in problems.items():
@@ -103,10 +104,10 @@ for name, (true, given) in problems.items():
 # 2. Cross-fitting
 # ----------------
 # A network that was trained on a wrong label ends up repeating it, and then finds
-# nothing wrong with it. A network that never saw the row has no such reason. The cleaner
-# therefore trains on all folds but one and asks on the fold left out, so that each row
-# is judged by a network that did not learn from it. The price: that network has seen
-# fewer rows.
+# nothing wrong with it. A network that never saw the row has no such reason. The
+# cleaner therefore trains on all folds but one and asks on the fold left out, so that
+# each row is judged by a network that did not learn from it. The price: that network
+# has seen fewer rows.
 
 true, given = problems["10 digits\n30 % any other"]
 memorizing = make_net(10, 128, optimizer=torch.optim.Adam, lr=0.01, max_epochs=40)
@@ -127,9 +128,7 @@ for epoch in range(40):
     for areas, parts in ((seen_area, halves), (unseen_area, halves[::-1])):
         rows = np.concatenate(parts)
         agree = [agreement(r, p, epoch) for r, p in zip(pair, parts, strict=True)]
-        areas.append(
-            roc_auc_score(given[rows] != true[rows], -np.concatenate(agree))
-        )
+        areas.append(roc_auc_score(given[rows] != true[rows], -np.concatenate(agree)))
 print(f"last epoch, networks that trained on the row: {seen_area[-1]:.3f}")
 print(f"last epoch, networks that never saw it:       {unseen_area[-1]:.3f}")
 
@@ -137,11 +136,12 @@ print(f"last epoch, networks that never saw it:       {unseen_area[-1]:.3f}")
 # 3. One reading for every label
 # ------------------------------
 # With one-sided noise in a rare class, the mean probability of the given labels is
-# mostly about the frequent class: rows labeled "eight" lower it, right or wrong. Reading
-# the influence that a row *would have had under each label*, and comparing, removes what
-# all rows of a class share. One reverse pass gives all readings. Averaging over classes
-# as well as over rows, as :class:`~dit_clean.queries.LabelError` does, removes most of
-# the pull before it arises. The cleaner does both, and fits an offset for each class.
+# mostly about the frequent class: rows labeled "eight" lower it, right or wrong.
+# Reading the influence that a row *would have had under each label*, and comparing,
+# takes away what all rows of a class share, and mends much of that. One reverse pass
+# gives all readings. Averaging over classes as well as over rows, as
+# :class:`~dit_clean.queries.LabelError` does, removes most of the pull before it
+# arises. The cleaner does both, and fits an offset for each class.
 
 name = "eight or not\n40 % of eights"
 true, given = problems[name]
@@ -180,7 +180,9 @@ colors = {
 }
 for shift, (label, color) in enumerate(colors.items()):
     heights = [areas[label] for areas in by_query.values()]
-    axes[0].bar(np.arange(3) + 0.27 * (shift - 1), heights, 0.25, color=color, label=label)
+    axes[0].bar(
+        np.arange(3) + 0.27 * (shift - 1), heights, 0.25, color=color, label=label
+    )
 axes[0].set_xticks(range(3), list(by_query), fontsize=8)
 axes[0].set(title="1. Bounded query", ylabel="area under ROC curve", ylim=(0, 1.3))
 axes[0].legend(fontsize=8, loc="upper left")
@@ -197,8 +199,8 @@ axes[2].barh(
 )
 axes[2].tick_params(axis="y", labelsize=8)
 axes[2].set(title="3. Reading for each label, one-sided noise", xlim=(0, 1))
-for axis, line in ((axes[0], axes[0].axhline), (axes[2], axes[2].axvline)):
-    line(0.5, color="0.3", lw=1, ls=":")
+for draw_line in (axes[0].axhline, axes[2].axvline):
+    draw_line(0.5, color="0.3", lw=1, ls=":")
 for axis in axes:
     axis.spines[["top", "right"]].set_visible(False)
 
@@ -211,10 +213,11 @@ for axis in axes:
 #   classes back in their places. It needs enough held-out rows per class: influence is
 #   trusted fully from 25 held-out rows per class on and not at all below 5.
 # - **Cross-fitting** costs training rows. Before the network memorizes, the networks
-#   that trained on a row are as good or better, which is why the cleaner uses both.
+#   that trained on a row judge it about as well, which is why the cleaner hears both.
 # - **A bounded query** saturates: rows that the network gets hopelessly wrong have no
 #   gradient. At the very start of training, or for a network that learns nothing,
-#   there is nothing to read. With clean validation rows, cross-entropy needs no bound:
-#   see the example on a trusted validation set.
+#   there is nothing to read. With clean validation rows, cross-entropy needs no bound,
+#   and on one-sided noise it is the better query: see the example on validation rows
+#   that you trust.
 # - Noise that depends on the inputs alone (all blurred eights are called 3) looks like
 #   the truth to any network. No query can find it.

@@ -22,9 +22,9 @@ labels are just as noisy.
 import numpy as np
 import torch
 from matplotlib import pyplot as plt
-from skorch import NeuralNetClassifier
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
+from skorch import NeuralNetClassifier
 
 from dit_clean import track
 from dit_clean.queries import LabelError
@@ -52,6 +52,7 @@ net = NeuralNetClassifier(
     batch_size=30,
     max_epochs=N_EPOCHS,
     iterator_train__shuffle=True,
+    train_split=None,
     verbose=0,
 )
 run = track(net, X[train], y[train], random_state=0)
@@ -121,7 +122,9 @@ top.set(ylim=(0, 1.05), title="The network learns its labels by heart")
 bottom.plot(epochs, added_up, color=BLUE, lw=2.5, label="one-epoch windows, added up")
 bottom.plot(epochs, in_sample, color=GREEN, ls="--", label="probability, no influence")
 bottom.plot(asked, long_window, "o-", color=ORANGE, label="one long window")
-bottom.plot(asked, late_window, "s:", color=GREY, label="last 5 epochs, gone from start")
+bottom.plot(
+    asked, late_window, "s:", color=GREY, label="last 5 epochs, gone from start"
+)
 bottom.axhline(0.5, color="0.8", lw=1, zorder=0)
 bottom.set(
     title="How well each finds the wrong labels",
@@ -129,18 +132,23 @@ bottom.set(
     ylabel="area under ROC curve",
     ylim=(0.3, 1.02),
 )
-for axis in (top, bottom):
+for axis, place in ((top, (0.55, 0.08)), (bottom, (0.55, 0.3))):
     axis.axvspan(0, 2 * best + 2, color=BLUE, alpha=0.1, label="convergence window")
-    axis.legend(fontsize=8, loc="center right" if axis is top else "lower left")
+    axis.legend(fontsize=8, loc=place)
     axis.spines[["top", "right"]].set_visible(False)
 
 # %%
 # What to see
 # -----------
-# Before the network memorizes, all four agree more or less. Afterwards the long window
-# and the late window lose the wrong labels: they look back on training through the
-# curvature of a network that has fitted everything. The sum of one-epoch windows keeps
-# what the early epochs have shown, because each epoch was asked while it was going on.
+# For two or three epochs all ways of asking for influence agree. Then the long window
+# and the late window lose the wrong labels: they carry each sample's effect through
+# the curvature of many steps, during which the network fits every label on its own.
+# The probability of the given label fades as the network memorizes. The sum of
+# one-epoch windows keeps what the early epochs have shown, because each epoch was
+# asked while it was going on.
+#
+# Early in training the probability alone is the better of the two. The cleaner combines
+# both: influence and probability err on different rows.
 #
 # The shaded window is what ``window="convergence"`` stands for: up to twice the epoch
 # with the lowest loss on unseen rows. That loss is measured on the given labels, so no

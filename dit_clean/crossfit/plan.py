@@ -118,6 +118,7 @@ class CrossFit:
                 seed=fold.seed,
                 sample_weight=weight,
                 after_epoch=watcher,
+                epochs=None if self.storage == "all" else watcher.epochs,
             )
         if self.storage == "none":
             run.trajectory.store.keep_only(lambda t: False)

@@ -10,6 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dit_clean.influence.functional import BatchGradient, batch_gradient, vjp
 from dit_clean.influence.update_rules import UpdateRule, update_rule_of
+from dit_clean.influence.update_vjps import UPDATE_VJPS
 from dit_clean.tracking import StepRecord, TrainingState, Trajectory
 
 PARAMS = "params"
@@ -79,7 +80,6 @@ def sweep_back(
     Cost: 2 to 3 training steps per step for one query, whatever the number of samples.
     Memory: `n_rows` vectors of parameters per kind of optimizer state.
     """
-    rule = update_rule_of(trajectory.optimizer_type)
     by_step: dict[int, list[Seed]] = {}
     for seed in seeds:
         by_step.setdefault(seed.step, []).append(seed)
@@ -97,7 +97,12 @@ def sweep_back(
                 each_label=each_label,
             )
             adjoint, contributions = _step_back(
-                rule, trajectory.layout.groups, record, state, gradient, adjoint
+                trajectory.optimizer_type,
+                trajectory.layout.groups,
+                record,
+                state,
+                gradient,
+                adjoint,
             )
             yield record, contributions
 
@@ -145,7 +150,7 @@ def _planted(adjoint: Adjoint, seeds: list[Seed]) -> Adjoint:
 
 
 def _step_back(
-    rule: UpdateRule,
+    optimizer_type: type,
     groups: tuple[slice, ...],
     record: StepRecord,
     state: TrainingState,
@@ -153,9 +158,36 @@ def _step_back(
     adjoint: Adjoint,
 ) -> tuple[Adjoint, Tensor]:
     """Return the adjoint one step earlier and the step's contributions."""
+    closed = UPDATE_VJPS.get(optimizer_type) if len(groups) == 1 else None
+    products = closed and closed(state.slots, gradient.grad, record.hyper[0], adjoint)
+    if not products:
+        rule = update_rule_of(optimizer_type)
+        products = rule_vjp(rule, groups, record, state, gradient.grad, adjoint)
+    earlier, cotangent = products
+    hvp, dots = gradient.products(cotangent)
+    return earlier | {PARAMS: hvp.add_(earlier[PARAMS])}, -dots
+
+
+def rule_vjp(
+    rule: UpdateRule,
+    groups: tuple[slice, ...],
+    record: StepRecord,
+    state: TrainingState,
+    grad: Tensor,
+    adjoint: Adjoint,
+) -> tuple[Adjoint, Tensor]:
+    """Return autograd's vector-Jacobian products of an update.
+
+    Returns
+    -------
+    earlier : dict of str to Tensor of shape (n_queries, n_params)
+        Cotangents of the state before the update.
+    cotangent : Tensor of shape (n_queries, n_params)
+        Cotangent of the gradient.
+    """
     before = {PARAMS: state.params, **state.slots}
     before = {name: value.detach().requires_grad_() for name, value in before.items()}
-    grad = gradient.grad.requires_grad_()
+    grad = grad.detach().requires_grad_()
     after = apply_rule(rule, groups, record.hyper, before, grad)
     names = [name for name in after if name in adjoint]
     *earlier, cotangent = vjp(
@@ -163,7 +195,4 @@ def _step_back(
         [*before.values(), grad],
         [adjoint[name] for name in names],
     )
-    hvp, dots = gradient.products(cotangent)
-    new = dict(zip(before, earlier, strict=True))
-    new[PARAMS] = new[PARAMS] + hvp
-    return new, -dots
+    return dict(zip(before, earlier, strict=True)), cotangent

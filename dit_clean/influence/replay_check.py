@@ -10,7 +10,6 @@ from dit_clean.influence.functional import batch_gradient
 from dit_clean.influence.update_rules import update_rule_of
 from dit_clean.tracking import StepRecord, Trajectory
 from dit_clean.tracking.model import get_rng_state
-from dit_clean.tracking.replay import read_state
 
 TOLERANCE = 0.05
 """Allowed error of an update, relative to its norm: rounding stays far below it."""
@@ -34,7 +33,7 @@ def check_differentiable(trajectory: Trajectory) -> None:
     Cost: one double backward of two samples.
     """
     model, replayer = trajectory.model, trajectory.replayer
-    state = read_state(replayer.module, replayer.optimizer)
+    state = replayer.reader.state()
     rows = torch.arange(min(2, model.n_samples))
     record = StepRecord(0, 0, rows, (), get_rng_state(model.device))
     try:

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -75,7 +76,7 @@ class TrackedModel:
         """Number of rows of the X given to fit."""
         return n_rows(self.inputs)
 
-    @property
+    @cached_property
     def device(self) -> torch.device:
         """Device of the network."""
         return next(self.module.parameters()).device

@@ -1,7 +1,7 @@
 """Recording a training run, from skorch or from a plain torch loop."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from dit_clean.tracking.layout import ParameterLayout
 from dit_clean.tracking.model import TrackedModel, get_rng_state
-from dit_clean.tracking.replay import Replayer, read_hyper, read_state
+from dit_clean.tracking.replay import Replayer, StateReader
 from dit_clean.tracking.storage import StateStore
 from dit_clean.tracking.trajectory import StepRecord, Trajectory
 
@@ -35,6 +35,9 @@ class StepRecorder:
     ----------
     trajectory : Trajectory
         The run so far.
+    keeps_states : bool
+        Whether to offer the state before each step to the store. While it is False,
+        `snapshot` alone does; states in between are replayed.
 
     Examples
     --------
@@ -70,6 +73,8 @@ class StepRecorder:
             store=StateStore() if store is None else store,
             replayer=Replayer(module, optimizer),
         )
+        self.keeps_states = True
+        self._reader = StateReader(module, optimizer)
         self._pending: list[tuple[Mapping[str, Any], ...]] = []
         self._hook = optimizer.register_step_pre_hook(self._before_update)
 
@@ -126,16 +131,16 @@ class StepRecorder:
 
     def snapshot(self) -> None:
         """Keep the present state as the one before the next update."""
-        state = read_state(self.module, self.optimizer)
-        self.trajectory.store.put(self.trajectory.n_steps, state)
+        self.trajectory.store.put(self.trajectory.n_steps, self._reader.state())
 
     def close(self) -> None:
         """Take the hook off the optimizer; the trajectory stays."""
         self._hook.remove()
 
     def _before_update(self, optimizer: Optimizer, *args: Any) -> None:
-        self._pending.append(read_hyper(optimizer))
-        if self.trajectory.store.wants(self.trajectory.n_steps):
+        self._pending.append(self._reader.hyper())
+        step = self.trajectory.n_steps
+        if step == 0 or (self.keeps_states and self.trajectory.store.wants(step)):
             self.snapshot()
 
 
@@ -151,6 +156,9 @@ class TrajectoryRecorder(Callback):
         ``make_recorder(net)`` -> `StepRecorder` for the initialized net.
     after_epoch : callable, optional
         ``after_epoch(trajectory, epoch)``, called with the epoch's states still kept.
+    epochs : collection of int, optional
+        Epochs whose states are kept until `after_epoch`, by default all; of the others
+        only the first.
 
     Attributes
     ----------
@@ -162,9 +170,11 @@ class TrajectoryRecorder(Callback):
         self,
         make_recorder: Callable[[Any], StepRecorder],
         after_epoch: Callable[[Trajectory, int], None] | None = None,
+        epochs: Collection[int] | None = None,
     ):
         self.make_recorder = make_recorder
         self.after_epoch = after_epoch
+        self.epochs = epochs
 
     @property
     def between_epochs(self) -> bool:
@@ -175,6 +185,11 @@ class TrajectoryRecorder(Callback):
         """Start the recording."""
         self.recorder_ = self.make_recorder(net)
         self.epoch_ = self.n_steps_seen_ = 0
+
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        """Choose whether the epoch's states are kept."""
+        wanted = self.epochs is None or self.epoch_ in self.epochs
+        self.recorder_.keeps_states = wanted
 
     def on_batch_begin(
         self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any

@@ -35,6 +35,7 @@ class Replayer:
     def __init__(self, module: nn.Module, optimizer: Optimizer):
         self.module, self.optimizer = copy.deepcopy((module, optimizer))
         self.layout = ParameterLayout.of(self.module, self.optimizer)
+        self.reader = StateReader(self.module, self.optimizer)
 
     def iterate_states(
         self,
@@ -101,46 +102,58 @@ class Replayer:
             output = self.module(**X) if isinstance(X, Mapping) else self.module(X)
         model.training_loss(output, record.sample_indices, removed).backward()
         self.optimizer.step()
-        return read_state(self.module, self.optimizer)
+        return self.reader.state()
 
 
-def read_state(module: nn.Module, optimizer: Optimizer) -> TrainingState:
-    """Return a copy of parameters, optimizer state and buffers."""
-    groups = optimizer_parameters(optimizer)
-    params = [p for group in groups for p in group]
-    states = [optimizer.state.get(p, {}) for p in params]
-    names = {
-        slot
-        for state in states
-        for slot, value in state.items()
-        if isinstance(value, Tensor) and slot != "step"
-    }
-    slots = {
-        slot: flatten_tensors(
-            state.get(slot, torch.zeros_like(p))
-            for p, state in zip(params, states, strict=True)
-        )
-        for slot in sorted(names)
-    }
-    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    return TrainingState(flatten_tensors(params), slots, buffers)
+class StateReader:
+    """Copies what the next update starts from; called before every step of training.
 
+    Parameters
+    ----------
+    module, optimizer : nn.Module, Optimizer
+        What is being trained. Read, never changed.
+    """
 
-def read_hyper(optimizer: Optimizer) -> tuple[dict[str, Any], ...]:
-    """Return every hyper-parameter of each group, and its count of past updates."""
-    hyper = []
-    for group in optimizer.param_groups:
+    def __init__(self, module: nn.Module, optimizer: Optimizer):
+        self.optimizer = optimizer
+        self.params = [p for group in optimizer_parameters(optimizer) for p in group]
+        self.buffers = list(module.named_buffers())
+
+    def state(self) -> TrainingState:
+        """Return a copy of parameters, optimizer state and buffers."""
+        states = [self.optimizer.state.get(p, {}) for p in self.params]
+        names = {
+            slot
+            for state in states
+            for slot, value in state.items()
+            if slot != "step" and isinstance(value, Tensor)
+        }
+        slots = {
+            slot: flatten_tensors(
+                state[slot] if slot in state else torch.zeros_like(p)
+                for p, state in zip(self.params, states, strict=True)
+            )
+            for slot in sorted(names)
+        }
+        buffers = {name: buffer.clone() for name, buffer in self.buffers}
+        return TrainingState(flatten_tensors(self.params), slots, buffers)
+
+    def hyper(self) -> tuple[dict[str, Any], ...]:
+        """Return each group's hyper-parameters, and its count of past updates."""
+        return tuple(self._settings(group) for group in self.optimizer.param_groups)
+
+    def _settings(self, group: Mapping[str, Any]) -> dict[str, Any]:
         settings = {
             key: value.item() if isinstance(value, Tensor) else value
             for key, value in group.items()
             if key != "params"
         }
-        states = [optimizer.state[p] for p in group["params"] if p in optimizer.state]
-        steps = [int(state["step"]) for state in states if "step" in state]
-        if steps:  # frozen and unused parameters are not counted
-            settings["step"] = max(steps)
-        hyper.append(settings)
-    return tuple(hyper)
+        # Frozen and unused parameters have no state and are not counted.
+        states = (self.optimizer.state.get(p, {}) for p in group["params"])
+        counted = next((state for state in states if "step" in state), None)
+        if counted is not None:
+            settings["step"] = int(counted["step"])
+        return settings
 
 
 def _write(params: list[Tensor], values: tuple[Tensor, ...]) -> None:

@@ -7,7 +7,10 @@ import pytest
 import torch
 
 from dit_clean.influence import UPDATE_RULES, update_rule_of
-from dit_clean.tracking.replay import read_hyper
+from dit_clean.influence.adjoint import rule_vjp
+from dit_clean.influence.update_vjps import UPDATE_VJPS
+from dit_clean.tracking import StepRecord
+from dit_clean.tracking.replay import StateReader
 
 SGD, ADAM, ADAMW = torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW
 N_PARAMS, N_STEPS = 7, 40
@@ -45,10 +48,11 @@ def test_rule_equals_torch_over_many_steps(optimizer_type, options):
     grads[:, 0] = 0  # a dead unit
     parameter = torch.nn.Parameter(torch.linspace(-1, 1, N_PARAMS, dtype=torch.float64))
     optimizer = optimizer_type([parameter], lr=LR, **options)
+    reader = StateReader(torch.nn.Identity(), optimizer)
     theta, slots = parameter.detach().clone(), {}
     for t, grad in enumerate(grads):
         optimizer.param_groups[0]["lr"] = LR / (1 + t)  # as a scheduler does
-        (hyper,) = read_hyper(optimizer)
+        (hyper,) = reader.hyper()
         theta, slots = update_rule_of(optimizer_type)(theta, slots, grad, hyper)
         parameter.grad = grad.clone()
         optimizer.step()
@@ -63,7 +67,8 @@ def test_rules_have_finite_derivatives_where_a_parameter_never_had_a_gradient(
     optimizer_type,
 ):
     parameter = torch.nn.Parameter(torch.zeros(3, dtype=torch.float64))
-    (hyper,) = read_hyper(optimizer_type([parameter], lr=LR))
+    optimizer = optimizer_type([parameter], lr=LR)
+    (hyper,) = StateReader(torch.nn.Identity(), optimizer).hyper()
     grad = torch.zeros(3, dtype=torch.float64, requires_grad=True)
     theta, _ = update_rule_of(optimizer_type)(parameter, {}, grad, hyper)
     (derivative,) = torch.autograd.grad(theta.sum(), grad)
@@ -73,3 +78,40 @@ def test_rules_have_finite_derivatives_where_a_parameter_never_had_a_gradient(
 def test_unknown_optimizer_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match=r"Adagrad cannot be tracked.*SGD, Adam, Ada"):
         update_rule_of(torch.optim.Adagrad)
+
+
+@pytest.mark.parametrize("n_queries", [1, 3])
+@pytest.mark.parametrize(("optimizer_type", "options"), CASES)
+def test_closed_products_equal_autograds(optimizer_type, options, n_queries):
+    generator = torch.Generator().manual_seed(1)
+
+    def draw(*shape):
+        return torch.randn(*shape, dtype=torch.float64, generator=generator)
+
+    parameter = torch.nn.Parameter(draw(N_PARAMS))
+    optimizer = optimizer_type([parameter], lr=LR, **options)
+    reader = StateReader(torch.nn.Identity(), optimizer)
+    rule = update_rule_of(optimizer_type)
+    for _ in range(3):
+        state, (hyper,) = reader.state(), reader.hyper()
+        parameter.grad = draw(N_PARAMS)
+        parameter.grad[0] = 0  # a dead unit
+        grad = parameter.grad.clone()
+        optimizer.step()
+        adjoint = {"params": draw(n_queries, N_PARAMS)}
+        for late in (False, True):
+            if late:
+                slots = reader.state().slots
+                adjoint |= {slot: draw(n_queries, N_PARAMS) for slot in slots}
+            given = {name: value.clone() for name, value in adjoint.items()}
+            found = UPDATE_VJPS[optimizer_type](state.slots, grad, hyper, adjoint)
+            assert all(torch.equal(adjoint[name], given[name]) for name in given)
+            if found is None:
+                continue
+            record = StepRecord(0, 0, torch.arange(1), (hyper,))
+            groups = (slice(0, N_PARAMS),)
+            truth = rule_vjp(rule, groups, record, state, grad, adjoint)
+            assert set(found[0]) == set(truth[0])
+            for name, expected in truth[0].items():
+                assert (found[0][name] - expected).abs().max() < 1e-12
+            assert (found[1] - truth[1]).abs().max() < 1e-12

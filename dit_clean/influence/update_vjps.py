@@ -1,0 +1,82 @@
+"""Closed vector-Jacobian products of the update rules: autograd's answers, faster.
+
+``vjp(slots, grad, hyper, adjoint) -> (earlier, cotangent)``: from the cotangents of the
+state after an update (``adjoint``: "params" and slots, each (n_queries, n_params)) to
+those of the state before it and of the gradient. None stands for options that have no
+closed form here; autograd through the rule then answers. Tested against it.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+Slots: TypeAlias = Mapping[str, Tensor]
+Products: TypeAlias = tuple[dict[str, Tensor], Tensor]
+UpdateVJP: TypeAlias = Callable[
+    [Slots, Tensor, Mapping[str, Any], Slots], Products | None
+]
+
+
+def sgd_vjp(
+    slots: Slots, grad: Tensor, hyper: Mapping[str, Any], adjoint: Slots
+) -> Products | None:
+    """Return the products of ``torch.optim.SGD`` without Nesterov's momentum."""
+    if hyper["nesterov"] or hyper["maximize"]:
+        return None
+    params = adjoint["params"]
+    cotangent = params * -hyper["lr"]
+    earlier = {}
+    if hyper["momentum"] != 0:
+        if "momentum_buffer" in adjoint:
+            cotangent = cotangent.add_(adjoint["momentum_buffer"])
+        if "momentum_buffer" in slots:
+            earlier["momentum_buffer"] = cotangent * hyper["momentum"]
+            cotangent = cotangent * (1 - hyper["dampening"])
+    return earlier | {"params": _decayed(params, cotangent, hyper)}, cotangent
+
+
+def adam_vjp(
+    slots: Slots, grad: Tensor, hyper: Mapping[str, Any], adjoint: Slots
+) -> Products | None:
+    """Return the products of ``torch.optim.Adam``, without AMSGrad."""
+    if hyper["amsgrad"] or hyper["maximize"] or hyper["weight_decay"] != 0:
+        return None
+    (beta1, beta2), t = hyper["betas"], hyper.get("step", 0) + 1
+    square_grad = grad * grad * (1 - beta2)
+    mean = grad * (1 - beta1)
+    if slots:
+        mean = mean.add_(slots["exp_avg"], alpha=beta1)
+        square_grad = square_grad.add_(slots["exp_avg_sq"], alpha=beta2)
+    root, correction = square_grad.sqrt_(), (1 - beta2**t) ** 0.5
+    scale = (root / correction).add_(hyper["eps"])
+    params = adjoint["params"]
+    by_mean = (params / scale).mul_(-hyper["lr"] / (1 - beta1**t))
+    slope = mean.div_(scale).div_(root).mul_(-0.5 / correction)
+    # Where no gradient ever came, v = 0 and stays there (see update_rules).
+    slope = slope.masked_fill_(root == 0, 0)
+    by_square = by_mean * slope
+    if "exp_avg" in adjoint:
+        by_mean = by_mean.add_(adjoint["exp_avg"])
+        by_square = by_square.add_(adjoint["exp_avg_sq"])
+    cotangent = (by_mean * (1 - beta1)).addcmul_(by_square, grad, value=2 - 2 * beta2)
+    earlier = {"params": params}
+    if slots:
+        earlier["exp_avg"] = by_mean.mul_(beta1)
+        earlier["exp_avg_sq"] = by_square.mul_(beta2)
+    return earlier, cotangent
+
+
+UPDATE_VJPS: dict[type, UpdateVJP] = {
+    torch.optim.SGD: sgd_vjp,
+    torch.optim.Adam: adam_vjp,
+    torch.optim.AdamW: adam_vjp,
+}
+
+
+def _decayed(params: Tensor, cotangent: Tensor, hyper: Mapping[str, Any]) -> Tensor:
+    """Return the cotangent of parameters that an L2 penalty feeds into the gradient."""
+    if hyper["weight_decay"] == 0:
+        return params
+    return params + hyper["weight_decay"] * cotangent
