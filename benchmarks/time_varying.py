@@ -63,7 +63,7 @@ USED_NETS = ("logistic", "mlp")
 N_TRAIN, N_VALIDATION, N_EPOCHS, LR = 256, 256, 20, 0.1
 RATES = (0.1, 0.2, 0.3)
 PLATEAU = 0.05
-HISTORIES = ("full", "window", "epochs")
+HISTORIES = ("full", "window", "fixed query", "epochs")
 SIZES = (1, 3, 13, 26, 51, 77)
 N_GROUPS, GROUP_SIZE, FLIPPED = 16, 26, 0.2
 OUTPUT = ROOT / "outputs"
@@ -93,7 +93,7 @@ def windows_of(run: TrackedRun, query: MeanLoss) -> dict[str, tuple[int, int]]:
 
     "convergence" is what `InfluenceCleaner` calls so (until twice the best epoch);
     "plateau" goes from where the validation loss has fallen by all but 5 % of its
-    fall, to the end.
+    fall, to the end. The paper's published code compares single epochs.
     """
     trajectory = run.trajectory
     with torch.no_grad():
@@ -103,9 +103,13 @@ def windows_of(run: TrackedRun, query: MeanLoss) -> dict[str, tuple[int, int]]:
     bound = loss.min() + PLATEAU * (loss[0] - loss.min())
     plateau = min(int(np.argmax(loss <= bound)), N_EPOCHS - 1)
     thirds = [(s.start, s.stop) for s in stage_slices(N_EPOCHS)]
+    half = N_EPOCHS // 2
     return {
         "full": (0, N_EPOCHS),
         **dict(zip(("early", "middle", "late"), thirds, strict=True)),
+        "first epoch": (0, 1),
+        "middle epoch": (half - 1, half),
+        "last epoch": (N_EPOCHS - 1, N_EPOCHS),
         "convergence": convergence_window(loss[1:]),
         "plateau": (plateau, N_EPOCHS),
     }
@@ -128,10 +132,15 @@ def measure_stages(data: Data, net: str, seed: int) -> Iterator[dict]:
         "kappa": cohen_kappa_score(patterns, again),
         "accuracy": float((run.net_.predict(rows.X) == rows.y).mean()),
     }
-    for history in ("full", "window"):
-        scores = run.timeline(query, list(windows.values()), history)
+    grid, end = list(windows.values()), run.trajectory.n_steps
+    scored = {
+        "full": run.timeline(query, grid, "full"),
+        "window": run.timeline(query, grid, "window"),
+        "fixed query": run.timeline(query, grid, "window", query_step=end),
+    }
+    for history, values in scored.items():
         found = {
-            method: stage_correlation(scores, method=method)
+            method: stage_correlation(values, method=method)
             for method in ("spearman", "kendall")
         }
         names = list(windows)
@@ -142,9 +151,9 @@ def measure_stages(data: Data, net: str, seed: int) -> Iterator[dict]:
                 row |= {f"{m}_{second}": matrix[i, j] for m, matrix in found.items()}
             if history == "full":
                 change = truth[name]
-                row["loo_pearson"] = stats.pearsonr(scores[:, i], change)[0]
-                row["loo_spearman"] = stats.spearmanr(scores[:, i], change)[0]
-                row["loo_kendall"] = stats.kendalltau(scores[:, i], change)[0]
+                row["loo_pearson"] = stats.pearsonr(values[:, i], change)[0]
+                row["loo_spearman"] = stats.spearmanr(values[:, i], change)[0]
+                row["loo_kendall"] = stats.kendalltau(values[:, i], change)[0]
             yield row
 
 
@@ -189,14 +198,17 @@ def measure_detection(data: Data, net: str, seed: int) -> Iterator[dict]:
 def scores(
     run: TrackedRun, query: MeanLoss, window: tuple[int, int], history: str
 ) -> np.ndarray:
-    """Return influence over a window; "epochs": the sum of the windows of its epochs.
+    """Return influence over a window, the sample gone as `history` says.
 
-    Each epoch then has its own query, at its own end, and a sample is gone during that
-    epoch alone.
+    "full" and "window" are those of `TrackedRun.influence`, the query at the window's
+    end; "fixed query" is "window" with the query at the end of training; "epochs" is
+    the sum of the windows of single epochs, each with the query at its own end.
     """
-    if history != "epochs":
-        return run.influence(query, window, history)
-    return run.timeline(query, [(e, e + 1) for e in range(*window)]).sum(axis=1)
+    if history == "epochs":
+        return run.timeline(query, [(e, e + 1) for e in range(*window)]).sum(axis=1)
+    if history == "fixed query":
+        return run.influence(query, window, "window", run.trajectory.n_steps)
+    return run.influence(query, window, history)
 
 
 def quality(score: np.ndarray, wrong: np.ndarray) -> dict[str, float]:

@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 from dit_clean import queries
 from dit_clean.cleaner import InfluenceCleaner
+from dit_clean.influence import Steps, Window
 from dit_clean.meta import CleanedClassifier, CleanedRegressor
 from dit_clean.run import TrackedRun, track
 from dit_clean.sampler import InfluenceSampler
@@ -15,7 +16,9 @@ __all__ = [
     "CleanedRegressor",
     "InfluenceCleaner",
     "InfluenceSampler",
+    "Steps",
     "TrackedRun",
+    "Window",
     "queries",
     "track",
 ]

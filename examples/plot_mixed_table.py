@@ -27,7 +27,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from dit_clean import InfluenceCleaner
 
 ORANGE, BLUE = "#d95f02", "#1b6ca8"
-adult = pd.read_csv(Path(__file__).parent / "data" / "adult_sample.csv.gz")
+FOLDER = Path("data") if Path("data").is_dir() else Path("examples/data")
+adult = pd.read_csv(FOLDER / "adult_sample.csv.gz")
 X = adult.drop(columns=["income", "split"])
 income = adult["income"].to_numpy(dtype=str)
 is_train = (adult["split"] == "train").to_numpy()

@@ -58,9 +58,8 @@ net = NeuralNetClassifier(
 )
 cleaner = InfluenceCleaner(net, random_state=0).fit(X, y)
 flagged = ~cleaner.keep_mask_
-print(
-    f"{wrong.sum()} wrong labels, {flagged.sum()} flagged, {(flagged & wrong).sum()} right"
-)
+print(f"{wrong.sum()} wrong labels")
+print(f"{flagged.sum()} flagged, {(flagged & wrong).sum()} of them wrong")
 repaired = cleaner.suggested_label_[flagged & wrong] == y_true[flagged & wrong]
 print(f"suggested label right for {repaired.mean():.0%} of the wrong ones found")
 print(f"window: epochs {cleaner.window_.start} to {cleaner.window_.stop}")

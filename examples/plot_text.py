@@ -17,7 +17,8 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from dit_clean import InfluenceCleaner
 
-messages = pd.read_csv(Path(__file__).parent / "data" / "sms_sample.csv.gz")
+FOLDER = Path("data") if Path("data").is_dir() else Path("examples/data")
+messages = pd.read_csv(FOLDER / "sms_sample.csv.gz")
 text, y_true = messages["text"], messages["label"].to_numpy(dtype=str)
 draw = np.random.RandomState(0).rand(len(y_true))
 wrong = (y_true == "spam") & (draw < 0.3)

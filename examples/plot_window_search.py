@@ -81,9 +81,8 @@ with tempfile.TemporaryDirectory() as folder:
 n_fits = len(search.cv_results_["params"]) * 3
 fit_times = search.cv_results_["mean_fit_time"]
 print(f"{n_fits} fits in {seconds:.0f} s")
-print(
-    f"first candidate {fit_times[0]:.2f} s a fold, the others {fit_times[1:].mean():.2f}"
-)
+print(f"first candidate: {fit_times[0]:.2f} s a fold")
+print(f"the others:      {fit_times[1:].mean():.2f} s a fold")
 print("best on the trusted rows:", search.best_params_)
 
 # %%

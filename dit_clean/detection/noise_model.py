@@ -15,6 +15,7 @@ label); suspicion is the probability that the given label is not the true one.
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 from scipy.optimize import minimize
 
 from dit_clean.detection.evidence import TINY
@@ -79,8 +80,8 @@ def fit_label_noise(
     model : LabelNoiseModel
     """
     n_classes, n_evidence = evidence.shape[1:]
+    problem = _Problem.of(evidence, labels)
     strength = max(20.0, n_classes) if strength is None else strength
-    sizes = [n_evidence, n_evidence + n_classes]
     pooled = symmetric_transition(initial_rate, n_classes)
     weights = np.full(n_evidence, (1 + 2 * initial_rate) / n_evidence)
     flat = np.concatenate([weights, np.zeros(n_classes), np.log(pooled).ravel()])
@@ -89,18 +90,17 @@ def fit_label_noise(
         flat = minimize(
             _objective,
             flat,
-            (evidence, labels, pooled, strength, l2),
+            (problem, pooled, strength, l2),
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
             options={"maxiter": max_iter},
         ).x
-        weights, biases, logits = np.split(flat, sizes)
-        transition = softmax(logits.reshape(n_classes, n_classes))
-        joint, _ = _joint(evidence, labels, weights, biases, transition)
-        wrong = 1 - _normalized(joint)[np.arange(len(labels)), labels]
+        weights, biases, transition = problem.split(flat)
+        joint = problem.joint(problem.prior(weights, biases), transition)
+        wrong = 1 - _normalized(joint)[labels, np.arange(len(labels))]
         pooled = symmetric_transition(float(wrong.mean()), n_classes)
-    likelihood = np.log(np.maximum(joint.sum(axis=1), TINY)).mean()
+    likelihood = np.log(np.maximum(joint.sum(axis=0), TINY)).mean()
     return LabelNoiseModel(weights, biases, transition, float(likelihood))
 
 
@@ -126,19 +126,18 @@ def true_label_posterior(
         Noise that T cannot express: annotators confuse classes where the given label
         is itself plausible. The chance of "t seen as g" grows by confusion P(g | i).
     """
-    rows = np.arange(len(labels))
-    joint, prior = _joint(
-        evidence, labels, model.weights, model.biases, model.transition
-    )
-    confused = joint + confusion * prior * prior[rows, labels][:, None]
-    confused[rows, labels] = joint[rows, labels]
-    return _normalized(confused)
+    rows, problem = np.arange(len(labels)), _Problem.of(evidence, labels)
+    prior = problem.prior(model.weights, model.biases)
+    joint = problem.joint(prior, model.transition)
+    confused = joint + confusion * prior * prior[labels, rows]
+    confused[labels, rows] = joint[labels, rows]
+    return _normalized(confused).T
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return probabilities along the last axis."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return shifted / shifted.sum(axis=-1, keepdims=True)
+def softmax(logits: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Return probabilities along an axis."""
+    shifted = np.exp(logits - logits.max(axis=axis, keepdims=True))
+    return shifted / shifted.sum(axis=axis, keepdims=True)
 
 
 def symmetric_transition(rate: float, n_classes: int) -> np.ndarray:
@@ -149,47 +148,77 @@ def symmetric_transition(rate: float, n_classes: int) -> np.ndarray:
     return transition
 
 
-def _joint(
-    evidence: np.ndarray,
-    labels: np.ndarray,
-    weights: np.ndarray,
-    biases: np.ndarray,
-    transition: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return P(true, given = observed | i) and P(true | i), (n_samples, n_classes)."""
-    prior = softmax(evidence @ weights + biases)
-    return prior * transition[:, labels].T, prior
+@dataclass(frozen=True)
+class _Problem:
+    """Evidence and labels with classes first, so that sums over classes are fast.
+
+    Attributes
+    ----------
+    evidence : ndarray of shape (n_evidence, n_classes, n_samples)
+        Kinds of evidence.
+    labels : ndarray of int, shape (n_samples,)
+        Given class indices.
+    one_hot : csr_array of shape (n_samples, n_classes)
+        The labels as a table.
+    """
+
+    evidence: np.ndarray
+    labels: np.ndarray
+    one_hot: sparse.csr_array
+
+    @classmethod
+    def of(cls, evidence: np.ndarray, labels: np.ndarray) -> "_Problem":
+        n_samples, n_classes, _ = evidence.shape
+        entries = (np.ones(n_samples), (np.arange(n_samples), labels))
+        one_hot = sparse.csr_array(entries, shape=(n_samples, n_classes))
+        return cls(np.ascontiguousarray(evidence.T), labels, one_hot)
+
+    def split(self, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return weights, biases and transition matrix of a parameter vector."""
+        n_evidence, n_classes, _ = self.evidence.shape
+        sizes = [n_evidence, n_evidence + n_classes]
+        weights, biases, logits = np.split(flat, sizes)
+        return weights, biases, softmax(logits.reshape(n_classes, n_classes))
+
+    def prior(self, weights: np.ndarray, biases: np.ndarray) -> np.ndarray:
+        """Return P(true | i), (n_classes, n_samples)."""
+        logits = np.tensordot(weights, self.evidence, axes=1) + biases[:, None]
+        return softmax(logits, axis=0)
+
+    def joint(self, prior: np.ndarray, transition: np.ndarray) -> np.ndarray:
+        """Return P(true, given = observed | i), (n_classes, n_samples)."""
+        return prior * transition[:, self.labels]
 
 
 def _normalized(joint: np.ndarray) -> np.ndarray:
-    return joint / np.maximum(joint.sum(axis=1, keepdims=True), TINY)
+    return joint / np.maximum(joint.sum(axis=0), TINY)
 
 
 def _objective(
     flat: np.ndarray,
-    evidence: np.ndarray,
-    labels: np.ndarray,
+    problem: _Problem,
     pooled: np.ndarray,
     strength: float,
     l2: float,
 ) -> tuple[float, np.ndarray]:
     """Return the penalized negative log-likelihood per sample and its gradient."""
-    n_samples, n_classes, n_evidence = evidence.shape
-    weights, biases, logits = np.split(flat, [n_evidence, n_evidence + n_classes])
-    transition = softmax(logits.reshape(n_classes, n_classes))
-    joint, prior = _joint(evidence, labels, weights, biases, transition)
-    posterior = _normalized(joint)
-    counts = strength * pooled
-    np.add.at(counts.T, labels, posterior)
+    n_evidence, _, n_samples = problem.evidence.shape
+    weights, biases, transition = problem.split(flat)
+    prior = problem.prior(weights, biases)
+    joint = problem.joint(prior, transition)
+    observed = np.maximum(joint.sum(axis=0), TINY)
+    posterior = joint / observed
+    counts = posterior @ problem.one_hot + strength * pooled
     residual = posterior - prior
     away = weights - 1 / n_evidence
     log_transition = np.log(np.maximum(transition, TINY))
     value = (
-        -np.log(np.maximum(joint.sum(axis=1), TINY)).mean()
+        -np.log(observed).mean()
         - strength * (pooled * log_transition).sum() / n_samples
         + l2 * (away @ away + biases @ biases)
     )
-    by_weight = -np.einsum("nc,nck->k", residual, evidence) / n_samples + 2 * l2 * away
-    by_bias = -residual.mean(axis=0) + 2 * l2 * biases
+    pull = problem.evidence.reshape(n_evidence, -1) @ residual.ravel()
+    by_weight = -pull / n_samples + 2 * l2 * away
+    by_bias = -residual.mean(axis=1) + 2 * l2 * biases
     by_logit = -(counts - transition * counts.sum(axis=1, keepdims=True)) / n_samples
     return float(value), np.concatenate([by_weight, by_bias, by_logit.ravel()])

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from dit_clean.tracking.layout import ParameterLayout
@@ -80,6 +81,12 @@ class Trajectory:
     def __iter__(self) -> Iterator[StepRecord]:
         return iter(self.records)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"records": pack_records(self.records)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, records=unpack_records(state["records"]))
+
     @property
     def n_steps(self) -> int:
         """Number of optimizer updates, T."""
@@ -128,3 +135,27 @@ class Trajectory:
         state, records = self.state(first), self.records[first:last]
         replayed = self.replayer.iterate_states(self.model, state, records)
         return [state, *replayed]
+
+
+def pack_records(records: list[StepRecord]) -> dict[str, Any]:
+    """Return records as a few arrays and lists, which pickle fast."""
+    indices = [record.sample_indices for record in records]
+    return {
+        "epochs": [record.epoch for record in records],
+        "sizes": [len(rows) for rows in indices],
+        "indices": torch.cat(indices) if indices else torch.empty(0),
+        "hyper": [record.hyper for record in records],
+        "rng_states": [record.rng_state for record in records],
+    }
+
+
+def unpack_records(packed: dict[str, Any]) -> list[StepRecord]:
+    """Return the records of `pack_records`."""
+    columns = zip(
+        packed["epochs"],
+        packed["indices"].split(packed["sizes"]),
+        packed["hyper"],
+        packed["rng_states"],
+        strict=True,
+    )
+    return [StepRecord(step, *values) for step, values in enumerate(columns)]

@@ -6,6 +6,7 @@ from scipy.optimize import check_grad
 
 from dit_clean.detection.noise_model import (
     _objective,
+    _Problem,
     fit_label_noise,
     softmax,
     symmetric_transition,
@@ -62,7 +63,8 @@ def test_analytic_gradient_equals_differences(seed):
     evidence, given, _ = simulate(SYMMETRIC, n_samples=30, seed=seed)
     evidence = np.concatenate([evidence, generator.randn(*evidence.shape)], axis=2)
     flat = np.concatenate([[0.7, 0.4], generator.randn(3), generator.randn(9)])
-    rest = (evidence, given, symmetric_transition(0.3, 3), 20.0, 1e-3)
+    problem = _Problem.of(evidence, given)
+    rest = (problem, symmetric_transition(0.3, 3), 20.0, 1e-3)
     error = check_grad(
         lambda x: _objective(x, *rest)[0], lambda x: _objective(x, *rest)[1], flat
     )
