@@ -467,6 +467,7 @@ class InfluenceCleaner(
         -------
         influence : ndarray of shape (n_queries, n_samples)
             Negative = harmful: without the training sample the loss would be lower.
+            `dit_clean.influence.top_samples` lists the strongest of each query.
         """
         check_is_fitted(self, "_evidence")
         X = checked_data(self, X, reset=False)
@@ -647,7 +648,7 @@ class InfluenceCleaner(
             return [Window(e, e + 1) for e in range(self._evidence.n_epochs)]
         if isinstance(windows, int | np.integer):
             return int(windows)
-        grid = [self._window_of("full" if w is None else w) for w in windows]
+        grid = [self._window_of(window) for window in windows]
         if not grid:
             raise ValueError("windows is empty. Give one window at least, or None.")
         return grid

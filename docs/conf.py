@@ -1,6 +1,7 @@
 """Sphinx settings. `make docs` builds with warnings as errors and no network."""
 
 import os
+import re
 from importlib.metadata import version as installed_version
 
 project = "dit_clean"
@@ -19,6 +20,7 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 default_role = "literal"
+templates_path = ["_templates"]
 
 autosummary_generate = True
 autodoc_default_options = {
@@ -35,6 +37,8 @@ numpydoc_xref_param_type = False
 
 html_theme = "pydata_sphinx_theme"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["style.css"]
 html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
 html_title = f"{project} {release}"
 
@@ -47,6 +51,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_memory": False,
+    "within_subsection_order": "FileNameSortKey",
     "show_signature": False,
     "write_computation_times": False,
 }
@@ -61,3 +66,12 @@ if os.environ.get("DOCS_INTERSPHINX"):
         "skorch": ("https://skorch.readthedocs.io/en/stable/", None),
         "torch": ("https://docs.pytorch.org/docs/stable/", None),
     }
+
+
+def unlink(app, what, name, obj, options, lines):
+    """Take links into scikit-learn's user guide out of inherited docstrings."""
+    lines[:] = [re.sub(r":ref:`([^<`]+?)\s*<[^>]+>`", r"\1", line) for line in lines]
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", unlink, priority=400)

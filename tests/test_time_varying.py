@@ -71,7 +71,7 @@ class TestRun:
         assert removal.pearson > 0.9
 
     def test_check_removal_needs_a_scalar_query(self, run):
-        with pytest.raises(ValueError, match="has 2 values. Give a scalar"):
+        with pytest.raises(ValueError, match="has 2 values"):
             run.check_removal(SampleLosses(*make_rows(2)), [[0]])
 
 
@@ -82,18 +82,31 @@ class TestCleaner:
         expected = fitted.influence((1, 2))
         assert np.allclose(found, expected, rtol=1e-3, atol=1e-7)
 
+    def test_steps_are_refused_as_the_window_of_all_evidence(self):
+        cleaner = InfluenceCleaner(window=Steps(0, 8))
+        with pytest.raises(ValueError, match="is in steps, and a window of epochs"):
+            cleaner.fit(*make_table())
+
+    def test_influence_on_samples_over_steps(self, fitted):
+        X, y = make_table()
+        found = fitted.influence_on(X[:2], y[:2], window=Steps(0, 8))
+        expected = fitted.influence_on(X[:2], y[:2], window=(0, 2))
+        assert np.allclose(found, expected, rtol=1e-4, atol=1e-8)
+
     def test_timeline_by_default_is_the_fitted_one(self, fitted):
         found = fitted.timeline()
         assert np.allclose(found, fitted.influence_timeline_, rtol=1e-3, atol=1e-7)
 
     def test_timeline_over_any_grid(self, fitted):
-        X, y = make_table()
+        X, _ = make_table()
         query = Prediction(fitted._encoder.transform(X[:3]), [0, 1, 2])
         windows = ["late", Steps(0, 5), None]
         found = fitted.timeline(windows, query=query, history="full")
         assert found.shape == (3, N_ROWS, 3)
         late = fitted.influence("late", query, "full")
         assert np.allclose(found[:, :, 0], late, rtol=1e-3, atol=1e-7)
+        fitted_window = fitted.influence(None, query, "full")
+        assert np.allclose(found[:, :, 2], fitted_window, rtol=1e-3, atol=1e-7)
         assert fitted.timeline(6).shape == (N_ROWS, 6)
 
     @pytest.mark.parametrize(
@@ -105,7 +118,7 @@ class TestCleaner:
             fitted.timeline(windows)
 
     def test_groups_by_label_by_column_and_by_array(self, fitted):
-        X, y = make_table()
+        X, _ = make_table()
         by_label = fitted.group_influence()
         assert set(by_label.index) == {"x", "y", "z"}
         assert by_label.index.name == "label"
@@ -121,7 +134,7 @@ class TestCleaner:
         assert np.isclose(by_label["influence"].sum(), fitted.influence_.sum())
 
     def test_groups_over_another_window_and_query(self, fitted):
-        X, y = make_table()
+        X, _ = make_table()
         query = MeanLoss(fitted._encoder.transform(X[:5]), [0, 1, 2, 0, 1])
         table = fitted.group_influence("who", "early", query=query, history="full")
         total = fitted.influence("early", query, "full").sum()

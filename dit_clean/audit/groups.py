@@ -43,8 +43,8 @@ def group_table(data: AuditData, groups: Any, influence: np.ndarray) -> Any:
     influence : ndarray of shape (n_samples,)
         Of each sample.
     """
-    names = group_names(data, groups)
     pandas = require("pandas", "The table of groups")
+    names = group_names(data, groups)
     found = group_influence(influence, names)
     place = np.searchsorted(found.names, names)
 

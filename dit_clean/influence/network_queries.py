@@ -154,6 +154,11 @@ def predicted_values(
         return _own_values(model.forward(params, X), y)
     classes = torch.as_tensor(y).to(model.device).long()[:, None]
     logs = model.log_probabilities(params, X)
+    if logs.shape[1] == 1:
+        raise ValueError(
+            f"The network has one output and so no {kind} of classes. Leave y out, or "
+            'use kind="output".'
+        )
     given = logs.gather(1, classes)[:, 0]
     if kind == "probability":
         return given.exp()

@@ -131,6 +131,8 @@ def window_in_steps(window: Any, trajectory: Trajectory) -> Window:
         If the window is unknown, empty, or outside of training.
     """
     if isinstance(window, Steps):
+        if not (_is_whole(window.start) and _is_whole(window.stop)):
+            raise ValueError(f"{window!r}: steps are counted, so give whole numbers.")
         return _checked(window.start, window.stop, trajectory.n_steps, window, "steps")
     return resolve_window(window, trajectory.n_epochs).in_steps(trajectory)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -138,24 +139,35 @@ class Trajectory:
 
 
 def pack_records(records: list[StepRecord]) -> dict[str, Any]:
-    """Return records as a few arrays and lists, which pickle fast."""
+    """Return records as a few arrays, which pickle fast."""
     indices = [record.sample_indices for record in records]
+    hyper = {id(record.hyper): record.hyper for record in records}
+    places = {key: place for place, key in enumerate(hyper)}
     return {
-        "epochs": [record.epoch for record in records],
-        "sizes": [len(rows) for rows in indices],
+        "epochs": np.array([record.epoch for record in records]),
+        "sizes": np.array([len(rows) for rows in indices]),
         "indices": torch.cat(indices) if indices else torch.empty(0),
-        "hyper": [record.hyper for record in records],
-        "rng_states": [record.rng_state for record in records],
+        "hyper": list(hyper.values()),
+        "hyper_of_step": np.array([places[id(record.hyper)] for record in records]),
+        "rng_states": {
+            record.step: record.rng_state
+            for record in records
+            if record.rng_state is not None
+        },
     }
 
 
 def unpack_records(packed: dict[str, Any]) -> list[StepRecord]:
     """Return the records of `pack_records`."""
     columns = zip(
-        packed["epochs"],
-        packed["indices"].split(packed["sizes"]),
-        packed["hyper"],
-        packed["rng_states"],
+        packed["epochs"].tolist(),
+        packed["indices"].split(packed["sizes"].tolist()),
+        packed["hyper_of_step"].tolist(),
         strict=True,
     )
-    return [StepRecord(step, *values) for step, values in enumerate(columns)]
+    return [
+        StepRecord(
+            step, epoch, rows, packed["hyper"][place], packed["rng_states"].get(step)
+        )
+        for step, (epoch, rows, place) in enumerate(columns)
+    ]

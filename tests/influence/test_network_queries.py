@@ -142,6 +142,8 @@ def test_regressions_need_no_class():
     run = Run()
     found = Prediction(X)(run.params, run)
     assert torch.allclose(found, run.module(X)[:, 0])
+    with pytest.raises(ValueError, match="one output and so no probability"):
+        Prediction(X, Y)(run.params, run)
     slopes = FeatureImportance(X)(run.params, run)
     assert torch.allclose(slopes, run.module.weight[0])
 

@@ -12,6 +12,7 @@ from dit_clean.influence import (
 )
 from dit_clean.influence import accumulate as accumulation
 from dit_clean.influence.windows import grid_in_steps, window_in_steps
+from dit_clean.tracking import StateStore
 from tests.cases import CASES, N_EPOCHS, N_SAMPLES, QUERIES, train
 from tests.influence.reference import relative_error, unrolled_influence
 
@@ -131,6 +132,11 @@ def test_steps_outside_of_training_are_refused(steps):
         window_in_steps(steps, train(CASES["sgd"]))
 
 
+def test_steps_are_whole_numbers():
+    with pytest.raises(ValueError, match="give whole numbers"):
+        window_in_steps(Steps(0.0, 0.5), train(CASES["sgd"]))
+
+
 def test_steps_are_refused_where_only_epochs_are_known():
     with pytest.raises(ValueError, match=r"Steps\(start=0, stop=3\) is in steps"):
         resolve_window(Steps(0, 3), 30)
@@ -148,3 +154,16 @@ def test_order_of_windows_does_not_matter():
     forward = influence_timeline(trajectory, QUERIES["loss"], windows)
     backward = influence_timeline(trajectory, QUERIES["loss"], windows[::-1])
     assert np.allclose(forward, backward[:, :, ::-1], rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("grid", ["gap", "overlapping"])
+def test_storage_policy_never_changes_a_column(grid):
+    everything = train(CASES["adam"])
+    few = train(CASES["adam"], store=StateStore(3 * everything.state(1).nbytes))
+    windows = [Window(*bounds) for bounds in GRIDS[grid]]
+    for history in ("full", "window"):
+        expected, found = (
+            influence_timeline(run, QUERIES["classes"], windows, history=history)
+            for run in (everything, few)
+        )
+        assert np.array_equal(found, expected)

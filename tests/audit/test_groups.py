@@ -1,0 +1,54 @@
+"""The table of groups, whatever container holds the names."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from dit_clean.audit.groups import group_table
+from tests.audit.conftest import make_audit_data, make_target_data
+
+N_CITIES = 7
+
+
+def check_cities(table, data):
+    assert sorted(table.index) == [f"city {i}" for i in range(N_CITIES)]
+    assert table["influence"].is_monotonic_increasing
+    for city, row in table.iterrows():
+        members = np.arange(60) % N_CITIES == int(city[-1])
+        assert row["n_samples"] == members.sum()
+        assert np.isclose(row["influence"], data.influence[members].sum())
+        assert np.isclose(row["mean_influence"], data.influence[members].mean())
+        assert np.isclose(row["harmful"], (data.influence[members] < 0).mean())
+        assert np.isclose(row["flagged"], data.flagged[members].mean())
+        assert np.isclose(row["suspicion"], data.suspicion[members].mean())
+
+
+def test_groups_by_a_column_of_a_pandas_frame(data):
+    check_cities(group_table(data, "city", data.influence), data)
+    check_cities(group_table(data, data.X["city"], data.influence), data)
+
+
+def test_groups_by_a_column_of_a_polars_frame():
+    X = pl.DataFrame({"city": [f"city {i % N_CITIES}" for i in range(60)]})
+    data = make_audit_data(X=X)
+    check_cities(group_table(data, "city", data.influence), data)
+    check_cities(group_table(data, X["city"], data.influence), data)
+
+
+def test_groups_by_a_column_of_an_array():
+    data = make_audit_data(X=np.arange(60.0)[:, None] % 4)
+    assert group_table(data, "x0", data.influence).index.tolist() != []
+    assert set(group_table(data, "x0", data.influence).index) == {0, 1, 2, 3}
+
+
+def test_groups_by_label(data):
+    table = group_table(data, "label", data.influence)
+    assert set(table.index) == {"cat", "dog", "eel"}
+    assert table["n_samples"].tolist() == [20, 20, 20]
+    assert len(group_table(make_target_data(), "label", data.influence)) == 60
+
+
+def test_missing_names_are_refused(data):
+    cities = data.X["city"].where(np.arange(60) > 0)
+    with pytest.raises(ValueError, match="without a name"):
+        group_table(data, cities, data.influence)
