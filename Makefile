@@ -6,6 +6,7 @@ WORKERS ?= 2
 BENCH_ARGS ?= --quick
 
 VENV := .venv
+OLDEST := .venv-oldest
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt
 
@@ -15,7 +16,7 @@ export MPLBACKEND := Agg
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PRECIOUS: $(VENV)/.stamp-%
-.PHONY: help demo test test-slow lint types docs bench clean
+.PHONY: help demo test test-slow test-oldest lint types docs bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
@@ -30,6 +31,10 @@ test: $(VENV)/.stamp-test ## tests, docstrings, README and docs pages, with cove
 
 test-slow: $(VENV)/.stamp-test ## the tests that take more than a second each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m slow $(ARGS)
+
+test-oldest: $(OLDEST)/.stamp ## the tests on the oldest versions that are allowed
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -n $(WORKERS) -m "not slow" \
+		tests $(ARGS)
 
 lint: $(VENV)/.stamp-dev ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -52,6 +57,13 @@ clean: ## remove what the tools wrote (not .venv)
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
+
+$(OLDEST)/.stamp: pyproject.toml constraints-oldest.txt
+	@echo "installing the oldest versions into $(OLDEST)"
+	@test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	@$(OLDEST)/bin/pip install -qq --disable-pip-version-check \
+		-c constraints-oldest.txt -e ".[test]"
+	@touch $@
 
 # .stamp-NAME: the package, editable, and its extra NAME are installed.
 $(VENV)/.stamp-%: pyproject.toml constraints.txt | $(BIN)/python

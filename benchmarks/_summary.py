@@ -36,12 +36,15 @@ def interval(lead: pd.Series) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def verdict(what: str, value: float, goal: float) -> str:
-    """Return one line: what, its value, what it should be at least, met or not."""
+def verdict(what: str, value: float, goal: float, *, at_most: bool = False) -> str:
+    """Return one line: what, its value, its bound, met or not."""
     if np.isnan(value):
         return f"{what}: not measured"
-    word = "met" if value >= goal else "NOT met"
-    return f"{what}: {value:+.3f} (goal {goal:+.3f}): {word}"
+    met = value <= goal if at_most else value >= goal
+    sign = "<=" if at_most else ">="
+    return (
+        f"{what}: {value:.3f} (goal {sign} {goal:.3f}): {'met' if met else 'NOT met'}"
+    )
 
 
 def table(

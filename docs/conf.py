@@ -27,8 +27,15 @@ autodoc_default_options = {
     "members": True,
     # scikit-learn's own text, with links into its user guide.
     "exclude-members": ", ".join(
-        f"set_{method}_request"
-        for method in ("fit", "partial_fit", "predict", "score", "transform")
+        f"set_{what}"
+        for what in (
+            "fit_request",
+            "output",
+            "partial_fit_request",
+            "predict_request",
+            "score_request",
+            "transform_request",
+        )
     ),
 }
 autodoc_typehints = "none"

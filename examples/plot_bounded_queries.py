@@ -54,14 +54,20 @@ problems = {
 }
 
 
+def make_module(n_hidden, n_classes):
+    return torch.nn.Sequential(
+        torch.nn.Linear(64, n_hidden),
+        torch.nn.ReLU(),
+        torch.nn.Linear(n_hidden, n_classes),
+    )
+
+
 def make_net(n_classes, n_hidden=64, **options):
     settings = {"lr": 0.1, "max_epochs": 20, "batch_size": 64} | options
     return NeuralNetClassifier(
-        torch.nn.Sequential(
-            torch.nn.Linear(64, n_hidden),
-            torch.nn.ReLU(),
-            torch.nn.Linear(n_hidden, n_classes),
-        ),
+        make_module,
+        module__n_hidden=n_hidden,
+        module__n_classes=n_classes,
         criterion=torch.nn.CrossEntropyLoss,
         iterator_train__shuffle=True,
         train_split=None,

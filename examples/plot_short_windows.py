@@ -42,10 +42,16 @@ flipped = rng.rand(len(y)) < 0.3
 y[flipped] = (y[flipped] + rng.randint(1, 10, flipped.sum())) % 10
 wrong = y[train] != y_true[train]
 
+
+def make_module(n_hidden):
+    return torch.nn.Sequential(
+        torch.nn.Linear(64, n_hidden), torch.nn.ReLU(), torch.nn.Linear(n_hidden, 10)
+    )
+
+
 net = NeuralNetClassifier(
-    torch.nn.Sequential(
-        torch.nn.Linear(64, 128), torch.nn.ReLU(), torch.nn.Linear(128, 10)
-    ),
+    make_module,
+    module__n_hidden=128,
     criterion=torch.nn.CrossEntropyLoss,
     optimizer=torch.optim.Adam,
     lr=0.01,

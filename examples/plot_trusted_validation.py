@@ -32,10 +32,16 @@ train, valid = order[:300], order[300:400]
 wrong = rng.rand(300) < 0.2
 y = np.where(wrong, 1 - y_true[train], y_true[train])
 
+
+def make_module(n_hidden):
+    return torch.nn.Sequential(
+        torch.nn.Linear(30, n_hidden), torch.nn.ReLU(), torch.nn.Linear(n_hidden, 2)
+    )
+
+
 net = NeuralNetClassifier(
-    torch.nn.Sequential(
-        torch.nn.Linear(30, 16), torch.nn.ReLU(), torch.nn.Linear(16, 2)
-    ),
+    make_module,
+    module__n_hidden=16,
     criterion=torch.nn.CrossEntropyLoss,
     lr=0.05,
     batch_size=50,

@@ -86,7 +86,7 @@ def test_timeline_shows_flagged_and_kept_rows_in_groups(data):
         (np.zeros((60, 3, 8, 8)), "image"),
         (["text"] * 60, "text"),
         (np.zeros((60, 9)), "fields"),
-        (sparse.eye_array(60, format="csr"), "fields"),
+        (sparse.csr_array(np.eye(60)), "fields"),
     ],
 )
 def test_gallery_shows_each_kind_of_sample_as_what_it_is(data, samples, kind):
