@@ -209,6 +209,7 @@ for draw_line in (axes[0].axhline, axes[2].axvline):
     draw_line(0.5, color="0.3", lw=1, ls=":")
 for axis in axes:
     axis.spines[["top", "right"]].set_visible(False)
+plt.show()
 
 # %%
 # When it does not work

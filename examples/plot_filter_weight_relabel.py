@@ -70,6 +70,7 @@ axis.set(
 )
 axis.legend(ncols=3, fontsize=8, loc="upper center")
 axis.spines[["top", "right"]].set_visible(False)
+plt.show()
 
 # %%
 # On these data all three recover most of what the wrong labels cost. *Filter* is the

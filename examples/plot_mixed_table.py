@@ -116,6 +116,7 @@ for axis, (name, y) in zip(axes, problems.items(), strict=True):
     axis.spines[["top", "right"]].set_visible(False)
 axes[0].set_ylabel("rows")
 axes[0].legend()
+plt.show()
 
 # %%
 # The most suspicious rows of the one-sided problem, as a person would look at them:

@@ -79,6 +79,7 @@ for axis, row in zip(axes.flat, worst, strict=True):
         color="#1b6ca8" if wrong[row] else "#d95f02",
     )
     axis.set_axis_off()
+plt.show()
 
 # %%
 # Which training images move the networks' loss on one given image? Negative influence:
@@ -93,3 +94,4 @@ for axis, row in zip(axes, [sample, *harmful], strict=True):
     axis.imshow(X[row, 0], cmap="gray_r" if row == sample else "Oranges")
     axis.set_title("asked" if row == sample else f"labeled {y[row]}", fontsize=9)
     axis.set_axis_off()
+plt.show()

@@ -67,6 +67,7 @@ for axis, kind in zip(axes, ("swapped", "gross"), strict=True):
     axis.set(title=f"{kind} targets", xlabel="given target", ylabel="suspicion")
     axis.spines[["top", "right"]].set_visible(False)
 axes[0].legend(fontsize=8)
+plt.show()
 
 # %%
 # With swapped targets only the two plainest are flagged: the model explains a third of

@@ -138,10 +138,12 @@ bottom.set(
     ylabel="area under ROC curve",
     ylim=(0.3, 1.02),
 )
-for axis, place in ((top, (0.55, 0.08)), (bottom, (0.55, 0.3))):
+for axis in (top, bottom):
     axis.axvspan(0, 2 * best + 2, color=BLUE, alpha=0.1, label="convergence window")
-    axis.legend(fontsize=8, loc=place)
     axis.spines[["top", "right"]].set_visible(False)
+top.legend(fontsize=8, loc="lower right")
+bottom.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
+plt.show()
 
 # %%
 # What to see

@@ -56,3 +56,4 @@ for scoring, color in colors.items():
 axis.set(xlabel="wrong labels found", ylabel="of those shown, wrong", ylim=(0, 1.02))
 axis.legend(title="scoring (average precision)", loc="lower left")
 axis.spines[["top", "right"]].set_visible(False)
+plt.show()

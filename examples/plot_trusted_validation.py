@@ -106,6 +106,7 @@ right.legend()
 for axis in (left, right):
     axis.ticklabel_format(axis="x", scilimits=(-2, 2))
     axis.spines[["top", "right"]].set_visible(False)
+plt.show()
 
 # %%
 # The cleaner takes the same rows

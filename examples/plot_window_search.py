@@ -109,6 +109,7 @@ axis.set_xticks(range(len(windows)), [str(window) for window in windows])
 axis.set(xlabel="window", ylabel="accuracy")
 axis.legend(fontsize=8, ncols=2)
 axis.spines[["top", "right"]].set_visible(False)
+plt.show()
 
 # %%
 # Accuracy on the given labels is lower throughout, since right predictions for wrong
