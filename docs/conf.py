@@ -47,6 +47,7 @@ html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["style.css"]
 html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
+html_sidebars = {"index": [], "benchmarks": []}
 html_title = f"{project} {release}"
 
 # Gallery: every examples/plot_*.py is run; the other files there are left out.

@@ -21,6 +21,11 @@ from scipy.optimize import minimize
 from dit_clean.detection.evidence import TINY
 
 
+MIN_WEIGHT = 0.3
+"""No kind of evidence is dropped: the likelihood of given labels, wrong ones among
+them, is no reason to bet on one kind alone."""
+
+
 @dataclass(frozen=True)
 class LabelNoiseModel:
     """How given labels arise from true ones.
@@ -28,7 +33,7 @@ class LabelNoiseModel:
     Attributes
     ----------
     weights : ndarray of shape (n_evidence,)
-        How much each kind of evidence counts, at least 0.
+        How much each kind of evidence counts.
     biases : ndarray of shape (n_classes,)
         Offset of each class.
     transition : ndarray of shape (n_classes, n_classes)
@@ -61,7 +66,7 @@ def fit_label_noise(
         Kinds of evidence, each on the scale of centered log-probabilities.
     labels : ndarray of int, shape (n_samples,)
         Given class indices.
-    strength : float, default=max(20, n_classes)
+    strength : float, default=max(2, n_classes / 5)
         Pseudo-samples that pull each row of T towards symmetric noise at the pooled
         rate: classes with few rows keep to it.
     initial_rate : float, default=0.3
@@ -81,11 +86,13 @@ def fit_label_noise(
     """
     n_classes, n_evidence = evidence.shape[1:]
     problem = _Problem.of(evidence, labels)
-    strength = max(20.0, n_classes) if strength is None else strength
+    strength = max(2.0, n_classes / 5) if strength is None else strength
     pooled = symmetric_transition(initial_rate, n_classes)
     weights = np.full(n_evidence, (1 + 2 * initial_rate) / n_evidence)
     flat = np.concatenate([weights, np.zeros(n_classes), np.log(pooled).ravel()])
-    bounds = [(0, None)] * n_evidence + [(None, None)] * (n_classes + n_classes**2)
+    bounds = [(MIN_WEIGHT, None)] * n_evidence + [(None, None)] * (
+        n_classes + n_classes**2
+    )
     for _ in range(n_rounds):
         flat = minimize(
             _objective,
