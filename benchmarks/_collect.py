@@ -9,7 +9,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 INTRO = """# Benchmarks
 
 Everything here is printed by the scripts in `benchmarks/`; losses stand beside wins.
-The command of each part is its first line; `make bench` runs all of them in a quick mode.
+The command of each part is its first line; `make bench` runs them in a quick mode.
 
 Timings come from a shared machine: look at ratios and medians, not at single numbers.
 
@@ -20,10 +20,10 @@ average precision 0.838 against 0.713 of AUM, with asymmetric noise 0.829 agains
 F1 of the flags 0.732 against 0.636 of cleanlab's. Four settings were changed after that
 look: the chance of confusion (0.3), outputs before and after the turning point as two
 kinds of evidence, the strength of the prior, and the trust in influence where classes
-have few rows. After the first complete table the strength of the prior (2, or a fifth of
-the number of classes) and the least weight of each kind of evidence (0.3) were chosen on
-the dev half, with the confirm half in sight. The "confirm" figures below are therefore
-not fully independent.
+have few rows. After the first complete table the strength of the prior (2, or a fifth
+of the number of classes) and the least weight of each kind of evidence (0.3) were
+chosen on the dev half, with the confirm half in sight. The "confirm" figures below are
+therefore not fully independent.
 """
 
 PARTS = {

@@ -1,9 +1,9 @@
 """Why influence and retraining part ways in well-trained ReLU networks.
 
 Retrains the same network (newsgroups, one hidden layer, SGD with momentum, 20 epochs,
-float64) with a part of single samples' loss terms left out, and correlates the change of
-the validation loss with influence: over one middle epoch and over the whole run. If the
-first-order theory and its code are right, small parts must agree, whatever the
+float64) with a part of single samples' loss terms left out, and correlates the change
+of the validation loss with influence: over one middle epoch and over the whole run. If
+the first-order theory and its code are right, small parts must agree, whatever the
 activation; what whole samples then miss is finite size, or kinks that are crossed.
 """
 
@@ -23,7 +23,7 @@ FRACTIONS = (1.0, 0.1, 0.001)
 
 
 def train(activation, X, y, X_val, y_val, weight):
-    """Return the trajectory and the validation loss before/after epoch 9, at the end."""
+    """Return the trajectory, and the validation loss around epoch 9 and at the end."""
     torch.manual_seed(0)
     hidden = nn.Linear(X.shape[1], 32)
     module = nn.Sequential(hidden, activation(), nn.Linear(32, 2)).double()

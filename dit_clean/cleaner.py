@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
 from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import check_is_fitted, check_memory
+from sklearn.utils.validation import check_is_fitted, check_memory, column_or_1d
 
 from dit_clean.audit import AuditData, AuditMixin
 from dit_clean.audit.data import library_versions
@@ -34,6 +34,7 @@ from dit_clean.crossfit import (
     predict_together,
 )
 from dit_clean.detection import (
+    Decision,
     convergence_window,
     decide_labels,
     decide_targets,
@@ -65,6 +66,16 @@ from dit_clean.tracking.rows import subset_rows
 DEFAULT_LR = {"sgd": 0.1, "adam": 0.001, "adamw": 0.001}
 REPLAYED = ("influence_", "influence_timeline_")
 """Attributes that may have to replay epochs."""
+TRAINING_PARAMETERS = (
+    "net",
+    "cv",
+    "max_epochs",
+    "batch_size",
+    "lr",
+    "optimizer",
+    "hidden_layer_sizes",
+    "task",
+)
 QUERY_CHUNK = 32
 """Given samples per reverse pass in `influence_on`."""
 
@@ -130,13 +141,14 @@ class InfluenceCleaner(
     max_memory : str or int, default="1GiB"
         Bound on the states kept by each fold, in bytes or as "512MiB".
     device : str, default="auto"
-        Torch device; "auto" takes a GPU where there is one.
+        Torch device; "auto" takes the given net's, and for the default network a GPU
+        where there is one.
     n_jobs : int or None, default=None
         Folds trained at the same time. Does not change a bit of the results.
     memory : str, joblib.Memory or None, default=None
         Where to keep tracked runs. A fit on the same data with the same network,
         folds and (integer) `random_state` then takes its run from there, so that a
-        search over `window`, `scoring`, `contamination` and `history` trains once.
+        search over `window`, `scoring` and `contamination` trains once.
     task : {"auto", "classification", "regression"}, default="auto"
         What y is. "auto" goes by the net, else by y: floats with many distinct values
         are a regression target, all else are labels.
@@ -298,14 +310,17 @@ class InfluenceCleaner(
             n_jobs=self.n_jobs,
             verbose=self.verbose,
         )
-        # Only now: an interrupted or refused fit leaves the earlier one as it was.
-        self._encoder, self._targets, self._make_query = encoder, targets, make_query
-        self._X = X
-        self._results, self._evidence = results, gather_evidence(results, targets)
-        self._influence = EpochInfluence(
+        evidence = gather_evidence(results, targets)
+        influence = EpochInfluence(
             results, make_query, each_label=targets.is_classifier
         )
-        self.history_ = self._evidence.curves()
+        window, decision = self._decide(evidence, influence, targets)
+        # Only now: an interrupted or refused fit leaves the earlier one as it was.
+        self._encoder, self._targets, self._make_query = encoder, targets, make_query
+        self._X, self._results = X, results
+        self._evidence, self._influence = evidence, influence
+        self._training = self._training_parameters()
+        self.history_ = evidence.curves()
         seconds = [result.seconds for result in results]
         self.fit_seconds_ = {
             part: sum(s[part] for s in seconds) for part in ("training", "influence")
@@ -313,38 +328,66 @@ class InfluenceCleaner(
         self.__dict__.pop("classes_", None)
         if targets.is_classifier:
             self.classes_ = targets.classes
-        return self.rescore()
+        return self._set_decision(window, decision)
 
     def rescore(self):
         """Decide again after `set_params`, from the recorded run: no training.
 
-        For `window`, `scoring`, `contamination` and `history`.
+        For `window`, `scoring` and `contamination`.
 
         Returns
         -------
         self : InfluenceCleaner
+
+        Raises
+        ------
+        ValueError
+            If a parameter of training has been changed since `fit`: names it.
         """
         check_is_fitted(self, "_evidence")
         check_parameters(self, PARAMETERS)
-        evidence, targets = self._evidence, self._targets
-        self.window_ = resolve_window(
-            self.window, evidence.n_epochs, convergence=self._convergence()
+        now = self._training_parameters()
+        changed = [name for name in now if now[name] is not self._training[name]]
+        changed = [name for name in changed if now[name] != self._training[name]]
+        if changed:
+            raise ValueError(
+                f"{', '.join(changed)} changed since fit, and rescore() does not train "
+                "again. Call fit(X, y)."
+            )
+        return self._set_decision(
+            *self._decide(self._evidence, self._influence, self._targets)
+        )
+
+    def _training_parameters(self) -> dict[str, Any]:
+        """Return the parameters that a recorded run depends on."""
+        return {name: getattr(self, name) for name in TRAINING_PARAMETERS}
+
+    def _decide(
+        self, evidence: Any, influence: EpochInfluence, targets: Targets
+    ) -> tuple[Window, Decision]:
+        window = resolve_window(
+            self.window, evidence.n_epochs, convergence=_convergence_of(evidence)
         )
         make_decision = decide_labels if targets.is_classifier else decide_targets
-        epochs = decision_epochs(self.window_, evidence.n_epochs)
         decision = make_decision(
             evidence,
-            self._influence.at(epochs),
-            self.window_.slice,
+            influence.at(decision_epochs(window, evidence.n_epochs)),
+            window.slice,
             scoring=self.scoring,
             contamination=self.contamination,
         )
+        return window, decision
+
+    def _set_decision(self, window: Window, decision: Decision) -> Self:
+        targets, self.window_ = self._targets, window
         self.suspicion_, self.threshold_ = decision.suspicion, decision.threshold
         self.keep_mask_ = ~decision.flagged
         self.sample_indices_ = np.flatnonzero(self.keep_mask_)
         self.sample_weight_ = decision.weight
         self.contamination_ = decision.contamination
-        self.suggested_label_ = targets.decode(decision.suggestion)
+        self.suggested_label_ = np.where(
+            decision.flagged, targets.decode(decision.suggestion), targets.given
+        )
         return self
 
     @property
@@ -353,6 +396,7 @@ class InfluenceCleaner(
 
         Epochs that the decisions did not need are replayed at the first access.
         """
+        check_is_fitted(self, "_evidence")
         return self._timeline(range(self._evidence.n_epochs))
 
     @property
@@ -363,8 +407,8 @@ class InfluenceCleaner(
     def influence(self, window=None, query=None, history=None):
         """Return each sample's influence over a window of the recorded run.
 
-        No training: sums of `influence_timeline_` where they answer the question, else
-        a reverse pass over each fold's run.
+        No training: one reverse pass over each fold's run, with the query at the
+        window's end.
 
         Parameters
         ----------
@@ -391,8 +435,8 @@ class InfluenceCleaner(
             make_query = partial(_same_query, query)
             values = average_influence(self._results, make_query, window, history)
             return values[0] if len(values) == 1 else values
-        if history == "window" and isinstance(window, Window):
-            return self._timeline(range(window.start, window.stop)).sum(axis=1)
+        if history == "window" and isinstance(window, Window) and len(window) == 1:
+            return self._timeline([window.start])[:, 0]
         return average_influence(self._results, self._make_query, window, history)[-1]
 
     def timeline(self, windows=None, query=None, history=None):
@@ -476,7 +520,7 @@ class InfluenceCleaner(
             is_classifier = self._targets.is_classifier
             encoded = predict_together(self._results, rows, is_classifier)
         else:
-            encoded = self._targets.encode(y)
+            encoded = self._targets.encode(column_or_1d(y))
         check_consistent_length(X, encoded)
         window = self._window_of(window)
         history = check_history(self.history if history is None else history)
@@ -503,7 +547,7 @@ class InfluenceCleaner(
         return AuditData(
             X=X,
             labels=targets.given,
-            suggested=np.where(self.keep_mask_, targets.given, self.suggested_label_),
+            suggested=self.suggested_label_,
             suspicion=self.suspicion_,
             flagged=~self.keep_mask_,
             weight=self.sample_weight_,
@@ -616,7 +660,9 @@ class InfluenceCleaner(
 
     def _make_net(self, n_features: int, targets: Targets) -> Any:
         device = self.device
-        if device == "auto":
+        if device == "auto" and self.net is not None:
+            device = self.net.device
+        elif device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         if self.net is not None:
             return clone(self.net).set_params(device=device, verbose=0)
@@ -661,11 +707,12 @@ class InfluenceCleaner(
             window_in_steps(window, max(runs, key=len))
             return window
         return resolve_window(
-            window, self._evidence.n_epochs, convergence=self._convergence()
+            window, self._evidence.n_epochs, convergence=_convergence_of(self._evidence)
         )
 
-    def _convergence(self) -> Window:
-        return Window(*convergence_window(self._evidence.held_out_loss()))
+
+def _convergence_of(evidence: Any) -> Window:
+    return Window(*convergence_window(evidence.held_out_loss()))
 
 
 def _same_query(query: Query, fold: Fold) -> Query:

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+import numpy as np
 from sklearn.base import (
     BaseEstimator,
     ClassifierMixin,
@@ -47,7 +48,7 @@ class _CleanedModel(MetaEstimatorMixin, BaseEstimator):
         self.strategy = strategy
         self.random_state = random_state
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, X_val=None, y_val=None):
         """Clean X and y, then fit the model.
 
         Parameters
@@ -56,6 +57,8 @@ class _CleanedModel(MetaEstimatorMixin, BaseEstimator):
             Training inputs.
         y : array-like of shape (n_samples,)
             Training labels or targets, some of them wrong.
+        X_val, y_val : like X and y, optional
+            Clean validation samples for the cleaner.
 
         Returns
         -------
@@ -71,7 +74,7 @@ class _CleanedModel(MetaEstimatorMixin, BaseEstimator):
         estimator = clone(self._model())
         weight_name = _weight_parameter(estimator) if self.strategy == "weight" else ""
         X, y = checked_data(self, X, y)
-        self.cleaner_ = self._fitted_cleaner(X, y)
+        self.cleaner_ = self._fitted_cleaner(X, y, X_val, y_val)
         if self.strategy == "weight":
             weight = {weight_name: self.cleaner_.sample_weight_}
             self.estimator_ = estimator.fit(X, y, **weight)
@@ -115,19 +118,21 @@ class _CleanedModel(MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self, "estimator_")
         return getattr(self.estimator_, method)(checked_data(self, X, reset=False))
 
-    def _fitted_cleaner(self, X: Any, y: Any) -> Any:
+    def _fitted_cleaner(self, X: Any, y: Any, X_val: Any, y_val: Any) -> Any:
         if isinstance(self.cleaner, FrozenEstimator):
             cleaner = self.cleaner.estimator
+            check_is_fitted(cleaner)
             n_fitted, n_given = len(cleaner.keep_mask_), len(y)
-            if n_fitted != n_given:
+            if not np.array_equal(cleaner._targets.given, np.asarray(y)):
                 raise ValueError(
                     f"The frozen cleaner was fitted on {n_fitted} samples, but fit got "
-                    f"{n_given}. Fit it on the same data, or give it unfrozen."
+                    f"{n_given} samples, or other labels. Fit it on the same data, or "
+                    "give it unfrozen."
                 )
             return cleaner
         default = InfluenceCleaner(random_state=self.random_state)
         cleaner = default if self.cleaner is None else clone(self.cleaner)
-        return cleaner.set_params(task=self._task).fit(X, y)
+        return cleaner.set_params(task=self._task).fit(X, y, X_val=X_val, y_val=y_val)
 
 
 class CleanedClassifier(ClassifierMixin, _CleanedModel):

@@ -15,7 +15,7 @@ except ImportError:
 
         def fit_resample(self, X, y):
             """Return the rows that are kept."""
-            return self._fit_resample(X, y)
+            return self._fit_resample(*checked_data(self, X, y))
 
 
 class InfluenceSampler(BaseSampler):

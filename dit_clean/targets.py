@@ -30,6 +30,8 @@ class Targets:
         Sorted labels; None for regression.
     center, scale : float
         Regression: encoded = (given - center) / scale.
+    spread : float
+        Regression: robust standard deviation of the encoded targets.
     """
 
     given: np.ndarray
@@ -37,6 +39,7 @@ class Targets:
     classes: np.ndarray | None = None
     center: float = 0.0
     scale: float = 1.0
+    spread: float = 1.0
 
     @property
     def is_classifier(self) -> bool:
@@ -108,9 +111,9 @@ def encode_targets(y: np.ndarray, net: Any, task: str = "auto") -> Targets:
                 "that differ."
             )
         low, center, high = np.percentile(y, [25, 50, 75])
-        scale = (high - low) / IQR_OF_NORMAL or y.std() or 1.0
-        if net is not None:
-            center, scale = 0.0, 1.0
+        scale = float((high - low) / IQR_OF_NORMAL or y.std())
+        if net is not None:  # it takes targets as they are
+            return Targets(y, _column(y), spread=scale)
         return Targets(y, _column((y - center) / scale), None, center, scale)
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)

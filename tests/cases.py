@@ -94,7 +94,7 @@ class Case:
     optimizer : str
         Key of OPTIMIZERS.
     options : dict
-        "weighted", "class_weight", "schedule", "sum", "unvisited".
+        "weighted", "class_weight", "schedule", "sum", "unvisited", "momentum_off".
     """
 
     make_module: object = make_mlp
@@ -113,6 +113,7 @@ CASES = {
     "sum-reduction": Case(make_mlp, "sgd", frozenset({"sum"})),
     "schedule": Case(make_mlp, "adam", frozenset({"schedule"})),
     "unvisited": Case(make_mlp, "adam", frozenset({"unvisited"})),
+    "momentum-off": Case(make_mlp, "momentum", frozenset({"momentum_off"})),
 }
 
 
@@ -174,6 +175,9 @@ def train(case, *, store=None, removal_weight=None):
                 each = loss.each(module(X[batch]), y[batch]) * factors[batch]
                 (each.sum() / loss.divisor(y[batch])).backward()
                 optimizer.step()
+            if "momentum_off" in case.options:
+                momentum = 0.0 if len(recorder.trajectory) in (4, 5) else 0.9
+                optimizer.param_groups[0]["momentum"] = momentum
             if "schedule" in case.options:
                 for group in optimizer.param_groups:
                     group["lr"] *= 0.9

@@ -129,10 +129,10 @@ class TestFittedAttributes:
         kept = regression.keep_mask_
         assert np.allclose(regression.suggested_label_[kept], y[kept], rtol=1e-5)
 
-    def test_influence_is_the_sum_of_its_timeline_over_the_window(self, fitted):
-        window = fitted.window_.slice
-        total = fitted.influence_timeline_[:, window].sum(axis=1)
-        assert np.allclose(fitted.influence_, total)
+    def test_influence_is_that_of_its_window_as_one(self, fitted):
+        window = fitted.window_
+        alone = fitted.timeline([window])[:, 0]
+        assert np.allclose(fitted.influence_, alone, atol=1e-7)
 
     def test_unfitted_cleaner_says_so(self):
         from sklearn.exceptions import NotFittedError
@@ -438,10 +438,24 @@ class TestValidationAndWeights:
 
 
 class TestQuestions:
-    def test_influence_of_a_window_sums_its_epochs(self, fitted):
-        found = fitted.influence(window=(1, 3))
-        assert np.allclose(found, fitted.influence_timeline_[:, 1:3].sum(axis=1))
+    @pytest.mark.parametrize("window", [(1, 2), (1, 3)])
+    def test_influence_with_and_without_the_query_spelled_out_agree(
+        self, fitted, window
+    ):
+        from dit_clean.crossfit import average_influence
+        from dit_clean.influence import resolve_window
+
+        epochs = resolve_window(window, fitted._evidence.n_epochs)
+        expected = average_influence(
+            fitted._results, fitted._make_query, epochs, "window"
+        )[-1]
+        assert np.allclose(fitted.influence(window=window), expected, atol=1e-7)
         assert np.array_equal(fitted.influence(), fitted.influence_)
+
+    def test_rescore_refuses_a_changed_training(self, data):
+        cleaner = make_cleaner().fit(*data)
+        with pytest.raises(ValueError, match=r"lr changed since fit.*Call fit"):
+            cleaner.set_params(lr=0.01).rescore()
 
     def test_convergence_is_the_same_window_everywhere(self, data):
         cleaner = make_cleaner(window="convergence").fit(*data)

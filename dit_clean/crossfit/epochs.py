@@ -93,16 +93,14 @@ class EpochInfluence:
 
     def _measured(self, epoch: int) -> np.ndarray:
         if epoch not in self._values:
-            parts = [self._of_run(result, epoch) for result in self.results]
-            self._values[epoch] = average_over_runs(self.results, parts)
+            reached = [r for r in self.results if r.run.n_epochs > epoch]
+            parts = [self._of_run(result, epoch) for result in reached]
+            self._values[epoch] = average_over_runs(reached, parts)
         return self._values[epoch]
 
     def _of_run(self, result: FoldResult, epoch: int) -> np.ndarray:
-        """Return a run's influence; none where it stopped earlier."""
         if epoch in result.influence:
             return result.influence[epoch]
-        if epoch >= result.run.n_epochs:
-            return np.zeros_like(next(iter(result.influence.values())))
         return epoch_influence(
             result.run.trajectory,
             self.make_query(result.fold),
@@ -111,7 +109,11 @@ class EpochInfluence:
         )
 
 
-def average_over_runs(results: list[FoldResult], parts: list[np.ndarray]) -> np.ndarray:
+def average_over_runs(
+    results: list[FoldResult],
+    parts: list[np.ndarray],
+    reached: list[np.ndarray] | None = None,
+) -> np.ndarray:
     """Return the mean over the runs that train on each sample.
 
     Parameters
@@ -120,15 +122,21 @@ def average_over_runs(results: list[FoldResult], parts: list[np.ndarray]) -> np.
         The runs.
     parts : list of ndarray of shape (n_queries, n_train, ...)
         A value for each trained sample of each run.
+    reached : list of ndarray of bool, shape (n_windows,), optional
+        For parts (n_queries, n_train, n_windows): the windows that each run reached
+        before it stopped; the others do not count.
 
     Returns
     -------
     mean : ndarray of shape (n_queries, n_samples, ...)
+        0 where no run counts.
     """
-    n_samples = len(results[0].outputs)
-    shape = (len(parts[0]), n_samples, *parts[0].shape[2:])
-    total, count = np.zeros(shape, dtype=parts[0].dtype), np.zeros(n_samples)
-    for result, part in zip(results, parts, strict=True):
-        total[:, result.fold.train] += part
-        count[result.fold.train] += 1
-    return total / count.reshape(-1, *[1] * (total.ndim - 2)).astype(total.dtype)
+    n_samples, rest = len(results[0].outputs), parts[0].shape[2:]
+    total = np.zeros((len(parts[0]), n_samples, *rest), dtype=parts[0].dtype)
+    windows = (1,) * len(rest) if reached is None else rest
+    count = np.zeros((n_samples, *windows), dtype=parts[0].dtype)
+    for i, (result, part) in enumerate(zip(results, parts, strict=True)):
+        counts = 1 if reached is None else reached[i]
+        total[:, result.fold.train] += part * counts
+        count[result.fold.train] += counts
+    return total / np.maximum(count, 1)

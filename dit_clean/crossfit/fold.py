@@ -111,11 +111,15 @@ def make_folds(cv: Any, targets: Targets, random_state: Any) -> list[Fold]:
         cv = make_splitter(int(cv), shuffle=True, random_state=shuffle_seed)
     n_samples = len(targets.given)
     splits = list(check_cv(cv).split(np.zeros((n_samples, 1)), targets.codes))
-    held_out = np.concatenate([held for _, held in splits])
-    if not np.array_equal(np.sort(held_out), np.arange(n_samples)):
+    rows, held_out = np.arange(n_samples), np.concatenate([held for _, held in splits])
+    is_whole = all(
+        np.array_equal(np.sort(np.concatenate([train, held])), rows)
+        for train, held in splits
+    )
+    if not (is_whole and np.array_equal(np.sort(held_out), rows)):
         raise ValueError(
-            f"cv must hold out each of the {n_samples} samples exactly once, as KFold "
-            f"does; {cv!r} does not."
+            f"cv must hold out each of the {n_samples} samples exactly once, and train "
+            f"on all others, as KFold does; {cv!r} does not."
         )
     return [
         Fold(np.sort(train), np.sort(held), first_seed + i)

@@ -57,7 +57,7 @@ class QueryMaker:
         query: Query = (
             LabelError(X, y)
             if self.targets.is_classifier
-            else BoundedError(X, y, scale=1.0)
+            else BoundedError(X, y, scale=self.targets.spread)
         )
         if self.validation is None:
             return query
@@ -103,7 +103,8 @@ def average_influence(
     make_query : callable
         ``make_query(fold)`` -> the query of a fold's run.
     window : Window or Steps
-        In epochs or steps; cut off where a run stopped earlier.
+        In epochs or steps; cut off where a run stopped earlier. A run that did not
+        reach it does not count.
     history : {"full", "window"}
         See `influence_scores`.
 
@@ -133,33 +134,40 @@ def average_timeline(
     -------
     timeline : ndarray of shape (n_queries, n_samples, n_windows)
     """
-    values = [
-        influence_timeline(
-            result.run.trajectory,
-            make_query(result.fold),
-            _windows_of_run(windows, result.run.trajectory),
-            history=history,
-            run=result.run,
+    values, reached = [], []
+    for result in results:
+        trajectory = result.run.trajectory
+        grid = _windows_of_run(windows, trajectory)
+        values.append(
+            influence_timeline(
+                trajectory,
+                make_query(result.fold),
+                [window for window, _ in grid],
+                history=history,
+                run=result.run,
+            )
         )
-        for result in results
-    ]
-    return average_over_runs(results, values)
+        reached.append(np.array([is_reached for _, is_reached in grid]))
+    return average_over_runs(results, values, reached)
 
 
 def _windows_of_run(
     windows: Sequence[Window | Steps] | int, trajectory: Trajectory
-) -> list[Window]:
+) -> list[tuple[Window, bool]]:
+    """Return each window in steps, cut off where the run stopped; and if it got there.
+
+    A window that the run did not reach is replaced by its last one.
+    """
     if isinstance(windows, int):
-        return grid_in_steps(windows, trajectory)
-    return [_cut_off(window, trajectory) for window in windows]
-
-
-def _cut_off(window: Window | Steps, trajectory: Trajectory) -> Window:
-    """Return a window in steps, cut off where the run stopped."""
-    in_steps = isinstance(window, Steps)
-    length = trajectory.n_steps if in_steps else trajectory.n_epochs
-    inside = Window(min(window.start, length - 1), min(window.stop, length))
-    return inside if in_steps else inside.in_steps(trajectory)
+        return [(window, True) for window in grid_in_steps(windows, trajectory)]
+    grid = []
+    for window in windows:
+        in_steps = isinstance(window, Steps)
+        length = trajectory.n_steps if in_steps else trajectory.n_epochs
+        inside = Window(min(window.start, length - 1), min(window.stop, length))
+        inside = inside if in_steps else inside.in_steps(trajectory)
+        grid.append((inside, window.start < length))
+    return grid
 
 
 def predict_together(

@@ -1,7 +1,7 @@
 """Training all folds under tracking, in parallel, with progress."""
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +9,10 @@ from functools import partial
 import joblib
 import numpy as np
 import torch
+from sklearn.base import clone
 from skorch import NeuralNet
+from skorch.dataset import Dataset
+from skorch.helper import predefined_split
 from tqdm.auto import tqdm
 
 from dit_clean.crossfit.cache import cached_results
@@ -102,7 +105,7 @@ class CrossFit:
             X,
             self.make_query(fold),
             is_classifier=self.is_classifier,
-            epochs=self._measured_epochs(),
+            epochs=scheduled_epochs(self.net.max_epochs),
             keep_all=self.storage == "all",
             on_epoch=on_epoch,
         )
@@ -111,7 +114,7 @@ class CrossFit:
         begin = time.perf_counter()
         with fixed_threads(self.n_threads):
             run = fit_tracked(
-                self.net,
+                self._net_of_fold(X, y, fold),
                 subset_rows(X, rows),
                 y[rows],
                 store=StateStore(self.max_bytes),
@@ -128,10 +131,19 @@ class CrossFit:
             fold, run, watcher.stacked_outputs(), watcher.influence, seconds
         ).without_data()
 
-    def _measured_epochs(self) -> Collection[int]:
-        """Return the epochs to measure; all of them where none can be replayed."""
-        n_epochs = self.net.max_epochs
-        return range(n_epochs) if self.storage == "none" else scheduled_epochs(n_epochs)
+    def _net_of_fold(self, X: Rows, y: torch.Tensor, fold: Fold) -> NeuralNet:
+        """Return the net with the held-out fold as skorch's validation set.
+
+        skorch's own split would keep rows from every network. Nets without callbacks
+        need no validation.
+        """
+        if not self.net.train_split:
+            return self.net
+        if not self.net.callbacks or self.net.callbacks == "disable":
+            return clone(self.net).set_params(train_split=None)
+        rows = torch.as_tensor(fold.held_out)
+        held_out = Dataset(subset_rows(X, rows), y[rows])
+        return clone(self.net).set_params(train_split=predefined_split(held_out))
 
 
 def _in_turn(

@@ -62,7 +62,7 @@ class EpochWatcher:
         starts = trajectory.epoch_starts
         self.outputs.append(self._evaluate(trajectory, starts[-1]))
         if epoch in self.epochs:
-            check_replay(trajectory, [starts[epoch]])
+            check_replay(trajectory, [starts[epoch], starts[epoch + 1] - 1])
             self.influence[epoch] = epoch_influence(
                 trajectory, self.query, epoch, each_label=self.is_classifier
             )

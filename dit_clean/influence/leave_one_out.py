@@ -104,7 +104,7 @@ def leave_out(
     base = {t: value(trajectory.state(t)) for t in points}
     first = 0 if history == "full" else window.start
     changes = []
-    for group in groups:
+    for group in map(as_rows_of_group, groups):
         states = _retrained(trajectory, group, Window(first, window.stop), points)
         change = {t: value(states[t]) - base[t] for t in points}
         changes.append(
@@ -133,3 +133,9 @@ def _retrained(
             t += 1
             found |= {t: state} if t in points else {}
     return found
+
+
+def as_rows_of_group(group: Iterable[int]) -> np.ndarray:
+    """Return the row numbers of a group given as row numbers or as a boolean mask."""
+    rows = np.asarray(list(group))
+    return np.flatnonzero(rows) if rows.dtype == bool else rows.astype(int)

@@ -7,6 +7,7 @@ closed form here; autograd through the rule then answers. Tested against it.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -23,7 +24,9 @@ def sgd_vjp(
     slots: Slots, grad: Tensor, hyper: Mapping[str, Any], adjoint: Slots
 ) -> Products | None:
     """Return the products of ``torch.optim.SGD`` without Nesterov's momentum."""
-    if hyper["nesterov"] or hyper["maximize"]:
+    # Torch keeps the buffer of a step without momentum, for later steps.
+    kept_buffer = hyper["momentum"] == 0 and "momentum_buffer" in slots
+    if hyper["nesterov"] or hyper["maximize"] or kept_buffer:
         return None
     params = adjoint["params"]
     cotangent = params * -hyper["lr"]
@@ -38,10 +41,17 @@ def sgd_vjp(
 
 
 def adam_vjp(
-    slots: Slots, grad: Tensor, hyper: Mapping[str, Any], adjoint: Slots
+    slots: Slots,
+    grad: Tensor,
+    hyper: Mapping[str, Any],
+    adjoint: Slots,
+    *,
+    decoupled: bool = False,
 ) -> Products | None:
-    """Return the products of ``torch.optim.Adam``, without AMSGrad."""
-    if hyper["amsgrad"] or hyper["maximize"] or hyper["weight_decay"] != 0:
+    """Return the products of ``torch.optim.Adam`` or ``AdamW``, without AMSGrad."""
+    decoupled = decoupled or hyper.get("decoupled_weight_decay", False)
+    coupled_decay = hyper["weight_decay"] != 0 and not decoupled
+    if hyper["amsgrad"] or hyper["maximize"] or coupled_decay:
         return None
     (beta1, beta2), t = hyper["betas"], hyper.get("step", 0) + 1
     square_grad = grad * grad * (1 - beta2)
@@ -61,7 +71,8 @@ def adam_vjp(
         by_mean = by_mean.add_(adjoint["exp_avg"])
         by_square = by_square.add_(adjoint["exp_avg_sq"])
     cotangent = (by_mean * (1 - beta1)).addcmul_(by_square, grad, value=2 - 2 * beta2)
-    earlier = {"params": params}
+    kept = 1 - hyper["lr"] * hyper["weight_decay"]
+    earlier = {"params": params if kept == 1 else params * kept}
     if slots:
         earlier["exp_avg"] = by_mean.mul_(beta1)
         earlier["exp_avg_sq"] = by_square.mul_(beta2)
@@ -71,7 +82,7 @@ def adam_vjp(
 UPDATE_VJPS: dict[type, UpdateVJP] = {
     torch.optim.SGD: sgd_vjp,
     torch.optim.Adam: adam_vjp,
-    torch.optim.AdamW: adam_vjp,
+    torch.optim.AdamW: partial(adam_vjp, decoupled=True),
 }
 
 

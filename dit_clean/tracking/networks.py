@@ -128,13 +128,8 @@ def check_net(net: Any) -> None:
             f"net must be a skorch NeuralNetClassifier or NeuralNetRegressor instance, "
             f"got {given}. Wrap the module: NeuralNetClassifier(module, ...)."
         )
+    _check_methods(net)
     name = type(net).__name__
-    known = (NeuralNet.get_loss, NeuralNetClassifier.get_loss)
-    if type(net).get_loss not in known:
-        raise ValueError(
-            f"{name} overrides get_loss, so the loss of a single sample is unknown. "
-            "Put the loss into a criterion with a `reduction` parameter."
-        )
     if net.dataset is not Dataset:
         raise ValueError(
             f"{name} uses its own dataset class. Tracking takes rows by number from "
@@ -159,6 +154,23 @@ def check_net(net: Any) -> None:
             raise ValueError(
                 "GradientNormClipping cannot be tracked: a clipped step depends on "
                 "the whole batch's norm. Remove it, and lower lr if training diverges."
+            )
+
+
+def _check_methods(net: NeuralNet) -> None:
+    """Raise if the net computes its loss, or makes its steps, in a way of its own."""
+    name = type(net).__name__
+    known = (NeuralNet.get_loss, NeuralNetClassifier.get_loss)
+    if type(net).get_loss not in known:
+        raise ValueError(
+            f"{name} overrides get_loss, so the loss of a single sample is unknown. "
+            "Put the loss into a criterion with a `reduction` parameter."
+        )
+    for method in ("train_step", "train_step_single", "run_single_epoch"):
+        if getattr(type(net), method) is not getattr(NeuralNet, method):
+            raise ValueError(
+                f"{name} overrides {method}, so what a step of training does is "
+                "unknown. Tracking needs skorch's own."
             )
 
 

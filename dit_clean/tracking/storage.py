@@ -87,11 +87,12 @@ class StateStore:
             if len(self._states) <= MIN_STATES:
                 return
             self._every *= 2
-            self.keep_only(self.wants)
+            for dropped in self.steps[1::2]:
+                self._drop(dropped)
 
     def keep_only(self, wanted: Callable[[int], bool]) -> None:
         """Forget the states of all steps but the first that `wanted` refuses."""
-        first = min(self._states)
+        first, self._every = min(self._states), 1
         for t in [t for t in self._states if t != first and not wanted(t)]:
             self._drop(t)
 

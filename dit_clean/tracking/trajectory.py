@@ -1,5 +1,6 @@
 """What a tracked training run leaves behind: steps, states and how to repeat them."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -117,7 +118,7 @@ class Trajectory:
             )
         if t in self.store:
             return self.store[t]
-        return self._states(self.store.nearest(t), t)[-1]
+        return deque(self._iterate_states(self.store.nearest(t), t), maxlen=1)[0]
 
     def iterate_back(
         self, start: int, stop: int
@@ -126,16 +127,16 @@ class Trajectory:
         t = stop
         while t > start:
             base = max(self.store.nearest(t - 1), start)
-            states = self._states(base, t - 1)
+            states = list(self._iterate_states(base, t - 1))
             for step in range(t - 1, base - 1, -1):
                 yield self.records[step], states[step - base]
             t = base
 
-    def _states(self, first: int, last: int) -> list[TrainingState]:
-        """Return states first..last, both included, replayed where not kept."""
+    def _iterate_states(self, first: int, last: int) -> Iterator[TrainingState]:
+        """Yield states first..last, both included, replayed from the first."""
         state, records = self.state(first), self.records[first:last]
-        replayed = self.replayer.iterate_states(self.model, state, records)
-        return [state, *replayed]
+        yield state
+        yield from self.replayer.iterate_states(self.model, state, records)
 
 
 def pack_records(records: list[StepRecord]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from skorch import NeuralNet, NeuralNetClassifier
-from skorch.callbacks import GradientNormClipping
+from skorch.callbacks import Callback, GradientNormClipping
 from skorch.dataset import Dataset
 from torch import nn
 from torch.utils.data import DataLoader
@@ -48,7 +48,7 @@ def test_gradient_accumulation_is_refused():
     net = Accumulates(
         Linear, criterion=nn.CrossEntropyLoss, train_split=None, batch_size=16
     )
-    refused(net, RuntimeError, "made 0 updates for one batch.*gradient accumulation")
+    refused(net, ValueError, "Accumulates overrides train_step.*skorch's own")
 
 
 @pytest.mark.parametrize(
@@ -61,14 +61,12 @@ def test_gradient_clipping_is_refused(callback):
 
 
 def test_penalty_outside_of_the_criterion_is_refused():
-    class Penalized(NeuralNetClassifier):
-        def train_step_single(self, batch, **fit_params):
-            step = super().train_step_single(batch, **fit_params)
-            for p in self.module_.parameters():
+    class Penalty(Callback):
+        def on_grad_computed(self, net, **kwargs):
+            for p in net.module_.parameters():
                 p.grad += p.sign()
-            return step
 
-    net = Penalized(Linear, criterion=nn.CrossEntropyLoss, train_split=None)
+    net = make_net(callbacks=[Penalty()])
     refused(net, RuntimeError, "step 0 .*does not follow from its batch.*remove it")
 
 
