@@ -60,6 +60,7 @@ from dit_clean.tracking.networks import (
     check_net,
     check_outputs,
     make_default_net,
+    warn_of_weights,
 )
 from dit_clean.tracking.rows import subset_rows
 
@@ -279,6 +280,7 @@ class InfluenceCleaner(
         check_parameters(self, PARAMETERS)
         if self.net is not None:
             check_net(self.net)
+            warn_of_weights(self.net)
         resolve_window(self.window, self._n_epochs())
         X, y = checked_data(self, X, y)
         targets = encode_targets(y, self.net, self.task)

@@ -1,5 +1,6 @@
 """Networks: the default one for tables, and what a given one must be like."""
 
+import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -155,6 +156,18 @@ def check_net(net: Any) -> None:
                 "GradientNormClipping cannot be tracked: a clipped step depends on "
                 "the whole batch's norm. Remove it, and lower lr if training diverges."
             )
+
+
+def warn_of_weights(net: NeuralNet) -> None:
+    """Warn if the net's module is an instance: every fold starts from its weights."""
+    if isinstance(net.module, nn.Module):
+        warnings.warn(
+            "net.module is a module instance, so every fold starts from its present "
+            "weights. If they have been trained on these labels, wrong labels are "
+            "hidden. Give the module class (module=Net, module__...=...) to start anew.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _check_methods(net: NeuralNet) -> None:
