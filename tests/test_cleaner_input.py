@@ -280,15 +280,3 @@ def test_questions_about_samples_that_do_not_match():
 def test_defaults_can_be_constructed_without_arguments():
     assert InfluenceCleaner().get_params()["window"] == "convergence"
     assert Linear().output.out_features == 3
-
-
-def test_module_instance_is_warned_of():
-    from sklearn.datasets import load_iris
-    from skorch import NeuralNetClassifier
-
-    X, y = load_iris(return_X_y=True)
-    net = NeuralNetClassifier(
-        torch.nn.Linear(4, 3), criterion=torch.nn.CrossEntropyLoss, max_epochs=1
-    )
-    with pytest.warns(UserWarning, match="starts from its present weights"):
-        InfluenceCleaner(net, random_state=0).fit(X.astype("float32"), y)

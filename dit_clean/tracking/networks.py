@@ -164,7 +164,7 @@ def warn_of_weights(net: NeuralNet) -> None:
         warnings.warn(
             "net.module is a module instance, so every fold starts from its present "
             "weights. If they have been trained on these labels, wrong labels are "
-            "hidden. Give the module class (module=Net, module__...=...) to start anew.",
+            "hidden. Give the class (module=Net, module__...=...) to start anew.",
             UserWarning,
             stacklevel=3,
         )

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_iris
 from skorch.callbacks import EarlyStopping
 from skorch.dataset import ValidSplit
@@ -46,3 +47,10 @@ def test_skorchs_own_split_keeps_no_row_from_training(callbacks):
             np.concatenate([r.sample_indices for r in result.run.trajectory])
         )
         assert len(seen) == len(result.fold.train)
+
+
+def test_module_instance_is_warned_of():
+    X, y = load_iris(return_X_y=True)
+    net = make_net(module=torch.nn.Linear(4, 3), max_epochs=1)
+    with pytest.warns(UserWarning, match="starts from its present weights"):
+        InfluenceCleaner(net, random_state=0).fit(X.astype(np.float32), y)
