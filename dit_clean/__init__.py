@@ -8,6 +8,7 @@ from dit_clean.influence import Steps, Window
 from dit_clean.meta import CleanedClassifier, CleanedRegressor
 from dit_clean.run import TrackedRun, track
 from dit_clean.sampler import InfluenceSampler
+from dit_clean.scoring import TrustedScorer
 
 __version__ = version("dit-clean")
 
@@ -18,6 +19,7 @@ __all__ = [
     "InfluenceSampler",
     "Steps",
     "TrackedRun",
+    "TrustedScorer",
     "Window",
     "queries",
     "track",

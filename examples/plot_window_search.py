@@ -26,7 +26,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from dit_clean import InfluenceCleaner
+from dit_clean import InfluenceCleaner, TrustedScorer
 
 ORANGE, BLUE, GREY = "#d95f02", "#1b6ca8", "0.45"
 X, digit = load_digits(return_X_y=True)
@@ -45,8 +45,7 @@ y[flipped] = (y[flipped] + rng.randint(1, 10, flipped.sum())) % 10
 windows = ["convergence", "full", "early", "middle", "late", (0, 2), (0, 8), 2]
 
 
-def on_trusted(model, X_fold, y_fold):
-    return model.score(X[trusted], digit[trusted])
+on_trusted = TrustedScorer(X[trusted], digit[trusted])
 
 
 def on_truth(model, X_fold, y_fold):

@@ -8,7 +8,7 @@ import pytest
 
 # What estimators are made of.
 PARTS = ("checks", "memory", "tables", "targets", "inputs", "run", "crossfit")
-ESTIMATORS = ("cleaner", "meta", "sampler")
+ESTIMATORS = ("cleaner", "meta", "sampler", "scoring")
 FACADES = ("queries", "__init__")  # nothing inside the package imports these
 FLOW = (
     ("tracking",),

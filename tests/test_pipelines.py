@@ -1,0 +1,104 @@
+"""The cleaner as a middle step of scikit-learn's own tools."""
+
+import joblib
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import sklearn
+from scipy import sparse
+from sklearn.compose import make_column_transformer
+from sklearn.datasets import load_iris
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingGridSearchCV,
+    cross_val_score,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from dit_clean import InfluenceCleaner, TrustedScorer
+
+
+def make_cleaner(**settings):
+    return InfluenceCleaner(**({"max_epochs": 5, "random_state": 0} | settings))
+
+
+@pytest.fixture
+def flipped():
+    X, y = load_iris(return_X_y=True)
+    y[:10] = 2
+    return X, y
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_middle_step_keeps_rows_aligned_and_predicts_all(flipped, container):
+    X, y = flipped
+    model = make_pipeline(make_cleaner(), LogisticRegression(max_iter=1000))
+    X = container(X)
+    assert model.fit(X, y).predict(X).shape == (150,)
+    assert cross_val_score(model, X, y, cv=3).shape == (3,)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("pandas", pd), ("polars", pl)])
+def test_set_output_gives_frames(flipped, name, kind):
+    X, y = flipped
+    frame = pd.DataFrame(X, columns=list("abcd"), index=np.arange(150) + 7)
+    frame = pl.from_pandas(frame) if name == "polars" else frame
+    cleaner = make_cleaner().set_output(transform=name)
+    cleaned = cleaner.fit_transform(frame, y)
+    assert isinstance(cleaned, kind.DataFrame)
+    assert list(cleaned.columns) == list("abcd")
+    assert isinstance(cleaner.transform(frame), kind.DataFrame)
+    if name == "pandas":
+        assert cleaned.index.equals(frame.index)
+        assert cleaned.dtypes.equals(frame.dtypes)
+
+
+def test_fed_by_a_column_transformer_in_nested_pipelines():
+    rng = np.random.RandomState(0)
+    frame = pd.DataFrame({"size": rng.randn(90), "kind": rng.choice(["a", "b"], 90)})
+    y = np.where(frame["size"] > 0, "big", "small")
+    columns = make_column_transformer(
+        (StandardScaler(), ["size"]), (OneHotEncoder(), ["kind"])
+    )
+    inner = make_pipeline(columns, make_cleaner())
+    model = make_pipeline(inner, LogisticRegression())
+    assert model.fit(frame, y).score(frame, y) > 0.9
+
+
+@pytest.mark.parametrize("search", [GridSearchCV, HalvingGridSearchCV])
+def test_searches_reach_the_cleaner(flipped, search):
+    X, y = flipped
+    model = make_pipeline(make_cleaner(), LogisticRegression(max_iter=1000))
+    grid = {"influencecleaner__window": ["early", "full"]}
+    found = search(model, grid, cv=3).fit(X, y)
+    assert found.best_params_["influencecleaner__window"] in ("early", "full")
+
+
+def test_metadata_routing_brings_clean_rows_to_the_cleaner(flipped):
+    X, y = flipped
+    with sklearn.config_context(enable_metadata_routing=True):
+        cleaner = make_cleaner().set_fit_request(X_val=True, y_val=True)
+        model = make_pipeline(cleaner, LogisticRegression(max_iter=1000))
+        model.fit(X, y, X_val=X[50:80], y_val=y[50:80])
+    assert model[0]._make_query.validation is not None
+
+
+def test_fitted_pipeline_survives_joblib(flipped, tmp_path):
+    X, y = flipped
+    model = make_pipeline(make_cleaner(), LogisticRegression(max_iter=1000)).fit(X, y)
+    joblib.dump(model, tmp_path / "model.joblib")
+    loaded = joblib.load(tmp_path / "model.joblib")
+    assert np.array_equal(loaded.predict(X), model.predict(X))
+    assert np.array_equal(loaded[0].influence_, model[0].influence_)
+
+
+def test_trusted_scorer_ignores_the_fold(flipped):
+    X, y = flipped
+    model = LogisticRegression(max_iter=1000).fit(X, y)
+    truth = load_iris(return_X_y=True)[1]
+    scorer = TrustedScorer(X[::2], truth[::2])
+    assert scorer(model, X[:1], y[:1]) == model.score(X[::2], truth[::2])
