@@ -12,7 +12,9 @@ def best_f1_threshold(suspicion: np.ndarray) -> float:
     """Return the cut with the highest expected F1, taking suspicion as probability.
 
     Flagging the k most suspicious samples has expected F1
-    2 (sum of their suspicion) / (k + sum of all suspicion).
+    2 (sum of their suspicion) / (k + sum of all suspicion). No more samples are flagged
+    than are expected to be wrong: where nothing can be told apart, expected F1 alone
+    would flag nearly everything.
 
     Parameters
     ----------
@@ -27,7 +29,8 @@ def best_f1_threshold(suspicion: np.ndarray) -> float:
     ordered = np.sort(suspicion)[::-1]
     n_flagged = np.arange(1, len(ordered) + 1)
     expected = 2 * np.cumsum(ordered) / (n_flagged + ordered.sum() + TINY)
-    return float(max(ordered[np.argmax(expected)], MIN_SUSPICION))
+    n_wrong = max(1, int(np.ceil(ordered.sum())))
+    return float(max(ordered[np.argmax(expected[:n_wrong])], MIN_SUSPICION))
 
 
 def fraction_threshold(suspicion: np.ndarray, fraction: float) -> float:
