@@ -40,6 +40,7 @@ from dit_clean.detection import (
     decide_targets,
     nearest_target_rows,
     replacement_rows,
+    sample_weights,
 )
 from dit_clean.detection.margin import held_out_margin
 from dit_clean.influence import SampleLosses, Steps, Window, resolve_window
@@ -97,6 +98,7 @@ PARAMETERS = {
     "hidden_layer_sizes": is_sizes(),
     "history": is_one_of("window", "full"),
     "storage": is_one_of("auto", "all", "none"),
+    "weighting": is_one_of("hard", "soft", "hard-balanced", "soft-balanced"),
     "task": is_one_of("auto", "classification", "regression"),
 }
 
@@ -150,6 +152,9 @@ class InfluenceCleaner(
         Where to keep tracked runs. A fit on the same data with the same network,
         folds and (integer) `random_state` then takes its run from there, so that a
         search over `window`, `scoring` and `contamination` trains once.
+    weighting : {"hard", "soft", "hard-balanced", "soft-balanced"}, default="hard"
+        `sample_weight_`: 1 - suspicion, with 0 for flagged samples ("hard") or not
+        ("soft"); "balanced" lets each class keep its share of the total.
     task : {"auto", "classification", "regression"}, default="auto"
         What y is. "auto" goes by the net, else by y: floats with many distinct values
         are a regression target, all else are labels.
@@ -228,6 +233,7 @@ class InfluenceCleaner(
         device="auto",
         n_jobs=None,
         memory=None,
+        weighting="hard",
         task="auto",
         random_state=None,
         verbose=0,
@@ -248,6 +254,7 @@ class InfluenceCleaner(
         self.device = device
         self.n_jobs = n_jobs
         self.memory = memory
+        self.weighting = weighting
         self.task = task
         self.random_state = random_state
         self.verbose = verbose
@@ -385,7 +392,13 @@ class InfluenceCleaner(
         self.suspicion_, self.threshold_ = decision.suspicion, decision.threshold
         self.keep_mask_ = ~decision.flagged
         self.sample_indices_ = np.flatnonzero(self.keep_mask_)
-        self.sample_weight_ = decision.weight
+        keeps_shares = self.weighting.endswith("balanced") and targets.is_classifier
+        self.sample_weight_ = sample_weights(
+            decision.suspicion,
+            decision.flagged,
+            targets.codes if keeps_shares else None,
+            soft=self.weighting.startswith("soft"),
+        )
         self.contamination_ = decision.contamination
         self.suggested_label_ = np.where(
             decision.flagged, targets.decode(decision.suggestion), targets.given

@@ -5,6 +5,7 @@ from dit_clean.detection.decision import Decision, decide_labels
 from dit_clean.detection.evidence import LabelEvidence
 from dit_clean.detection.replacement import nearest_target_rows, replacement_rows
 from dit_clean.detection.targets import TargetEvidence, decide_targets
+from dit_clean.detection.weights import sample_weights
 
 __all__ = [
     "Decision",
@@ -15,4 +16,5 @@ __all__ = [
     "decide_targets",
     "nearest_target_rows",
     "replacement_rows",
+    "sample_weights",
 ]

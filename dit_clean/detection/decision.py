@@ -35,8 +35,6 @@ class Decision:
         Estimated fraction of wrong samples.
     suggestion : ndarray of shape (n_samples,)
         Most likely class index, or regression target.
-    weight : ndarray of shape (n_samples,)
-        Weights in [0, 1] to train with: 0 for flagged samples, else 1 - suspicion.
     """
 
     suspicion: np.ndarray
@@ -44,7 +42,6 @@ class Decision:
     threshold: float
     contamination: float
     suggestion: np.ndarray
-    weight: np.ndarray
 
 
 def decide_labels(
@@ -97,7 +94,6 @@ def decide_labels(
         threshold=threshold,
         contamination=float(suspicion.mean()),
         suggestion=np.where(flagged, posterior.argmax(axis=1), labels),
-        weight=np.where(flagged, 0.0, 1 - suspicion),
     )
 
 

@@ -112,7 +112,6 @@ def decide_targets(
         threshold=threshold,
         contamination=float(probability.mean()),
         suggestion=suggestion,
-        weight=np.where(flagged, 0.0, 1 - suspicion),
     )
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from dit_clean.detection import LabelEvidence, decide_labels
 from dit_clean.detection.evidence import influence_trust
+from dit_clean.detection.weights import sample_weights
 
 N_SAMPLES, N_EPOCHS, N_CLASSES = 120, 4, 3
 WRONG = np.arange(0, 120, 10)
@@ -64,8 +65,9 @@ def test_contamination_is_the_fraction_flagged(contamination):
 def test_decision_is_consistent():
     decision = decide_labels(*make_evidence(), slice(0, 4))
     assert 0 <= decision.suspicion.min() <= decision.suspicion.max() <= 1
-    assert ((decision.weight == 0) == decision.flagged).all()
-    assert 0 <= decision.weight.min() <= decision.weight.max() <= 1
+    weight = sample_weights(decision.suspicion, decision.flagged)
+    assert ((weight == 0) == decision.flagged).all()
+    assert 0 <= weight.min() <= weight.max() <= 1
     assert abs(decision.contamination - len(WRONG) / N_SAMPLES) < 0.06
 
 
