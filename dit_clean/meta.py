@@ -130,8 +130,7 @@ class _CleanedModel(MetaEstimatorMixin, BaseEstimator):
                     "give it unfrozen."
                 )
             return cleaner
-        default = InfluenceCleaner(random_state=self.random_state)
-        cleaner = default if self.cleaner is None else clone(self.cleaner)
+        cleaner = cleaner_or_default(self.cleaner, self.random_state)
         return cleaner.set_params(task=self._task).fit(X, y, X_val=X_val, y_val=y_val)
 
 
@@ -258,6 +257,13 @@ class CleanedRegressor(RegressorMixin, _CleanedModel):
 
     _task = "regression"
     _default_model = Ridge
+
+
+def cleaner_or_default(cleaner: Any, random_state: Any) -> Any:
+    """Return a clone of the cleaner, or where none is given a default one."""
+    if cleaner is None:
+        return InfluenceCleaner(random_state=random_state)
+    return clone(cleaner)
 
 
 def _weight_parameter(estimator: Any) -> str:

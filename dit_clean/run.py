@@ -17,7 +17,6 @@ from dit_clean.influence import (
     check_replay,
     influence_scores,
     influence_timeline,
-    leave_one_out,
     leave_out,
     update_rule_of,
 )
@@ -292,16 +291,8 @@ class TrackedRun:
         Cost: a training run for each sample.
         """
         samples = range(self.model.n_samples) if samples is None else samples
-        changes = leave_one_out(
-            self.trajectory,
-            query,
-            samples,
-            window_in_steps(window, self.trajectory),
-            history=history,
-            query_step=query_step,
-            run=self,
-        )
-        return _squeezed(changes)
+        groups = [[sample] for sample in samples]
+        return self.leave_out(query, groups, window, history, query_step)
 
     def leave_out(
         self,

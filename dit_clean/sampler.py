@@ -1,9 +1,9 @@
 """`InfluenceSampler`: the cleaner as a step of imbalanced-learn's pipelines."""
 
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 
-from dit_clean.cleaner import InfluenceCleaner
 from dit_clean.inputs import checked_data
+from dit_clean.meta import cleaner_or_default
 
 try:
     from imblearn.base import BaseSampler
@@ -73,8 +73,7 @@ class InfluenceSampler(BaseSampler):
         return *checked_data(self, X, y), binarize_y
 
     def _fit_resample(self, X, y):
-        default = InfluenceCleaner(random_state=self.random_state)
-        cleaner = default if self.cleaner is None else clone(self.cleaner)
+        cleaner = cleaner_or_default(self.cleaner, self.random_state)
         self.cleaner_ = cleaner.fit(X, y)
         self.sample_indices_ = self.cleaner_.sample_indices_
         return self.cleaner_.filter(X, y)

@@ -39,6 +39,13 @@ def fraction_threshold(suspicion: np.ndarray, fraction: float) -> float:
     return float(np.sort(suspicion)[-n_flagged])
 
 
+def flag_threshold(suspicion: np.ndarray, contamination: str | float) -> float:
+    """Return the cut for a fraction to flag, or with "auto" for the best F1."""
+    if contamination == "auto":
+        return best_f1_threshold(suspicion)
+    return fraction_threshold(suspicion, float(contamination))
+
+
 def flag_above(
     suspicion: np.ndarray,
     labels: np.ndarray,

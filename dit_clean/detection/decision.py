@@ -6,11 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dit_clean.detection.convergence import split_at_turn, turning_point
-from dit_clean.detection.cutoff import (
-    best_f1_threshold,
-    flag_above,
-    fraction_threshold,
-)
+from dit_clean.detection.cutoff import flag_above, flag_threshold
 from dit_clean.detection.evidence import LabelEvidence, influence_trust, label_help
 from dit_clean.detection.noise_model import (
     LabelNoiseModel,
@@ -81,11 +77,7 @@ def decide_labels(
         model = _trusting(model, len(help_), influence_trust(labels, evidence.n_folds))
     posterior = true_label_posterior(model, full, labels)
     suspicion = np.clip(1 - posterior[rows, labels], 0, 1)
-    threshold = (
-        best_f1_threshold(suspicion)
-        if contamination == "auto"
-        else fraction_threshold(suspicion, float(contamination))
-    )
+    threshold = flag_threshold(suspicion, contamination)
     flagged = flag_above(suspicion, labels, threshold)
     posterior[rows[flagged], labels[flagged]] = 0
     return Decision(

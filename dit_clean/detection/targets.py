@@ -7,11 +7,7 @@ from scipy.ndimage import median_filter
 from scipy.stats import cauchy, rankdata
 from scipy.stats import t as student
 
-from dit_clean.detection.cutoff import (
-    best_f1_threshold,
-    flag_above,
-    fraction_threshold,
-)
+from dit_clean.detection.cutoff import flag_above, flag_threshold
 from dit_clean.detection.decision import Decision
 
 TAIL = 10
@@ -97,11 +93,7 @@ def decide_targets(
     order = probability if scoring != "influence" else -influence[-1].sum(axis=1)
     ranks = rankdata(order, method="ordinal")
     suspicion = np.sort(probability)[ranks - 1]
-    threshold = (
-        best_f1_threshold(suspicion)
-        if contamination == "auto"
-        else fraction_threshold(suspicion, float(contamination))
-    )
+    threshold = flag_threshold(suspicion, contamination)
     flagged = flag_above(suspicion, np.zeros(len(suspicion), dtype=int), threshold)
     suggestion = np.where(
         flagged, evidence.held_out[:, window].mean(axis=1), evidence.targets

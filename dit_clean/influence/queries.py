@@ -46,8 +46,7 @@ class MeanLoss:
 
     def __call__(self, params: Mapping[str, Tensor], run: HasModel) -> Tensor:
         """Return the mean loss, a scalar in the unit of the criterion."""
-        X = as_batch(self.X, params)
-        return run.model.losses(params, X, _targets(self, params)).mean()
+        return SampleLosses(self.X, self.y)(params, run).mean()
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +73,7 @@ class ClassProbability:
 
     def __call__(self, params: Mapping[str, Tensor], run: HasModel) -> Tensor:
         """Return mean probabilities: a scalar, or shape (n_classes,)."""
-        labels = torch.as_tensor(self.y).to(run.model.device).long()
-        logits = run.model.log_probabilities(params, as_batch(self.X, params))
-        given = logits.gather(1, labels[:, None])[:, 0].exp()
+        labels, given = _given_probability(self, params, run)
         if self.n_classes is None:
             return given.mean()
         totals = given.new_zeros(self.n_classes).index_add(0, labels, given)
@@ -105,9 +102,8 @@ class LabelError:
 
     def __call__(self, params: Mapping[str, Tensor], run: HasModel) -> Tensor:
         """Return the mean error, a scalar in [0, 1]."""
-        labels = torch.as_tensor(self.y).to(run.model.device).long()
-        logs = run.model.log_probabilities(params, as_batch(self.X, params))
-        error = 1 - logs.gather(1, labels[:, None])[:, 0].exp()
+        labels, given = _given_probability(self, params, run)
+        error = 1 - given
         counts = labels.bincount()
         share = 1 / (counts[labels] * (counts > 0).sum())
         return (error.mean() + (error * share).sum()) / 2
@@ -187,7 +183,16 @@ def as_batch(X: Any, params: Mapping[str, Tensor]) -> Any:
     return take_rows(rows, torch.arange(n_rows(rows)))
 
 
-def _targets(query: "MeanLoss | SampleLosses", params: Mapping[str, Tensor]) -> Tensor:
+def _given_probability(
+    query: ClassProbability | LabelError, params: Mapping[str, Tensor], run: HasModel
+) -> tuple[Tensor, Tensor]:
+    """Return class indices and the probability of each, (n_query_samples,) both."""
+    labels = torch.as_tensor(query.y).to(run.model.device).long()
+    logs = run.model.log_probabilities(params, as_batch(query.X, params))
+    return labels, logs.gather(1, labels[:, None])[:, 0].exp()
+
+
+def _targets(query: SampleLosses, params: Mapping[str, Tensor]) -> Tensor:
     """Return float targets in the precision of the parameters; labels as they are."""
     y = torch.as_tensor(query.y)
     return y.to(_dtype(params)) if y.is_floating_point() else y
