@@ -117,7 +117,7 @@ def draw(problems, cleaners):
         )
         axis.axvline(cleaner.threshold_, color="0.3", linestyle="--", label="threshold")
         axis.set(title=problem.name, xlabel="suspicion", ylabel="samples", yscale="log")
-        axis.legend()
+        axis.legend(loc="upper center")
     bottom.suptitle("digits: the most suspicious samples, given → suggested label")
     worst = np.argsort(-cleaners[0].suspicion_)[:16]
     for axis, row in zip(bottom.subplots(2, 8).flat, worst, strict=True):
