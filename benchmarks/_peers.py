@@ -42,7 +42,7 @@ class Verdict:
     suggestion : ndarray of int, shape (n_samples,), or None
         Labels it would give.
     seconds : float
-        Wall time.
+        CPU seconds.
     """
 
     suspicion: np.ndarray
@@ -83,30 +83,30 @@ def cleanlab_verdicts(
 def run_peers(cell: Cell, problem: Problem) -> Iterator[tuple[str, Verdict]]:
     """Yield peers that watch one plain training of the same network on all rows."""
     given = problem.given
-    begin = time.perf_counter()
+    begin = time.process_time()
     run = train_plainly(cell, problem, given, n_checkpoints=N_CHECKPOINTS)
-    seconds = time.perf_counter() - begin
+    seconds = time.process_time() - begin
     area = _mean_margin(run.logits, given)
     flagged = _aum_flags(cell, problem, area)
-    cost = time.perf_counter() - begin
+    cost = time.process_time() - begin
     yield "AUM", Verdict(-area, flagged, float(flagged.mean()), seconds=cost)
     log_probability = run.logits.log_softmax(2)[:, range(len(given)), given]
     loss = -log_probability.mean(0).numpy()
     yield "mean loss", Verdict(loss, seconds=seconds)
-    begin = time.perf_counter()
+    begin = time.process_time()
     squares = squared_gradients(run, given).numpy()
-    seconds += time.perf_counter() - begin
+    seconds += time.process_time() - begin
     yield "self-influence", Verdict(squares, seconds=seconds)
 
 
 def netless_peers(cell: Cell, problem: Problem) -> Iterator[tuple[str, Verdict]]:
     """Yield peers that need no network: their verdict is the same in every regime."""
     for name, score in (("KNN-Shapley", knn_shapley), ("Data-OOB", data_oob)):
-        begin = time.perf_counter()
+        begin = time.process_time()
         suspicion = -score(problem, cell.seed)
-        yield name, Verdict(suspicion, seconds=time.perf_counter() - begin)
+        yield name, Verdict(suspicion, seconds=time.process_time() - begin)
     for name, model in _models(problem, cell.seed).items():
-        begin = time.perf_counter()
+        begin = time.process_time()
         learner = CleanLearning(model, cv_n_folds=N_FOLDS, seed=cell.seed)
         issues = learner.find_label_issues(problem.train.X, problem.given)
         flagged = issues["is_label_issue"].to_numpy()
@@ -117,7 +117,7 @@ def netless_peers(cell: Cell, problem: Problem) -> Iterator[tuple[str, Verdict]]
                 flagged,
                 float(flagged.mean()),
                 np.where(flagged, issues["predicted_label"], problem.given),
-                time.perf_counter() - begin,
+                time.process_time() - begin,
             ),
         )
 
