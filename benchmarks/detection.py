@@ -78,8 +78,6 @@ def measure_ours(cell: Cell, evidence: Path | None = None) -> dict:
     if problem.wrong.any() and cell.noise in DATA[cell.data].noises[:N_DEEPER]:
         row["windows"] = window_precisions(cleaner, problem.wrong)
         verdicts["paper's query"] = paper_query(cleaner)
-        if cell.regime == "normal":
-            verdicts["ours, clean 5 %"] = with_clean_validation(cell, problem)
     return row | {"methods": judge_all(verdicts, problem)}
 
 
@@ -105,6 +103,15 @@ def measure_peers(cell: Cell, evidence: Path | None = None) -> dict:
     }
 
 
+def measure_clean(cell: Cell, evidence: Path | None = None) -> dict:
+    """Return the figures of `InfluenceCleaner` when it is given some clean rows."""
+    if cell.regime != "normal" or cell.noise == "none":
+        return {}
+    problem = make_problem(cell)
+    verdict = with_clean_validation(cell, problem)
+    return {"methods": {"ours, clean 5 %": judge(verdict, problem)}}
+
+
 def filtered(after: Downstream, verdict: Verdict) -> dict[str, float]:
     """Return clean-test accuracy by model without the rows that a method flags."""
     kept = keep_mask(verdict.flagged, after.problem)
@@ -116,7 +123,7 @@ def judge_all(verdicts: dict[str, Verdict], problem: Problem) -> dict[str, dict]
     return {name: judge(found, problem) for name, found in verdicts.items()}
 
 
-PARTS = {"peers": measure_peers, "ours": measure_ours}
+PARTS = {"peers": measure_peers, "ours": measure_ours, "clean": measure_clean}
 
 
 def run_cells(
@@ -157,17 +164,20 @@ def read_cells(output: Path) -> list[dict]:
     found: dict[str, dict[str, dict]] = {}
     for row in read_lines(output):
         found.setdefault(cell_of(row).key, {})[row["part"]] = row
-    return [
-        peers
-        | ours
-        | {name: peers[name] | ours[name] for name in ("accuracy", "methods")}
-        | {"seconds": peers["seconds"] + ours["seconds"]}
-        for peers, ours in (
-            (parts["peers"], parts["ours"])
-            for parts in found.values()
-            if parts.keys() == PARTS.keys()
-        )
-    ]
+    whole = [parts for parts in found.values() if parts.keys() == PARTS.keys()]
+    return [merged([parts[name] for name in PARTS]) for parts in whole]
+
+
+def merged(parts: list[dict]) -> dict:
+    """Return the parts of a cell as one row."""
+    row: dict = {"seconds": sum(part["seconds"] for part in parts)}
+    for part in parts:
+        for name, value in part.items():
+            if isinstance(value, dict):
+                row[name] = row.get(name, {}) | value
+            else:
+                row.setdefault(name, value)
+    return row
 
 
 def parse() -> argparse.Namespace:

@@ -2,12 +2,13 @@
 
 from dit_clean.detection.convergence import convergence_window
 from dit_clean.detection.decision import Decision, decide_labels
-from dit_clean.detection.evidence import LabelEvidence
+from dit_clean.detection.evidence import CleanEvidence, LabelEvidence
 from dit_clean.detection.replacement import nearest_target_rows, replacement_rows
 from dit_clean.detection.targets import TargetEvidence, decide_targets
 from dit_clean.detection.weights import sample_weights
 
 __all__ = [
+    "CleanEvidence",
     "Decision",
     "LabelEvidence",
     "TargetEvidence",

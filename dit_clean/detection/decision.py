@@ -7,8 +7,14 @@ import numpy as np
 
 from dit_clean.detection.convergence import split_at_turn, turning_point
 from dit_clean.detection.cutoff import flag_above, flag_threshold
-from dit_clean.detection.evidence import LabelEvidence, influence_trust, label_help
+from dit_clean.detection.evidence import (
+    LabelEvidence,
+    centered_log,
+    influence_trust,
+    label_help,
+)
 from dit_clean.detection.noise_model import (
+    KnownLabels,
     LabelNoiseModel,
     fit_label_noise,
     true_label_posterior,
@@ -72,7 +78,10 @@ def decide_labels(
     help_ = label_help(influence)
     blind = _stacked(evidence.outside, help_, evidence, window, scoring)
     full = _stacked(evidence.all_networks, help_, evidence, window, scoring)
-    model = fit_label_noise(blind, labels)
+    known = None
+    if scoring != "influence":
+        known = _known_labels(evidence, window, blind.shape[2])
+    model = fit_label_noise(blind, labels, known=known)
     if scoring == "combined":
         model = _trusting(model, len(help_), influence_trust(labels, evidence.n_folds))
     posterior = true_label_posterior(model, full, labels)
@@ -99,11 +108,34 @@ def _stacked(
     """Return all evidence, shape (n_samples, n_classes, n_evidence)."""
     parts = []
     if scoring != "influence":
-        turn = turning_point(evidence.held_out_loss())
-        parts += [outputs(part) for part in split_at_turn(window, turn)]
+        parts += [outputs(part) for part in _stages(evidence, window)]
     if scoring != "margin":
         parts += list(label_helps)
     return np.stack(parts, axis=-1)
+
+
+def _stages(evidence: LabelEvidence, window: slice) -> tuple[slice, slice]:
+    """Return the window up to and from the turning point: two kinds of outputs."""
+    return split_at_turn(window, turning_point(evidence.held_out_loss()))
+
+
+def _known_labels(
+    evidence: LabelEvidence, window: slice, n_evidence: int
+) -> KnownLabels | None:
+    """Return the clean samples as each network sees them, where there are any.
+
+    No network has trained on them, so that influence, the last kinds of evidence, says
+    nothing of them: 0.
+    """
+    if evidence.clean is None:
+        return None
+    outputs = np.concatenate(list(evidence.clean.outputs))
+    values = np.zeros((len(outputs), outputs.shape[2], n_evidence))
+    for i, part in enumerate(_stages(evidence, window)):
+        values[:, :, i] = centered_log(outputs[:, part].mean(axis=1))
+    n_networks = len(evidence.clean.outputs)
+    labels = np.tile(evidence.clean.labels, n_networks)
+    return KnownLabels(values, labels, 1 / n_networks)
 
 
 def _trusting(

@@ -10,6 +10,23 @@ PROBABILITY_FLOOR = 1e-4
 
 
 @dataclass(frozen=True)
+class CleanEvidence:
+    """What the networks say of samples whose labels are known to be right.
+
+    Attributes
+    ----------
+    labels : ndarray of int, shape (n_clean,)
+        True class indices.
+    outputs : ndarray of shape (n_networks, n_clean, n_epochs, n_classes)
+        Class probabilities at each epoch's end, by each network of the cross-fit; none
+        has trained on these samples.
+    """
+
+    labels: np.ndarray
+    outputs: np.ndarray
+
+
+@dataclass(frozen=True)
 class LabelEvidence:
     """Per sample, epoch and class, averaged over the runs of the cross-fit.
 
@@ -23,12 +40,15 @@ class LabelEvidence:
         The same by networks that never saw the sample.
     n_in_sample : int
         Networks that train on each sample.
+    clean : CleanEvidence or None
+        Samples whose labels are known to be right.
     """
 
     labels: np.ndarray
     in_sample: np.ndarray
     held_out: np.ndarray
     n_in_sample: int = 2
+    clean: CleanEvidence | None = None
 
     @property
     def n_folds(self) -> int:

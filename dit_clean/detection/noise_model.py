@@ -8,8 +8,12 @@ The model of sample i with given label g_i, for classes c, t:
     P(g_i | i) = sum_t P(t | i) T[t, g_i]                   all that is ever observed
 
 Weights, biases and T maximize the likelihood of the given labels, so the evidence must
-not have seen a sample's own label. Bayes' rule then gives P(true label | sample, given
-label); suspicion is the probability that the given label is not the true one.
+not have seen a sample's own label. Samples whose labels are known to be right add
+log P(c | i) of those labels: they tell what the evidence is worth, and where one class
+ends and the next begins, without the detour over T.
+
+Bayes' rule then gives P(true label | sample, given label); suspicion is the probability
+that the given label is not the true one.
 """
 
 from dataclasses import dataclass
@@ -23,6 +27,25 @@ from dit_clean.detection.evidence import TINY
 MIN_WEIGHT = 0.3
 """No kind of evidence is dropped: the likelihood of given labels, wrong ones among
 them, is no reason to bet on one kind alone."""
+
+
+@dataclass(frozen=True)
+class KnownLabels:
+    """Samples whose labels are known to be right.
+
+    Attributes
+    ----------
+    evidence : ndarray of shape (n_known, n_classes, n_evidence)
+        As of the samples in question.
+    labels : ndarray of int, shape (n_known,)
+        True class indices.
+    weight : float
+        How much each counts: 1 / m for a sample that is listed m times.
+    """
+
+    evidence: np.ndarray
+    labels: np.ndarray
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +74,7 @@ def fit_label_noise(
     evidence: np.ndarray,
     labels: np.ndarray,
     *,
+    known: KnownLabels | None = None,
     strength: float | None = None,
     initial_rate: float = 0.3,
     n_rounds: int = 3,
@@ -65,6 +89,8 @@ def fit_label_noise(
         Kinds of evidence, each on the scale of centered log-probabilities.
     labels : ndarray of int, shape (n_samples,)
         Given class indices.
+    known : KnownLabels, optional
+        Samples whose labels are known to be right.
     strength : float, default=max(2, n_classes / 5)
         Pseudo-samples that pull each row of T towards symmetric noise at the pooled
         rate: classes with few rows keep to it.
@@ -85,6 +111,9 @@ def fit_label_noise(
     """
     n_classes, n_evidence = evidence.shape[1:]
     problem = _Problem.of(evidence, labels)
+    sure = None
+    if known is not None:
+        sure = _Problem.of(known.evidence, known.labels, known.weight)
     strength = max(2.0, n_classes / 5) if strength is None else strength
     pooled = symmetric_transition(initial_rate, n_classes)
     weights = np.full(n_evidence, (1 + 2 * initial_rate) / n_evidence)
@@ -96,7 +125,7 @@ def fit_label_noise(
         flat = minimize(
             _objective,
             flat,
-            (problem, pooled, strength, l2),
+            (problem, pooled, strength, l2, sure),
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
@@ -166,18 +195,23 @@ class _Problem:
         Given class indices.
     one_hot : csr_array of shape (n_samples, n_classes)
         The labels as a table.
+    weight : float
+        How much each sample counts.
     """
 
     evidence: np.ndarray
     labels: np.ndarray
     one_hot: sparse.csr_array
+    weight: float
 
     @classmethod
-    def of(cls, evidence: np.ndarray, labels: np.ndarray) -> "_Problem":
+    def of(
+        cls, evidence: np.ndarray, labels: np.ndarray, weight: float = 1.0
+    ) -> "_Problem":
         n_samples, n_classes, _ = evidence.shape
         entries = (np.ones(n_samples), (np.arange(n_samples), labels))
         one_hot = sparse.csr_array(entries, shape=(n_samples, n_classes))
-        return cls(np.ascontiguousarray(evidence.T), labels, one_hot)
+        return cls(np.ascontiguousarray(evidence.T), labels, one_hot, weight)
 
     def split(self, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return weights, biases and transition matrix of a parameter vector."""
@@ -206,6 +240,7 @@ def _objective(
     pooled: np.ndarray,
     strength: float,
     l2: float,
+    sure: _Problem | None = None,
 ) -> tuple[float, np.ndarray]:
     """Return the penalized negative log-likelihood per sample and its gradient."""
     n_evidence, _, n_samples = problem.evidence.shape
@@ -227,4 +262,14 @@ def _objective(
     by_weight = -pull / n_samples + 2 * l2 * away
     by_bias = -residual.mean(axis=1) + 2 * l2 * biases
     by_logit = -(counts - transition * counts.sum(axis=1, keepdims=True)) / n_samples
+    if sure is not None:
+        scale = sure.weight / n_samples
+        prior = sure.prior(weights, biases)
+        own = prior[sure.labels, np.arange(len(sure.labels))]
+        value -= scale * np.log(np.maximum(own, TINY)).sum()
+        residual = sure.one_hot.T - prior
+        by_weight -= scale * (
+            sure.evidence.reshape(n_evidence, -1) @ np.asarray(residual).ravel()
+        )
+        by_bias -= scale * np.asarray(residual.sum(axis=1)).ravel()
     return float(value), np.concatenate([by_weight, by_bias, by_logit.ravel()])

@@ -1,9 +1,11 @@
 """From evidence about labels to decisions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from dit_clean.detection import LabelEvidence, decide_labels
+from dit_clean.detection import CleanEvidence, LabelEvidence, decide_labels
 from dit_clean.detection.evidence import influence_trust
 from dit_clean.detection.weights import sample_weights
 
@@ -53,6 +55,55 @@ def test_scoring_chooses_the_evidence():
     is_wrong = np.isin(np.arange(N_SAMPLES), WRONG)
     assert by_influence[is_wrong].min() > np.median(by_influence)
     assert by_margin[is_wrong].mean() < by_influence[is_wrong].mean()
+
+
+def make_one_sided(seed=0):
+    """Return evidence where most of class 0 is labeled 1, clean samples, and who is.
+
+    The networks have learned just that: they are torn on every sample of class 0.
+    """
+    generator = np.random.RandomState(seed)
+
+    def probabilities(truth):
+        scores = generator.randn(len(truth), N_EPOCHS, N_CLASSES)
+        scores += 3 * np.eye(N_CLASSES)[truth][:, None]
+        scores[truth == 0, :, 1] += 3
+        scores = np.exp(scores)
+        return scores / scores.sum(axis=2, keepdims=True)
+
+    truth, known = np.arange(N_SAMPLES) % N_CLASSES, np.arange(30) % N_CLASSES
+    wrong = (truth == 0) & (generator.rand(N_SAMPLES) < 0.65)
+    labels = np.where(wrong, 1, truth)
+    clean = CleanEvidence(known, np.stack([probabilities(known) for _ in range(2)]))
+    return (
+        LabelEvidence(labels, probabilities(truth), probabilities(truth)),
+        clean,
+        wrong,
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_clean_samples_find_what_the_majority_of_labels_hides(seed):
+    evidence, clean, wrong = make_one_sided(seed)
+    influence, window = np.zeros((1, N_SAMPLES, N_EPOCHS, N_CLASSES)), slice(0, 4)
+    blind = decide_labels(evidence, influence, window)
+    seeing = decide_labels(replace(evidence, clean=clean), influence, window)
+    found = [each.flagged[wrong].mean() for each in (seeing, blind)]
+    assert found[0] > max(0.8, found[1])
+    assert (seeing.suggestion[wrong & seeing.flagged] == 0).all()
+    errors = [abs(each.contamination - wrong.mean()) for each in (seeing, blind)]
+    assert errors[0] < min(0.05, errors[1])
+
+
+def test_clean_samples_say_nothing_of_influence():
+    evidence, influence = make_evidence()
+    outputs = np.full((2, 30, N_EPOCHS, N_CLASSES), 1 / N_CLASSES)
+    clean = CleanEvidence(np.arange(30) % N_CLASSES, outputs)
+    alone, beside = (
+        decide_labels(each, influence, slice(0, 4), scoring="influence").suspicion
+        for each in (evidence, replace(evidence, clean=clean))
+    )
+    assert (alone == beside).all()
 
 
 @pytest.mark.parametrize("contamination", [0.05, 0.1, 0.3])

@@ -5,6 +5,7 @@ import pytest
 from scipy.optimize import check_grad
 
 from dit_clean.detection.noise_model import (
+    KnownLabels,
     _objective,
     _Problem,
     fit_label_noise,
@@ -57,18 +58,44 @@ def test_posterior_sums_to_one(confusion):
     assert posterior.min() >= 0
 
 
+@pytest.mark.parametrize("n_known", [0, 6])
 @pytest.mark.parametrize("seed", range(3))
-def test_analytic_gradient_equals_differences(seed):
+def test_analytic_gradient_equals_differences(seed, n_known):
     generator = np.random.RandomState(seed)
     evidence, given, _ = simulate(SYMMETRIC, n_samples=30, seed=seed)
     evidence = np.concatenate([evidence, generator.randn(*evidence.shape)], axis=2)
     flat = np.concatenate([[0.7, 0.4], generator.randn(3), generator.randn(9)])
     problem = _Problem.of(evidence, given)
-    rest = (problem, symmetric_transition(0.3, 3), 20.0, 1e-3)
+    known = generator.randn(n_known, 3, 2), generator.randint(3, size=n_known)
+    sure = _Problem.of(*known, weight=0.5) if n_known else None
+    rest = (problem, symmetric_transition(0.3, 3), 20.0, 1e-3, sure)
     error = check_grad(
         lambda x: _objective(x, *rest)[0], lambda x: _objective(x, *rest)[1], flat
     )
     assert error < 1e-5
+
+
+def test_known_labels_tell_noise_from_overlap():
+    # Half of class 0 is labeled 1, or classes 0 and 1 overlap: given labels alone
+    # cannot say.
+    one_sided = np.array([[0.5, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    evidence, given, _ = simulate(one_sided, n_samples=300, sharpness=1.0)
+    more, _, known = simulate(CLEAN, n_samples=90, seed=1, sharpness=1.0)
+    errors = [
+        np.abs(fit_label_noise(evidence, given, known=labels).transition - one_sided)
+        for labels in (None, KnownLabels(more, known))
+    ]
+    assert errors[1].max() < 0.7 * errors[0].max()
+
+
+def test_known_labels_count_by_their_weight():
+    evidence, given, _ = simulate(SYMMETRIC, n_samples=90)
+    more, _, known = simulate(CLEAN, n_samples=30, seed=1)
+    once = fit_label_noise(evidence, given, known=KnownLabels(more, known))
+    twice = KnownLabels(np.tile(more, (2, 1, 1)), np.tile(known, 2), weight=0.5)
+    listed_twice = fit_label_noise(evidence, given, known=twice)
+    assert np.allclose(once.weights, listed_twice.weights)
+    assert np.allclose(once.transition, listed_twice.transition)
 
 
 def test_useless_evidence_gets_less_weight_than_good_evidence():
