@@ -10,6 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dit_clean.influence.queries import HasModel, as_batch
 from dit_clean.tracking import TrackedModel
+from dit_clean.tracking.rows import as_tensor
 
 PREDICTIONS = ("probability", "logit", "margin", "output")
 
@@ -108,7 +109,9 @@ class FeatureImportance:
         Features wanted, counted over the flattened sample; by default all, which
         costs one adjoint each.
     kind : {"probability", "logit", "margin", "output", "loss"}, default="probability"
-        What is differentiated; see `Prediction`. "loss" is the training loss.
+        What is differentiated; see `Prediction`. "loss" is the training loss. "margin"
+        jumps where another class becomes the strongest rival, which influence, a
+        first-order answer, does not foresee: prefer "logit" or "probability".
     absolute : bool, default=False
         Whether to average absolute gradients.
     """
@@ -131,7 +134,7 @@ class FeatureImportance:
 
         def total(X: Tensor) -> Tensor:
             if kind == "loss":
-                y = torch.as_tensor(self.y)
+                y = as_tensor(self.y)
                 y = y.to(X.dtype) if y.is_floating_point() else y
                 return run.model.losses(params, X, y).sum()
             return predicted_values(run.model, params, X, self.y, kind).sum()
@@ -152,7 +155,7 @@ def predicted_values(
         raise ValueError(f"Unknown kind {kind!r}. Known: {', '.join(PREDICTIONS)}.")
     if kind == "output":
         return _own_values(model.forward(params, X), y)
-    classes = torch.as_tensor(y).to(model.device).long()[:, None]
+    classes = as_tensor(y).to(model.device).long()[:, None]
     logs = model.log_probabilities(params, X)
     if logs.shape[1] == 1:
         raise ValueError(
@@ -175,5 +178,5 @@ def _own_values(output: Tensor, y: Any) -> Tensor:
         )
     if output.shape[1] == 1:
         return output[:, 0]
-    classes = torch.as_tensor(y).to(output.device).long()[:, None]
+    classes = as_tensor(y).to(output.device).long()[:, None]
     return output.gather(1, classes)[:, 0]

@@ -11,9 +11,13 @@ from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from dit_clean.tracking import TrackedModel
-from dit_clean.tracking.rows import as_rows, cast_floats, n_rows, take_rows
+from dit_clean.tracking.rows import as_rows, as_tensor, cast_floats, n_rows, take_rows
+
+QUERY_ROWS = 4096
+"""Query samples whose activations are held at a time."""
 
 
 class HasModel(Protocol):
@@ -132,8 +136,8 @@ class BoundedError:
 
     def __call__(self, params: Mapping[str, Tensor], run: HasModel) -> Tensor:
         """Return the mean bounded error, a scalar in [0, 1]."""
-        output = run.model.forward(params, as_batch(self.X, params))
-        y = torch.as_tensor(self.y).to(output)
+        output = read_in_parts(run.model.forward, params, self.X)
+        y = as_tensor(self.y).to(output)
         square = ((output - y) / self.scale) ** 2
         return (square / (1 + square)).mean()
 
@@ -155,9 +159,7 @@ class SampleLosses:
 
     def __call__(self, params: Mapping[str, Tensor], run: HasModel) -> Tensor:
         """Return losses, shape (n_query_samples,), in the unit of the criterion."""
-        return run.model.losses(
-            params, as_batch(self.X, params), _targets(self, params)
-        )
+        return read_in_parts(run.model.losses, params, self.X, _targets(self, params))
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,6 +179,42 @@ class Several:
         return torch.cat([query(params, run).reshape(-1) for query in self.queries])
 
 
+def read_in_parts(
+    read: Callable[..., Tensor], params: Mapping[str, Tensor], X: Any, *more: Tensor
+) -> Tensor:
+    """Return ``read(params, X, *more)``, of many rows in parts.
+
+    The activations of a part are computed anew when its gradient is taken, so that
+    memory is that of `QUERY_ROWS` samples, however many there are.
+
+    Parameters
+    ----------
+    read : callable
+        Reads a batch: one row of output for each row of input, evaluation mode.
+    params : dict of str to Tensor
+        Parameters and buffers.
+    X : array-like, first axis n_samples
+        Inputs as the network takes them.
+    *more : Tensor, first axis n_samples
+        Further rows.
+
+    Returns
+    -------
+    outputs : Tensor, first axis n_samples
+    """
+    rows = cast_floats(as_rows(X), _dtype(params))
+
+    def read_part(indices: Tensor) -> Tensor:
+        return read(params, take_rows(rows, indices), *(each[indices] for each in more))
+
+    parts = torch.arange(n_rows(rows)).split(QUERY_ROWS)
+    if len(parts) == 1:
+        return read_part(parts[0])
+    return torch.cat(
+        [checkpoint(read_part, part, use_reentrant=False) for part in parts]
+    )
+
+
 def as_batch(X: Any, params: Mapping[str, Tensor]) -> Any:
     """Return query inputs as one dense batch in the precision of the parameters."""
     rows = cast_floats(as_rows(X), _dtype(params))
@@ -187,14 +225,14 @@ def _given_probability(
     query: ClassProbability | LabelError, params: Mapping[str, Tensor], run: HasModel
 ) -> tuple[Tensor, Tensor]:
     """Return class indices and the probability of each, (n_query_samples,) both."""
-    labels = torch.as_tensor(query.y).to(run.model.device).long()
-    logs = run.model.log_probabilities(params, as_batch(query.X, params))
+    labels = as_tensor(query.y).to(run.model.device).long()
+    logs = read_in_parts(run.model.log_probabilities, params, query.X)
     return labels, logs.gather(1, labels[:, None])[:, 0].exp()
 
 
 def _targets(query: SampleLosses, params: Mapping[str, Tensor]) -> Tensor:
     """Return float targets in the precision of the parameters; labels as they are."""
-    y = torch.as_tensor(query.y)
+    y = as_tensor(query.y)
     return y.to(_dtype(params)) if y.is_floating_point() else y
 
 

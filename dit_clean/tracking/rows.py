@@ -30,10 +30,10 @@ def as_rows(data: Any) -> Rows:
         If the data are no array of numbers (text, objects, a list of arrays).
     """
     if isinstance(data, Mapping):
-        return {key: _as_tensor(values) for key, values in data.items()}
+        return {key: as_tensor(values) for key, values in data.items()}
     if sparse.issparse(data):
         return sparse.csr_array(data)
-    return _as_tensor(data)
+    return as_tensor(data)
 
 
 def take_rows(rows: Rows, indices: Tensor) -> Any:
@@ -72,7 +72,8 @@ def _cast(values: Tensor, dtype: torch.dtype) -> Tensor:
     return values.to(dtype) if values.is_floating_point() else values
 
 
-def _as_tensor(data: Any) -> Tensor:
+def as_tensor(data: Any) -> Tensor:
+    """Return numbers as a tensor; shares the memory of arrays that may be written."""
     if isinstance(data, Tensor):
         return data.detach()
     array = np.asarray(data)

@@ -1,5 +1,7 @@
 """Values of the queries against plain torch, and what may not be a query."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from dit_clean.influence import (
     influence_scores,
     influence_timeline,
     leave_one_out,
+    queries,
 )
 from dit_clean.queries import Several
 from tests.cases import CASES, N_CLASSES, QUERIES, make_data, train
@@ -98,6 +101,37 @@ def test_several_queries_at_once_equal_one_by_one(trajectory):
         apart = np.concatenate([scores.values for scores in apart])
         assert together.values.shape == (5, trajectory.model.n_samples)
         assert relative_error(together.values, apart) < 1e-12
+
+
+@pytest.mark.parametrize("query", [MeanLoss, LabelError, SampleLosses])
+def test_many_query_samples_are_read_in_parts(trajectory, setting, query, monkeypatch):
+    _, X, y, _ = setting
+    window = Window(0, trajectory.n_steps)
+    whole = influence_scores(trajectory, query(X, y), window).values
+    largest = []
+
+    def read(model, params, X, **mode):
+        if not mode:
+            largest.append(len(X))
+        return forward(model, params, X, **mode)
+
+    forward = type(trajectory.model).forward
+    monkeypatch.setattr(type(trajectory.model), "forward", read)
+    monkeypatch.setattr(queries, "QUERY_ROWS", 3)
+    several = Several((query(X, y), query(X, y)))
+    parts = influence_scores(trajectory, several, window).values
+    assert max(largest) == 3
+    assert relative_error(parts, np.concatenate([whole, whole])) < 1e-12
+
+
+def test_read_only_labels_are_read_without_a_warning(trajectory, setting):
+    params, X, y, _ = setting
+    frozen = y.numpy().copy()
+    frozen.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        value = MeanLoss(X, frozen)(params, trajectory)
+    assert value == MeanLoss(X, y)(params, trajectory)
 
 
 def test_query_that_does_not_depend_on_the_parameters_has_no_influence(trajectory):
