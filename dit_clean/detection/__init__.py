@@ -4,6 +4,7 @@ from dit_clean.detection.convergence import convergence_window
 from dit_clean.detection.decision import Decision, decide_labels
 from dit_clean.detection.evidence import CleanEvidence, LabelEvidence
 from dit_clean.detection.replacement import nearest_target_rows, replacement_rows
+from dit_clean.detection.signal import NoSignalWarning, warn_of_no_signal
 from dit_clean.detection.targets import TargetEvidence, decide_targets
 from dit_clean.detection.weights import sample_weights
 
@@ -11,6 +12,7 @@ __all__ = [
     "CleanEvidence",
     "Decision",
     "LabelEvidence",
+    "NoSignalWarning",
     "TargetEvidence",
     "convergence_window",
     "decide_labels",
@@ -18,4 +20,5 @@ __all__ = [
     "nearest_target_rows",
     "replacement_rows",
     "sample_weights",
+    "warn_of_no_signal",
 ]

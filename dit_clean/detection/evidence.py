@@ -119,6 +119,6 @@ def influence_trust(labels: np.ndarray, n_folds: int) -> float:
 
 
 def centered_log(probability: np.ndarray) -> np.ndarray:
-    """Return log-probabilities with mean 0 over classes, (n_samples, n_classes)."""
+    """Return log-probabilities with mean 0 over classes, the last axis."""
     logs = np.log(np.clip(probability, PROBABILITY_FLOOR, 1.0), dtype=np.float64)
-    return logs - logs.mean(axis=1, keepdims=True)
+    return logs - logs.mean(axis=-1, keepdims=True)

@@ -1,0 +1,44 @@
+"""Held-out labels that are predicted, and labels that cannot be."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from dit_clean.detection import LabelEvidence
+from dit_clean.detection.signal import (
+    NoSignalWarning,
+    held_out_signal,
+    warn_of_no_signal,
+)
+
+
+def make_evidence(strength, shares=(0.5, 0.3, 0.2), n_samples=300, seed=0):
+    """Return evidence that knows the labels with a given strength."""
+    generator = np.random.RandomState(seed)
+    labels = generator.choice(3, size=n_samples, p=shares)
+    scores = generator.randn(n_samples, 4, 3) + np.log(shares)
+    scores += strength * np.eye(3)[labels][:, None]
+    outputs = np.exp(scores)
+    outputs /= outputs.sum(axis=2, keepdims=True)
+    return LabelEvidence(labels, outputs, outputs)
+
+
+def test_chance_is_zero_whatever_the_class_shares():
+    values = [
+        held_out_signal(make_evidence(0.0, (0.9, 0.05, 0.05), seed=seed))
+        for seed in range(40)
+    ]
+    assert abs(np.mean(values)) < 0.5
+    assert 0.6 < np.std(values) < 1.5
+
+
+def test_labels_that_cannot_be_predicted_are_warned_of():
+    with pytest.warns(NoSignalWarning, match="standard errors better than chance"):
+        warn_of_no_signal(make_evidence(0.0))
+
+
+def test_predictable_labels_are_not_warned_of():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_no_signal(make_evidence(0.5))
