@@ -16,7 +16,7 @@ export MPLBACKEND := Agg
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PRECIOUS: $(VENV)/.stamp-%
-.PHONY: help demo test test-slow test-oldest lint types docs bench clean
+.PHONY: help demo notebook test test-slow test-oldest lint types docs bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
@@ -24,6 +24,12 @@ help: ## list the targets
 
 demo: $(VENV)/.stamp-audit ## clean real data that holds known wrong labels
 	$(BIN)/python examples/demo.py
+
+notebook: $(VENV)/.stamp-test ## run examples/audit.ipynb and store its outputs
+	mkdir -p outputs
+	cp examples/audit.ipynb outputs/
+	env -u MPLBACKEND $(BIN)/jupyter execute --inplace outputs/audit.ipynb
+	cp outputs/audit.ipynb examples/
 
 test: $(VENV)/.stamp-test ## tests, docstrings, README and docs pages, with coverage
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not slow" \

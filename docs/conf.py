@@ -2,7 +2,11 @@
 
 import os
 import re
+import sys
 from importlib.metadata import version as installed_version
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parent))
 
 project = "dit_clean"
 author = "dit_clean developers"
@@ -17,6 +21,7 @@ extensions = [
     "numpydoc",
     "myst_parser",
     "sphinx_gallery.gen_gallery",
+    "notebook_page",
 ]
 exclude_patterns = ["_build"]
 default_role = "literal"

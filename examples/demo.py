@@ -117,8 +117,11 @@ def draw(problems, cleaners):
         )
         axis.axvline(cleaner.threshold_, color="0.3", linestyle="--", label="threshold")
         axis.set(title=problem.name, xlabel="suspicion", ylabel="samples", yscale="log")
-        axis.legend(loc="upper center")
-    bottom.suptitle("digits: the most suspicious samples, given → suggested label")
+        axis.yaxis.set_major_formatter("{x:,.0f}")
+        axis.legend(loc="upper center", framealpha=1)
+    bottom.suptitle(
+        "digits: the most suspicious samples, given → suggested label (blue: the true)"
+    )
     worst = np.argsort(-cleaners[0].suspicion_)[:16]
     for axis, row in zip(bottom.subplots(2, 8).flat, worst, strict=True):
         axis.imshow(problems[0].X[row].reshape(8, 8), cmap="gray_r")

@@ -1,5 +1,7 @@
 """The command line: what it writes, and how it refuses."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,8 @@ from sklearn.datasets import load_iris
 from dit_clean.cli import main
 
 QUICK = ["--epochs", "4", "--quiet"]
+BOTH = ["--label=kind", "--output=new.csv", "--table=new.csv"]
+WEIGHT = ["--label=kind", "--strategy=weight", "--output=new.csv"]
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +55,8 @@ def test_report_table_and_cleaned_data_are_written(folder, iris):
     table = pd.read_csv(folder / "table.csv")
     cleaned = pd.read_csv(folder / "cleaned.csv")
     kept = np.sort(table.loc[~table["flagged"], "row"])
+    width = "petal width (cm)"
+    assert table[width].tolist() == iris.loc[table["row"], width].tolist()
     pd.testing.assert_frame_equal(cleaned, iris.iloc[kept].reset_index(drop=True))
     assert "Label audit of iris.csv" in (folder / "audit.html").read_text("utf-8")
     assert f"{150 - len(kept)} of 150 rows flagged" in result.output
@@ -91,12 +97,25 @@ def test_parquet_is_read(folder, iris):
         (["iris.csv", "--label=kind", "--drop=x"], 2, "there is no column 'x'"),
         (["iris.csv", "--label=kind", "--window=5:x"], 2, "no START:STOP"),
         (["iris.csv", "--label=kind", "--window=end"], 2, "'end' is none of full"),
-        (["iris.csv", "--label=kind", "--contamination=0.9"], 2, "0.9 is not in"),
+        (["iris.csv", "--label=kind", "--contamination=0.9"], 2, "neither auto nor"),
+        (["iris.csv", "--label=kind", "--contamination=few"], 2, "neither auto nor"),
+        (["iris.csv", "--label=Kind"], 2, "Did you mean 'kind'?"),
+        (["iris.csv", "--label=kind", "--drop=kind"], 2, "column with the labels"),
+        (["iris.csv", "--label=kind", "--window=3:2"], 2, "outside of training"),
+        (["iris.csv", "--label=kind", "--seed=-1"], 2, "0<=x<=4294967295"),
+        (["iris.csv", "--label=kind", "--strategy=relabel"], 2, "Give --output"),
+        (["iris.csv", "--label=kind", "--task=regression"], 2, "is no number"),
+        (["iris.csv", *BOTH], 2, "to hold something else already"),
+        (["weighted.csv", *WEIGHT], 2, "a column 'sample_weight' already"),
+        (["twice.csv", "--label=kind"], 1, "2 columns are named 'kind'"),
+        (["semicolons.csv", "--label=kind"], 2, "another separator"),
+        (["latin.csv", "--label=kind"], 1, "is no text in UTF-8"),
+        (["norows.csv", "--label=kind"], 1, "has no rows"),
         (["iris.csv", "--label=kind", "--output=a.xlsx"], 2, "must end in one of"),
         (["iris.csv", "--label=kind", "--output=iris.csv"], 2, "overwrite DATA"),
         (["iris.csv", "--label=kind", "--table=no/a.csv"], 2, "no folder 'no'"),
         (["iris.txt", "--label=kind"], 2, "neither CSV nor Parquet"),
-        (["rare.csv", "--label=kind"], 1, "fewer rows than cv=3"),
+        (["rare.csv", "--label=kind"], 1, "fewer rows than --folds=3"),
         (["empty.csv", "--label=id"], 1, "cannot be read"),
         (["holes.csv", "--label=kind"], 1, "is empty in 1 of 2 rows"),
         (["narrow.csv", "--label=kind"], 2, "No column is left"),
@@ -108,6 +127,11 @@ def test_refusals_say_what_was_wrong(folder, arguments, code, message):
     (folder / "holes.csv").write_text("kind,a\nx,1\n,2\n")
     (folder / "rare.csv").write_text("kind,a\nx,1\nx,2\nx,3\ny,1\n")
     (folder / "narrow.csv").write_text("kind\nx\ny\n")
+    (folder / "weighted.csv").write_text("kind,sample_weight\nx,1\ny,2\n")
+    (folder / "twice.csv").write_text("kind,a,kind\nx,1,y\n")
+    (folder / "semicolons.csv").write_text("kind;a\nx;1\n")
+    (folder / "latin.csv").write_bytes("kind,a\nä,1\n".encode("latin-1"))
+    (folder / "norows.csv").write_text("kind,a\n")
     result = call(*arguments, *QUICK)
     assert result.exit_code == code
     assert message in " ".join(result.output.split())
@@ -117,9 +141,50 @@ def test_too_many_flags_have_an_exit_code_of_their_own(folder):
     options = ["--contamination=0.2", "--fail-above=0.1", *QUICK]
     result = call("iris.csv", "--label=kind", "--drop=id", *options)
     assert result.exit_code == 3
-    assert "20.0% flagged, more than 10.0%" in result.output
+    assert "20.0% of the rows flagged, more than 10%" in result.output
 
 
 def test_identifiers_are_pointed_out(folder):
     result = call("iris.csv", "--label=kind", "--epochs=1")
     assert "add --drop id" in result.stderr
+
+
+def test_the_separator_is_read_and_written(folder, iris):
+    iris.drop(columns="id").to_csv("semi.csv", sep=";", index=False)
+    options = ["--label=kind", "--sep=;", "--output=out.csv", *QUICK]
+    result = call("semi.csv", *options)
+    assert result.exit_code == 0, result.output
+    assert (folder / "out.csv").read_text().startswith("sepal length (cm);")
+
+
+def test_whole_numbers_as_labels_are_pointed_out(folder):
+    counts = pd.DataFrame({"kind": np.arange(90) % 30, "a": np.arange(90)})
+    counts.to_csv("counts.csv", index=False)
+    result = call("counts.csv", "--label=kind", "--epochs=1")
+    assert "30 different whole numbers, taken as labels" in result.stderr
+    result = call("counts.csv", "--label=kind", "--epochs=1", "--task=regression")
+    assert result.exit_code == 0, result.output
+    assert "wrong targets" in result.stdout
+
+
+def test_warnings_are_notes_without_paths(folder, monkeypatch):
+    def fit(cleaner, X, y):
+        warnings.warn("These data are odd.", UserWarning, stacklevel=1)
+        raise ValueError("cv=3 is too much: lower cv.")
+
+    monkeypatch.setattr("dit_clean.cli.command.InfluenceCleaner.fit", fit)
+    result = call("iris.csv", "--label=kind", "--drop=id")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "Note: These data are odd.\nError: --folds=3 is too much: lower --folds.\n"
+    )
+
+
+def test_a_file_that_cannot_be_written_is_named(folder, iris, monkeypatch):
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied", "out.csv")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", refuse)
+    result = call("iris.csv", "--label=kind", "--drop=id", "--output=out.csv", *QUICK)
+    assert result.exit_code == 1
+    assert "Permission denied: 'out.csv'" in result.output

@@ -6,8 +6,15 @@ from typing import Any
 import numpy as np
 
 from dit_clean.audit.data import AuditData
-from dit_clean.audit.samples import cells, column_names, is_text, row_of
-from dit_clean.tables import is_frame
+from dit_clean.audit.samples import (
+    MATRIX_AXES,
+    cells,
+    column_names,
+    is_text,
+    row_numbers,
+    row_of,
+)
+from dit_clean.tables import is_frame, is_missing
 
 N_ITEMS = 12
 MAX_FIELDS = 8
@@ -65,23 +72,19 @@ def gallery_items(
         two axes are images.
     n_items : int, default=12
         How many.
-    rows : array-like of int, optional
+    rows : array-like of int or bool, optional
         Which ones; by default the most suspicious.
 
     Raises
     ------
+    TypeError
+        If `samples` are neither texts nor images nor rows of a table.
     ValueError
-        If `samples` has another length than the fitted data.
+        If `samples` has another length than the fitted data, or a row does not exist.
     """
-    samples = data.X if samples is None else samples
-    n_samples = samples.shape[0] if hasattr(samples, "shape") else len(samples)
-    if n_samples != data.n_samples:
-        raise ValueError(
-            f"samples holds {n_samples} rows, but the cleaner was fitted on "
-            f"{data.n_samples}. Give one for each row, in the same order."
-        )
-    rows = data.most_suspicious[:n_items] if rows is None else np.asarray(rows)
-    show = _view_of(samples)
+    show = _view_of(data.X if samples is None else _checked(samples, data.n_samples))
+    if rows is None:
+        rows = data.most_suspicious[:n_items]
     return [
         GalleryItem(
             row=int(row),
@@ -91,15 +94,36 @@ def gallery_items(
             flagged=bool(data.flagged[row]),
             **show(int(row)),
         )
-        for row in rows
+        for row in row_numbers(rows, data.n_samples)
     ]
+
+
+def _checked(samples: Any, n_samples: int) -> Any:
+    """Return samples as texts, a data frame, or an array with at least two axes."""
+    if not is_text(samples) and not hasattr(samples, "shape"):
+        try:
+            samples = np.asarray(samples)
+        except ValueError:  # parts of different shapes
+            samples = np.array(None)
+    shape = samples.shape if hasattr(samples, "shape") else (len(samples),)
+    if len(shape) < MATRIX_AXES and not is_text(samples):
+        raise TypeError(
+            "samples must be texts, images of one size or rows of a table, one for "
+            "each row of X."
+        )
+    if shape[0] != n_samples:
+        raise ValueError(
+            f"samples holds {shape[0]} rows, but the cleaner was fitted on "
+            f"{n_samples}. Give one for each row, in the same order."
+        )
+    return samples
 
 
 def _view_of(samples: Any) -> Any:
     """Return the function that shows one row."""
     if is_text(samples):
         texts = cells(samples)
-        return lambda row: {"text": texts[row]}
+        return lambda row: {"text": "" if is_missing(texts[row]) else texts[row]}
     if not is_frame(samples) and getattr(samples, "ndim", 0) >= IMAGE_AXES:
         low, high = float(np.min(samples)), float(np.max(samples))
         return lambda row: {"image": as_image(np.asarray(samples[row]), low, high)}

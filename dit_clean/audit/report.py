@@ -37,15 +37,7 @@ N_DIGITS = 6
 """Significant digits of floats in the table."""
 
 
-def write_report(
-    data: AuditData,
-    path: Any,
-    *,
-    title: str = "Label audit",
-    columns: Any = None,
-    samples: Any = None,
-    max_rows: int = 10_000,
-) -> Path:
+def write_report(data: AuditData, path: Any, **options: Any) -> Path:
     """Write the report of an audit.
 
     Parameters
@@ -54,6 +46,42 @@ def write_report(
         From a fitted cleaner.
     path : str or path
         File to write.
+    **options
+        As in `render_report`.
+
+    Returns
+    -------
+    path : Path
+        The file written.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder does not exist.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"There is no folder {str(path.parent)!r} to write {path.name!r} into."
+        )
+    path.write_text(render_report(data, **options), encoding="utf-8")
+    return path
+
+
+def render_report(
+    data: AuditData,
+    *,
+    title: str = "Label audit",
+    columns: Any = None,
+    samples: Any = None,
+    max_rows: int = 10_000,
+) -> str:
+    """Return the report as HTML.
+
+    Parameters
+    ----------
+    data : AuditData
+        From a fitted cleaner.
     title : str, default="Label audit"
         Heading.
     columns : optional
@@ -64,23 +92,13 @@ def write_report(
     max_rows : int, default=10000
         Rows of the table, the most suspicious ones.
 
-    Returns
-    -------
-    path : Path
-        The file written.
+    Raises
+    ------
+    ValueError
+        If `columns` or `samples` do not fit the data, or `max_rows` is below 1.
     """
-    path = Path(path)
-    html = render_report(
-        data, title=title, columns=columns, samples=samples, max_rows=max_rows
-    )
-    path.write_text(html, encoding="utf-8")
-    return path
-
-
-def render_report(
-    data: AuditData, *, title: str, columns: Any, samples: Any, max_rows: int
-) -> str:
-    """Return the report as HTML; `write_report` explains the parameters."""
+    if max_rows < 1:
+        raise ValueError(f"max_rows={max_rows} leaves no row to show. Give 1 or more.")
     jinja2 = require("jinja2", "The report")
     markup = require("markupsafe", "The report").Markup
     environment = jinja2.Environment(
@@ -90,6 +108,8 @@ def render_report(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    gallery = _gallery(data, samples)
+    table = table_payload(data, columns, samples, max_rows)
     summary = summarize(data)
     script = (TEMPLATES / "report.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -98,9 +118,9 @@ def render_report(
         summary=summary,
         classes=_busiest_classes(summary),
         findings=findings(data, summary),
-        table=table_payload(data, columns, samples, max_rows),
+        table=table,
         pictures={k: markup(v) for k, v in _pictures(data, summary).items()},
-        gallery=_gallery(data, samples),
+        gallery=gallery,
         created=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
         css=markup((TEMPLATES / "report.css").read_text("utf-8")),
         script=markup(script),
@@ -118,7 +138,7 @@ def table_payload(
     data : AuditData
         From a fitted cleaner.
     columns, samples, max_rows
-        As in `write_report`.
+        As in `render_report`.
 
     Returns
     -------

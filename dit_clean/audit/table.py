@@ -8,6 +8,7 @@ from dit_clean.audit.data import AuditData
 from dit_clean.audit.extras import require
 from dit_clean.audit.samples import cells, is_polars, own_columns
 from dit_clean.influence.patterns import influence_patterns
+from dit_clean.tables import is_missing
 
 HIGHEST_FIRST = ("suspicion", "flagged")
 
@@ -42,7 +43,7 @@ def audit_table(
         From a fitted cleaner.
     sort : str, optional
         Column to sort by, the rows most worth a look first: the highest suspicion, the
-        lowest of any other column.
+        lowest of any other column, missing values last.
     flagged : bool, optional
         Only flagged (True) or only kept (False) rows.
     columns : optional
@@ -81,4 +82,9 @@ def _order(table: dict[str, np.ndarray], sort: str) -> np.ndarray:
     values = table[sort]
     if sort in HIGHEST_FIRST:
         values = -values.astype(np.float64)
+    if values.dtype.kind == "O":
+        known = np.array([not is_missing(value) for value in values])
+        ranks = np.full(len(values), len(values))
+        ranks[known] = np.unique(values[known], return_inverse=True)[1]
+        values = ranks
     return np.argsort(values, kind="stable")

@@ -12,6 +12,14 @@ from dit_clean.influence.network_queries import (
     Parameter,
     Prediction,
 )
+from dit_clean.influence.patterns import (
+    influence_patterns,
+    pattern_correlation,
+    pattern_counts,
+    pattern_examples,
+    stage_correlation,
+    stage_slices,
+)
 from dit_clean.influence.queries import (
     BoundedError,
     ClassProbability,
@@ -19,7 +27,7 @@ from dit_clean.influence.queries import (
     MeanLoss,
     SampleLosses,
 )
-from dit_clean.influence.removal import Removal
+from dit_clean.influence.removal import Removal, most_harmful, random_groups
 from dit_clean.influence.replay_check import check_differentiable, check_replay
 from dit_clean.influence.scores import (
     InfluenceScores,
@@ -49,12 +57,20 @@ __all__ = [
     "check_differentiable",
     "check_replay",
     "group_influence",
+    "influence_patterns",
     "influence_scores",
     "influence_timeline",
     "label_influence",
     "leave_one_out",
     "leave_out",
+    "most_harmful",
+    "pattern_correlation",
+    "pattern_counts",
+    "pattern_examples",
+    "random_groups",
     "resolve_window",
+    "stage_correlation",
+    "stage_slices",
     "top_samples",
     "update_rule_of",
 ]

@@ -1,6 +1,7 @@
 """Every picture draws, whatever the labels look like."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -49,6 +50,12 @@ def test_dollars_in_labels_are_no_formulas():
     data = make_audit_data(classes=("$x_{", "cost in $ and $", "\\frac{$"))
     draw(LabelsDisplay.from_data(data).plot())
     draw(GalleryDisplay.from_data(data, samples=["a $broken{ formula$"] * 60).plot())
+
+
+@pytest.mark.parametrize("classes", [("benign", "malignant"), tuple(range(12))])
+def test_names_beside_the_matrix_stay_inside_the_picture(classes):
+    display = draw(LabelsDisplay.from_data(make_audit_data(classes=classes)).plot())
+    assert display.ax_.yaxis.label.get_window_extent().x0 > -2
 
 
 def test_many_classes_are_cut_to_the_busiest():
@@ -101,6 +108,43 @@ def test_gallery_shows_each_kind_of_sample_as_what_it_is(data, samples, kind):
 def test_gallery_refuses_samples_of_other_data(data):
     with pytest.raises(ValueError, match="samples holds 3 rows"):
         gallery_items(data, samples=["a", "b", "c"])
+
+
+@pytest.mark.parametrize("samples", [3, [1] * 60, [["a"], ["b", "c"]] * 30])
+def test_gallery_refuses_what_it_cannot_show(data, samples):
+    with pytest.raises(TypeError, match="texts, images of one size or rows"):
+        gallery_items(data, samples=samples)
+
+
+def test_missing_texts_are_shown_as_empty(data):
+    items = gallery_items(data, samples=[None, "text"] * 30, rows=[0, 1])
+    assert [item.text for item in items] == ["", "text"]
+
+
+@pytest.mark.parametrize("Display", [GalleryDisplay, TimelineDisplay])
+@pytest.mark.parametrize("rows", [[60], [-1], 3, ["a"], [True]])
+def test_rows_that_do_not_exist_are_refused(data, Display, rows):
+    with pytest.raises(ValueError, match="are no rows of the data"):
+        Display.from_data(data, rows=rows)
+
+
+def test_rows_may_be_a_mask(data):
+    items = gallery_items(data, rows=data.flagged)
+    assert [item.row for item in items] == np.flatnonzero(data.flagged).tolist()
+
+
+def test_a_timeline_needs_a_row(data):
+    with pytest.raises(ValueError, match="no row to draw"):
+        TimelineDisplay.from_data(data, rows=[])
+
+
+def test_names_of_thin_groups_do_not_overlap():
+    groups = ["a"] * 50 + ["b", "c", "d", "e"]
+    display = TimelineDisplay(np.ones((54, 3)), groups, (0, 3)).plot()
+    names = draw(display).ax_.get_yticklabels()
+    boxes = [name.get_window_extent() for name in names]
+    assert not any(a.overlaps(b) for a, b in pairwise(boxes))
+    assert len(names) == 5
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -116,3 +117,16 @@ def test_audit_data_holds_arrays_only(data):
     assert isinstance(data, AuditData)
     assert data.n_epochs == 6
     assert data.n_samples == 60
+
+
+def test_report_refuses_before_anything_is_replayed(data, tmp_path):
+    def replay():
+        raise AssertionError("training was replayed")
+
+    data = replace(data, read_influence=replay, read_timeline=replay)
+    with pytest.raises(ValueError, match="samples holds 2 rows"):
+        render(data, tmp_path, samples=["a", "b"])
+    with pytest.raises(ValueError, match="max_rows=0 leaves no row"):
+        render(data, tmp_path, max_rows=0)
+    with pytest.raises(FileNotFoundError, match="There is no folder"):
+        write_report(data, tmp_path / "none" / "audit.html")

@@ -54,6 +54,13 @@ def test_own_columns_are_added_by_name_or_by_value(data):
     assert table["height"].is_monotonic_increasing
 
 
+def test_missing_values_of_own_columns_come_last(data):
+    sizes = ["b", None, "a"] * 20
+    table = audit_table(data, sort="size", columns={"size": sizes})
+    assert table["size"].tolist()[:40] == ["a"] * 20 + ["b"] * 20
+    assert table["size"].isna().sum() == 20
+
+
 def test_own_column_does_not_replace_one_of_the_audit(data):
     table = audit_table(data, columns={"label": np.arange(60)})
     assert np.array_equal(table["label"], data.labels)

@@ -13,6 +13,7 @@ from dit_clean.audit.style import (
     despine,
     ink_on,
     new_axes,
+    number,
     rising_colors,
 )
 from dit_clean.audit.summary import count_changes
@@ -61,11 +62,14 @@ class LabelsDisplay(Display):
         side = 2.4 + 0.42 * len(shown)
         ax = new_axes(ax, (max(side + 0.8, 4.4), max(side, 3.2)))
         colors, top = rising_colors(), max(int(changes.max()), 1)
-        image = ax.imshow(changes[np.ix_(shown, shown)], cmap=colors, vmin=0, vmax=top)
+        cells = np.ix_(shown, shown)
+        image = ax.imshow(changes[cells], cmap=colors, vmin=0, vmax=top, aspect="auto")
         if len(shown) <= MAX_NUMBERS:
-            for (i, j), count in np.ndenumerate(self.counts[np.ix_(shown, shown)]):
-                ink = KEPT_COUNT if i == j else ink_on(colors(count / top))
-                ax.text(j, i, f"{count:,}", ha="center", va="center", color=ink)
+            counts = self.counts[cells]
+            for i, j in np.argwhere(counts):
+                ink = KEPT_COUNT if i == j else ink_on(colors(counts[i, j] / top))
+                text = f"{counts[i, j]:,}"
+                ax.text(j, i, text, ha="center", va="center", color=ink)
         self._name_classes(ax, shown)
         bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
         bar.set_label("samples to change")
@@ -121,6 +125,8 @@ class TargetsDisplay(Display):
         )
         ax.legend(["kept", "flagged"], frameon=False)
         ax.set(xlabel="given target", ylabel="suggested target")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter(lambda value, _: number(value))
         despine(ax)
         self.ax_, self.figure_ = ax, ax.figure
         return self

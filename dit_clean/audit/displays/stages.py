@@ -34,7 +34,8 @@ class StagesDisplay(Display):
         """Draw the matrix with its numbers."""
         ax = new_axes(ax, (4.6, 3.8))
         colors = diverging_colors()
-        image = ax.imshow(self.correlation, cmap=colors, vmin=-1, vmax=1)
+        limits = {"vmin": -1, "vmax": 1}
+        image = ax.imshow(self.correlation, cmap=colors, aspect="auto", **limits)
         for (i, j), value in np.ndenumerate(self.correlation):
             known = np.isfinite(value)
             ax.text(

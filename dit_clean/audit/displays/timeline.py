@@ -6,13 +6,14 @@ import numpy as np
 
 from dit_clean.audit.data import AuditData
 from dit_clean.audit.displays.base import Display
+from dit_clean.audit.samples import row_numbers
 from dit_clean.audit.style import diverging_colors, new_axes
 from dit_clean.influence.patterns import PATTERNS, influence_patterns
 
 N_ROWS = 60
 KEPT_SHARE = 1 / 3
 QUANTILE = 98
-MIN_GAP = 0.045
+MIN_GAP = 0.065
 """Least distance of two names beside the picture, as a share of its height."""
 
 
@@ -44,13 +45,16 @@ class TimelineDisplay(Display):
         ----------
         data : AuditData
             From a fitted cleaner.
-        rows : array-like of int, optional
+        rows : array-like of int or bool, optional
             Samples to show; by default the most suspicious flagged ones and, for a
             third of the picture, kept ones.
         n_rows : int, default=60
             How many of them.
         """
-        rows = _telling_rows(data, n_rows) if rows is None else np.asarray(rows)
+        rows = _telling_rows(data, n_rows) if rows is None else rows
+        rows = row_numbers(rows, data.n_samples)
+        if len(rows) == 0:
+            raise ValueError("There is no row to draw. Give other rows or n_rows.")
         patterns = influence_patterns(data.timeline)[rows]
         ranks = np.array([PATTERNS.index(name) for name in patterns])
         order = np.lexsort((ranks, ~data.flagged[rows]))
@@ -90,10 +94,13 @@ class TimelineDisplay(Display):
         for stop in stops[:-1]:
             ax.axhline(stop, color="black", linewidth=1)
         # Names of neighboring thin groups would lie on top of each other.
-        centers = stops - np.array(list(sizes.values())) / 2
         gap = len(self.groups) * MIN_GAP
+        centers = stops - np.array(list(sizes.values())) / 2
+        last = len(self.groups) - gap / 2
         for i in range(1, len(centers)):
             centers[i] = max(centers[i], centers[i - 1] + gap)
+        for i in range(len(centers) - 1, -1, -1):
+            centers[i] = min(centers[i], last - gap * (len(centers) - 1 - i))
         labels = [f"{name} ({n})" for name, n in sizes.items()]
         ax.set_yticks(centers, labels)
         ax.tick_params(axis="y", length=0)

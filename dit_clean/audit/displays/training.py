@@ -1,5 +1,6 @@
 """The training curve with the window."""
 
+import textwrap
 from typing import Any, Self
 
 import numpy as np
@@ -8,6 +9,9 @@ from dit_clean.audit.data import AuditData
 from dit_clean.audit.displays.base import Display
 from dit_clean.audit.style import KEPT, MUTED, despine, new_axes
 from dit_clean.audit.summary import MEASURES
+
+MAX_LINE = 26
+"""Characters beside the picture in one line."""
 
 
 class TrainingDisplay(Display):
@@ -47,7 +51,7 @@ class TrainingDisplay(Display):
         start, stop = self.window
         ink = ax.xaxis.label.get_color()
         ax.axvspan(start + 0.5, stop + 0.5, color=ink, alpha=0.1, lw=0, label="window")
-        ax.set(xlabel="epoch", ylabel=self.measure.replace(" of ", "\nof ", 1))
+        ax.set(xlabel="epoch", ylabel=textwrap.fill(self.measure, MAX_LINE))
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.legend(frameon=False)
         despine(ax)

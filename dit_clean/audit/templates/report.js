@@ -8,6 +8,7 @@
   const nRows = column.row.length;
   const PAGE = 25;
   const LIST_LIMIT = 200;
+  const MAX_DECIMALS = 8;
   const byId = (id) => document.getElementById(id);
   const body = byId("rows");
   const state = {
@@ -25,13 +26,17 @@
   const addOption = (select, value, text) => {
     add(select, "option", text === undefined ? String(value) : text).value = value;
   };
+  // As many places as the largest number of a column needs, the same for all of it.
+  const decimals = {};
+  for (const [name, digits] of [["suspicion", 3], ["influence", 4], ["margin", 3]]) {
+    const largest = column[name].reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+    decimals[name] = Math.max(0, digits - Math.ceil(Math.log10(largest || 1)));
+  }
   const asText = (value) => (value === null ? "" : String(value));
   const readable = (value, name) => {
-    if (typeof value !== "number") return asText(value);
-    if (name === "suspicion" || (table.labels && name === "margin")) return value.toFixed(3);
-    if (name !== "influence" && name !== "margin") return asText(value);
-    const size = Math.abs(value);
-    return size && size < 0.001 ? value.toExponential(1) : value.toPrecision(3);
+    if (typeof value !== "number" || !(name in decimals)) return asText(value);
+    return decimals[name] > MAX_DECIMALS
+      ? value.toExponential(1) : value.toFixed(decimals[name]);
   };
   const isFlagged = (i) => column.flagged[i];
 

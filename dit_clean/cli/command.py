@@ -1,0 +1,311 @@
+"""The command `dit-clean audit`."""
+
+import re
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dit_clean.audit.summary import by_class
+from dit_clean.cleaner import InfluenceCleaner
+from dit_clean.cli.files import (
+    SUFFIXES,
+    Table,
+    check_target,
+    read_table,
+    split_table,
+    write_table,
+)
+from dit_clean.cli.parameters import ContaminationType, WindowType
+from dit_clean.influence.windows import resolve_window
+
+FLAGGED_TOO_MANY = 3
+MANY_TEXTS = 0.5
+"""Share of distinct values from which on a text column says little to the network."""
+FEW_VALUES = 50
+MANY_NUMBERS = 20
+"""Distinct whole numbers from which on labels may be a measurement."""
+MAX_CLASSES = 10
+MAX_SEED = 2**32 - 1
+WEIGHT = "sample_weight"
+OPTIONS = {
+    "cv": "folds",
+    "max_epochs": "epochs",
+    "n_jobs": "jobs",
+    "random_state": "seed",
+    "task": "task",
+}
+"""Parameters of the cleaner, and what they are called here."""
+EPILOG = """
+\b
+Exit codes: 0 done; 1 the data cannot be audited; 2 wrong arguments, such as a
+missing file or column; 3 more rows flagged than --fail-above allows.
+
+\b
+Examples:
+  dit-clean audit people.csv --label income --report audit.html
+  dit-clean audit people.csv --label income --drop id --drop name \\
+      --seed 0 --output cleaned.csv
+  dit-clean audit people.parquet --label income --strategy relabel \\
+      --output relabeled.parquet
+  dit-clean audit people.csv --label income --fail-above 0.05
+"""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dit-clean")
+def main() -> None:
+    """Find the rows of a data file whose labels are wrong."""
+
+
+@main.command(epilog=EPILOG)
+@click.argument("data", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--label", required=True, help="Column with the labels to check.")
+@click.option(
+    "--drop",
+    multiple=True,
+    metavar="COLUMN",
+    help="Column to ignore, such as an identifier; repeat for several.",
+)
+@click.option(
+    "--sep",
+    metavar="CHARACTER",
+    help="Separator of CSV files; by default a comma, for .tsv a tab.",
+)
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="HTML file to write: table, pictures, how to act.",
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Cleaned data to write (.csv or .parquet), all columns.",
+)
+@click.option(
+    "--table",
+    "table_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Audit table to write (.csv or .parquet): one row per sample, the most "
+    "suspicious first, with the columns of DATA.",
+)
+@click.option(
+    "--strategy",
+    type=click.Choice(["filter", "relabel", "weight"]),
+    default="filter",
+    show_default=True,
+    help="What --output does with flagged rows: leave them out, give them the "
+    "suggested label, or add a column sample_weight.",
+)
+@click.option(
+    "--contamination",
+    type=ContaminationType(),
+    default="auto",
+    show_default=True,
+    help="Fraction of rows to flag, up to 0.5; auto estimates it.",
+)
+@click.option(
+    "--window",
+    type=WindowType(),
+    default="convergence",
+    show_default=True,
+    help="Epochs that count: convergence, full, early, middle, late, a number of "
+    "last epochs, or START:STOP in epochs (5:20) or fractions (0.2:0.6).",
+)
+@click.option(
+    "--scoring",
+    type=click.Choice(["combined", "influence", "margin"]),
+    default="combined",
+    show_default=True,
+    help="Evidence that suspicion rests on.",
+)
+@click.option(
+    "--task",
+    type=click.Choice(["auto", "classification", "regression"]),
+    default="auto",
+    show_default=True,
+    help="What the label column holds.",
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(1),
+    default=30,
+    show_default=True,
+    help="Epochs of training.",
+)
+@click.option(
+    "--folds",
+    type=click.IntRange(2),
+    default=3,
+    show_default=True,
+    help="Networks trained, each without one part of the data.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, MAX_SEED),
+    default=0,
+    show_default=True,
+    help="Random seed.",
+)
+@click.option(
+    "--jobs",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Networks trained at the same time; -1 takes all cores.",
+)
+@click.option(
+    "--fail-above",
+    type=click.FloatRange(0, 1),
+    metavar="FRACTION",
+    help="Exit with code 3 if more rows than this are flagged.",
+)
+@click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary.")
+def audit(  # noqa: PLR0913
+    data: Path,
+    *,
+    label: str,
+    drop: tuple[str, ...],
+    sep: str | None,
+    report: Path | None,
+    output: Path | None,
+    table_path: Path | None,
+    strategy: str,
+    fail_above: float | None,
+    quiet: bool,
+    **settings: Any,
+) -> None:
+    """Find the wrong labels of DATA, a CSV or Parquet file.
+
+    Trains small neural networks on the other columns (numbers, categories, missing
+    values), watches which labels they never come to expect and which rows harm the
+    predictions for others, and flags those. DATA itself is not changed.
+    """
+    taken = [data.resolve()]
+    check_target(report, "--report", taken, (".html", ".htm"))
+    check_target(output, "--output", taken, SUFFIXES)
+    check_target(table_path, "--table", taken, SUFFIXES)
+    table = split_table(read_table(data, sep, [label, *drop]), label, drop)
+    _check_settings(table, strategy, output, settings)
+    if not quiet:
+        _warn_about_columns(table, settings["task"])
+    cleaner = _fitted(table, settings, quiet)
+    try:
+        if report is not None:
+            cleaner.report(report, title=f"Label audit of {data.name}")
+        if table_path is not None:
+            rows = cleaner.audit(sort="suspicion", columns=table.X)
+            write_table(rows, table_path, sep)
+        if output is not None:
+            write_table(_cleaned(table, cleaner, strategy), output, sep)
+    except OSError as error:
+        raise click.ClickException(f"Nothing more was written: {error}") from error
+    if not quiet:
+        _print_summary(cleaner, {"report": report, "table": table_path, "data": output})
+    fraction = 1 - cleaner.keep_mask_.mean()
+    if fail_above is not None and fraction > fail_above:
+        limit = f"{100 * fail_above:g}%"
+        click.echo(f"{fraction:.1%} of the rows flagged, more than {limit}.", err=True)
+        sys.exit(FLAGGED_TOO_MANY)
+
+
+def _check_settings(
+    table: Table, strategy: str, output: Path | None, settings: dict[str, Any]
+) -> None:
+    """Refuse what the cleaner would refuse later, or what has no effect."""
+    if strategy != "filter" and output is None:
+        raise click.UsageError("--strategy says what --output holds. Give --output.")
+    if strategy == "weight" and WEIGHT in table.whole.columns:
+        raise click.BadParameter(
+            f"DATA has a column {WEIGHT!r} already. Rename it.", param_hint="--strategy"
+        )
+    if settings["task"] == "regression" and not _is_number(table.y):
+        raise click.BadParameter(
+            f"the column {table.y.name!r} holds {table.y.iloc[0]!r}, which is no "
+            "number.",
+            param_hint="--task",
+        )
+    try:
+        resolve_window(settings["window"], settings["epochs"])
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--window") from error
+
+
+def _warn_about_columns(table: Table, task: str) -> None:
+    """Name columns that may not be what they are taken for."""
+    n_labels = table.y.nunique()
+    if task == "auto" and table.y.dtype.kind in "iu" and n_labels > MANY_NUMBERS:
+        _note(
+            f"{table.y.name!r} holds {n_labels:,} different whole numbers, taken as "
+            "labels. If they measure something, add --task regression."
+        )
+    for name, column in table.X.items():
+        n_values = column.nunique()
+        is_text = not _is_number(column) and column.dtype.kind not in "mM"
+        if is_text and n_values > max(FEW_VALUES, MANY_TEXTS * len(column)):
+            _note(
+                f"column {name!r} has {n_values:,} different texts. If it is an "
+                f"identifier, add --drop {name}; free text is better turned into "
+                "numbers first."
+            )
+
+
+def _fitted(table: Table, settings: dict[str, Any], quiet: bool) -> InfluenceCleaner:
+    """Return the fitted cleaner; what it refuses becomes one line and exit code 1."""
+    parameters = {name: settings[option] for name, option in OPTIONS.items()}
+    parameters |= {k: v for k, v in settings.items() if k not in OPTIONS.values()}
+    cleaner = InfluenceCleaner(**parameters, verbose=0 if quiet else 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)
+        warnings.showwarning = lambda message, *_: _note(message)
+        try:
+            return cleaner.fit(table.X, table.y.to_numpy())
+        except (ValueError, TypeError, FloatingPointError) as error:
+            raise click.ClickException(_as_options(str(error))) from error
+
+
+def _as_options(message: str) -> str:
+    """Return a message of the cleaner with its parameters as they are called here.
+
+    Examples
+    --------
+    >>> _as_options("fewer rows than cv=3 folds: lower cv")
+    'fewer rows than --folds=3 folds: lower --folds'
+    """
+    names = rf"\b({'|'.join(OPTIONS)})(?=[=, .]|$)"
+    return re.sub(names, lambda name: f"--{OPTIONS[name[1]]}", message)
+
+
+def _cleaned(table: Table, cleaner: InfluenceCleaner, strategy: str) -> Any:
+    if strategy == "relabel":
+        return table.whole.assign(**{table.y.name: cleaner.suggested_label_})
+    if strategy == "weight":
+        return table.whole.assign(**{WEIGHT: cleaner.sample_weight_})
+    return cleaner.filter(table.whole)
+
+
+def _is_number(column: Any) -> bool:
+    return column.dtype.kind in "biuf"
+
+
+def _note(message: Any) -> None:
+    click.echo(f"Note: {message}", err=True)
+
+
+def _print_summary(cleaner: InfluenceCleaner, written: dict[str, Path | None]) -> None:
+    data = cleaner.audit_data()
+    click.echo(
+        f"{data.flagged.sum():,} of {data.n_samples:,} rows flagged "
+        f"({data.flagged.mean():.1%}), estimated fraction of wrong "
+        f"{'labels' if data.is_classifier else 'targets'} {data.contamination:.1%}."
+    )
+    rows = sorted(by_class(data), key=lambda row: -row["n_flagged"])
+    for row in rows[:MAX_CLASSES]:
+        click.echo(
+            f"  {row['label']}: {row['n_flagged']:,} of {row['n_samples']:,} flagged"
+        )
+    for what, path in written.items():
+        if path is not None:
+            click.echo(f"Wrote {what}: {path}")

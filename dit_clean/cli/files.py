@@ -1,0 +1,156 @@
+"""Data files of the command line: read, split into inputs and labels, written."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dit_clean.audit.extras import require
+
+SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t"}
+PARQUET = (".parquet", ".pq")
+SUFFIXES = (*SEPARATORS, *PARQUET)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A data file split into inputs and labels.
+
+    Attributes
+    ----------
+    whole : DataFrame
+        As read.
+    X : DataFrame
+        Inputs: without the label and the columns to drop.
+    y : Series
+        Labels.
+    """
+
+    whole: Any
+    X: Any
+    y: Any
+
+
+def check_target(
+    path: Path | None, option: str, taken: list[Path], suffixes: Iterable[str]
+) -> None:
+    """Refuse a file that cannot be written, and add one that can to `taken`."""
+    if path is None:
+        return
+    problem = None
+    if _suffix(path) not in suffixes:
+        problem = f"{path.name} must end in one of {', '.join(suffixes)}."
+    elif not path.parent.is_dir():
+        problem = f"there is no folder {str(path.parent)!r}."
+    elif path.resolve() == taken[0]:
+        problem = "this would overwrite DATA. Give another name."
+    elif path.resolve() in taken:
+        problem = f"{path.name} is to hold something else already. Give another name."
+    if problem:
+        raise click.BadParameter(problem, param_hint=option)
+    taken.append(path.resolve())
+
+
+def read_table(path: Path, sep: str | None, once: Iterable[str]) -> Any:
+    """Return a CSV or Parquet file as a data frame.
+
+    Parameters
+    ----------
+    path : Path
+        File to read.
+    sep : str or None
+        Separator of a CSV file; None goes by the name of the file.
+    once : iterable of str
+        Columns that no other may share its name with.
+    """
+    pandas = require("pandas", "The command line")
+    suffix = _suffix(path)
+    if suffix not in SUFFIXES:
+        raise click.BadParameter(
+            f"{path.name} is neither CSV nor Parquet ({', '.join(SUFFIXES)}).",
+            param_hint="DATA",
+        )
+    try:
+        if suffix in PARQUET:
+            return pandas.read_parquet(path)
+        sep = sep or SEPARATORS[suffix]
+        head = pandas.read_csv(path, sep=sep, header=None, nrows=1, dtype=str)
+        _check_repeats(head.iloc[0].tolist(), once)
+        return pandas.read_csv(path, sep=sep)
+    except ImportError as error:
+        raise click.ClickException(_needs_pyarrow()) from error
+    except UnicodeDecodeError as error:
+        raise click.ClickException(
+            f"{path} is no text in UTF-8. Convert it first, for example with: "
+            f"iconv -f LATIN1 -t UTF-8 {path} > utf8.csv"
+        ) from error
+    except (ValueError, OSError) as error:
+        raise click.ClickException(f"{path} cannot be read: {error}") from error
+
+
+def split_table(whole: Any, label: str, drop: tuple[str, ...]) -> Table:
+    """Return inputs and labels; a column that does not exist is a wrong argument."""
+    for option, name in [("--label", label), *(("--drop", name) for name in drop)]:
+        _check_column(whole, name, option)
+    if label in drop:
+        raise click.BadParameter(
+            f"{label!r} is the column with the labels.", param_hint="--drop"
+        )
+    y = whole[label]
+    if len(y) == 0:
+        raise click.ClickException("DATA has no rows.")
+    n_missing = int(y.isna().sum())
+    if n_missing:
+        raise click.ClickException(
+            f"The label column {label!r} is empty in {n_missing:,} of {len(y):,} rows. "
+            "Fill them in or leave these rows out first."
+        )
+    X = whole.drop(columns=[label, *drop])
+    if X.shape[1] == 0:
+        raise click.UsageError("No column is left to learn from.")
+    return Table(whole, X, y)
+
+
+def write_table(table: Any, path: Path, sep: str | None) -> None:
+    """Write a data frame as CSV or Parquet, whichever the name of the file says."""
+    try:
+        if _suffix(path) in PARQUET:
+            table.to_parquet(path, index=False)
+        else:
+            table.to_csv(path, index=False, sep=sep or SEPARATORS[_suffix(path)])
+    except ImportError as error:
+        raise click.ClickException(_needs_pyarrow()) from error
+
+
+def _check_column(whole: Any, name: str, option: str) -> None:
+    names = [str(column) for column in whole.columns]
+    if name in names:
+        return
+    close = get_close_matches(name, names, n=1, cutoff=0.6)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    if len(names) == 1:
+        hint = " If DATA has another separator than a comma, give it: --sep ';'."
+    raise click.BadParameter(
+        f"there is no column {name!r}.{hint} Columns: {', '.join(names)}.",
+        param_hint=option,
+    )
+
+
+def _check_repeats(names: list[Any], once: Iterable[str]) -> None:
+    for name in once:
+        if names.count(name) > 1:
+            raise click.ClickException(
+                f"{names.count(name)} columns are named {name!r}. Rename all but one."
+            )
+
+
+def _needs_pyarrow() -> str:
+    return "Parquet files need pyarrow. Install it with: pip install pyarrow"
+
+
+def _suffix(path: Path) -> str:
+    suffixes = path.suffixes[-2:] if path.suffix == ".gz" else path.suffixes[-1:]
+    return "".join(suffixes).lower()

@@ -1,0 +1,44 @@
+"""The audit notebook as a page: its cells, and the outputs that are stored in it."""
+
+import json
+from pathlib import Path
+
+FENCE = "````"
+
+
+def setup(app):
+    """Have the page written before sphinx looks for pages."""
+    app.connect("builder-inited", write_page)
+
+
+def write_page(app):
+    """Write examples/audit.ipynb as generated/audit.md; nothing is run."""
+    folder = Path(app.srcdir)
+    notebook = json.loads((folder.parent / "examples" / "audit.ipynb").read_text())
+    page = folder / "generated" / "audit.md"
+    page.parent.mkdir(exist_ok=True)
+    page.write_text("\n\n".join(map(_cell, notebook["cells"])) + "\n")
+
+
+def _cell(cell: dict) -> str:
+    source = "".join(cell["source"])
+    if cell["cell_type"] == "markdown":
+        return source
+    outputs = [_output(output["data"]) for output in cell["outputs"]]
+    return "\n\n".join([_fenced("python", source), *outputs])
+
+
+def _output(data: dict) -> str:
+    """Return the richest kind of an output: HTML, a picture, or text."""
+    if "text/html" in data:
+        html = "".join(data["text/html"])
+        return _fenced("{raw} html", f'<div class="notebook-output">{html}</div>')
+    if "image/png" in data:
+        picture = "".join(data["image/png"]).replace("\n", "")
+        html = f'<img src="data:image/png;base64,{picture}">'
+        return _fenced("{raw} html", f'<div class="notebook-output">{html}</div>')
+    return _fenced("text", "".join(data["text/plain"]))
+
+
+def _fenced(kind: str, text: str) -> str:
+    return f"{FENCE}{kind}\n{text}\n{FENCE}"
