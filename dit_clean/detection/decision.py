@@ -21,6 +21,11 @@ from dit_clean.detection.noise_model import (
 )
 
 
+MIN_CLEAN = 10
+"""Clean samples per class (median) from which on influence on their loss is evidence:
+the loss of fewer says more of these samples than of their class."""
+
+
 @dataclass(frozen=True)
 class Decision:
     """What is decided about each sample.
@@ -61,7 +66,8 @@ def decide_labels(
     evidence : LabelEvidence
         From cross-fitted training.
     influence : ndarray of shape (n_queries, n_samples, n_epochs, n_classes)
-        Influence under each label, of epochs of the window; negative = harmful.
+        Influence under each label, of epochs of the window; negative = harmful. The
+        second query, if there is one, is the loss of the clean samples.
     window : slice
         Epochs that count.
     scoring : {"combined", "influence", "margin"}, default="combined"
@@ -75,7 +81,7 @@ def decide_labels(
         Suspicion is the posterior probability that the given label is wrong.
     """
     rows, labels = np.arange(len(evidence.labels)), evidence.labels
-    help_ = label_help(influence)
+    help_ = label_help(influence)[: _n_queries_heard(evidence)]
     blind = _stacked(evidence.outside, help_, evidence, window, scoring)
     full = _stacked(evidence.all_networks, help_, evidence, window, scoring)
     known = None
@@ -112,6 +118,14 @@ def _stacked(
     if scoring != "margin":
         parts += list(label_helps)
     return np.stack(parts, axis=-1)
+
+
+def _n_queries_heard(evidence: LabelEvidence) -> int | None:
+    """Return 1 where clean samples are too few for a query of their own, else None."""
+    if evidence.clean is None:
+        return None
+    counts = np.bincount(evidence.clean.labels, minlength=evidence.held_out.shape[2])
+    return 1 if np.median(counts) < MIN_CLEAN else None
 
 
 def _stages(evidence: LabelEvidence, window: slice) -> tuple[slice, slice]:

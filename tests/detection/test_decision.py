@@ -95,6 +95,20 @@ def test_clean_samples_find_what_the_majority_of_labels_hides(seed):
     assert errors[0] < min(0.05, errors[1])
 
 
+@pytest.mark.parametrize(("n_each", "is_heard"), [(9, False), (10, True)])
+def test_influence_on_few_clean_samples_is_no_evidence(n_each, is_heard):
+    evidence, influence = make_evidence()
+    both = np.concatenate([influence, influence[:, ::-1]])
+    labels = np.repeat(np.arange(N_CLASSES), n_each)
+    outputs = np.full((2, len(labels), N_EPOCHS, N_CLASSES), 1 / N_CLASSES)
+    evidence = replace(evidence, clean=CleanEvidence(labels, outputs))
+    alone, beside = (
+        decide_labels(evidence, values, slice(0, 4)).suspicion
+        for values in (influence, both)
+    )
+    assert np.array_equal(alone, beside) != is_heard
+
+
 def test_clean_samples_say_nothing_of_influence():
     evidence, influence = make_evidence()
     outputs = np.full((2, 30, N_EPOCHS, N_CLASSES), 1 / N_CLASSES)
