@@ -20,7 +20,6 @@ from dit_clean.detection.noise_model import (
     true_label_posterior,
 )
 
-
 MIN_CLEAN = 10
 """Clean samples per class (median) from which on influence on their loss is evidence:
 the loss of fewer says more of these samples than of their class."""
