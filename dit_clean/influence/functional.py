@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from dit_clean.influence.lean import lean_derivatives
 from dit_clean.tracking import (
     ParameterLayout,
     StepRecord,
@@ -54,25 +56,33 @@ def batch_gradient(
     -----
     Cost: about two gradients of the batch loss for one v.
     """
-    params = {
-        name: values.detach().requires_grad_()
-        for name, values in layout.unflatten(state.params).items()
-    }
-    leaves = tuple(params.values())
-    # Training mode writes to running statistics: give it copies to write to.
-    buffers = {name: buffer.clone() for name, buffer in state.buffers.items()}
-    losses, weights, divisor = model.batch_losses(
-        params | buffers, record.sample_indices, record.rng_state, each_label=each_label
-    )
+    theta, params = _leaf(layout, state)
+    with lean_derivatives(model.module):
+        losses, weights, divisor = _batch_losses(
+            model, params, record, state, each_label=each_label
+        )
     weights.requires_grad_()
     total = (weights * losses).sum() / divisor
-    grads = _gradients(total, leaves)
+    (grad,) = torch.autograd.grad(total, theta, create_graph=True)
 
     def products(v: Tensor) -> tuple[Tensor, Tensor]:
-        *hvp, dots = vjp(grads, (*leaves, weights), _split(layout, v))
-        return torch.cat([part.flatten(1) for part in hvp], dim=1), dots
+        hvp, dots = vjp((grad,), (theta, weights), (v,))
+        return hvp, dots
 
-    return BatchGradient(torch.cat([g.detach().flatten() for g in grads]), products)
+    return BatchGradient(grad.detach(), products)
+
+
+def loss_gradient(
+    model: TrackedModel,
+    layout: ParameterLayout,
+    record: StepRecord,
+    state: TrainingState,
+) -> Tensor:
+    """Return d/d(theta) of a recorded step's batch loss alone, (n_params,)."""
+    theta, params = _leaf(layout, state)
+    losses, weights, divisor = _batch_losses(model, params, record, state)
+    (grad,) = torch.autograd.grad((weights * losses).sum() / divisor, theta)
+    return grad
 
 
 def query_gradients(
@@ -91,17 +101,11 @@ def query_gradients(
     state : TrainingState
         Where the queries are evaluated.
     """
-    params = {
-        name: values.detach().requires_grad_()
-        for name, values in layout.unflatten(state.params).items()
-    }
-    leaves = tuple(params.values())
+    theta, params = _leaf(layout, state)
     values = check_query_values(evaluate(params | dict(state.buffers)))
-    if not values.requires_grad:
-        return values.new_zeros(len(values), layout.n_params)
     seeds = torch.eye(len(values), dtype=values.dtype, device=values.device)
-    parts = vjp((values,), leaves, (seeds,))
-    return torch.cat([part.flatten(1) for part in parts], dim=1)
+    (gradients,) = vjp((values,), (theta,), (seeds,))
+    return gradients
 
 
 def check_query_values(values: Tensor) -> Tensor:
@@ -123,15 +127,6 @@ def check_query_values(values: Tensor) -> Tensor:
             f"{tuple(values.shape)}. Reduce it, for example with .mean()."
         )
     return values.reshape(-1)
-
-
-def _gradients(total: Tensor, leaves: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Return gradients that can be differentiated; zero for unused parameters."""
-    grads = torch.autograd.grad(total, leaves, create_graph=True, allow_unused=True)
-    return tuple(
-        torch.zeros_like(leaf) if g is None else g
-        for g, leaf in zip(grads, leaves, strict=True)
-    )
 
 
 def vjp(
@@ -165,5 +160,25 @@ def vjp(
     )
 
 
-def _split(layout: ParameterLayout, v: Tensor) -> tuple[Tensor, ...]:
-    return tuple(layout.unflatten(v).values())
+def _batch_losses(
+    model: TrackedModel,
+    params: dict[str, Tensor],
+    record: StepRecord,
+    state: TrainingState,
+    *,
+    each_label: bool = False,
+) -> tuple[Tensor, Tensor, Any]:
+    """Return losses, weights and divisor of a recorded step, under other parameters."""
+    # Training mode writes to running statistics: give it copies to write to.
+    buffers = {name: buffer.clone() for name, buffer in state.buffers.items()}
+    return model.batch_losses(
+        params | buffers, record.sample_indices, record.rng_state, each_label=each_label
+    )
+
+
+def _leaf(
+    layout: ParameterLayout, state: TrainingState
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return theta as a leaf of autograd's graph, and the parameters as its parts."""
+    theta = state.params.detach().requires_grad_()
+    return theta, layout.unflatten(theta)

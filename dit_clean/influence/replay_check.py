@@ -6,7 +6,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dit_clean.influence.adjoint import PARAMS, apply_rule
-from dit_clean.influence.functional import batch_gradient
+from dit_clean.influence.functional import batch_gradient, loss_gradient
 from dit_clean.influence.update_rules import update_rule_of
 from dit_clean.tracking import StepRecord, Trajectory
 from dit_clean.tracking.model import get_rng_state
@@ -79,7 +79,7 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
         if t not in trajectory.store or t + 1 not in trajectory.store:
             continue
         record, state = trajectory.records[t], trajectory.store[t]
-        grad = batch_gradient(trajectory.model, trajectory.layout, record, state).grad
+        grad = loss_gradient(trajectory.model, trajectory.layout, record, state)
         before = {PARAMS: state.params, **state.slots}
         groups = trajectory.layout.groups
         found = apply_rule(rule, groups, record.hyper, before, grad)[PARAMS]

@@ -1,0 +1,181 @@
+"""Second derivatives of convolutional networks, without torch's wasted work.
+
+Torch's double backward of a convolution always forms the gradient of its input, which
+nobody asks for in the first layer, and gets the gradient of the weights from a
+convolution with swapped axes, for which its kernels are slow; that of a rectified
+linear unit adds a tensor of zeros. The functions here compute the same numbers, and
+can be differentiated twice, not three times.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.overrides import TorchFunctionMode
+
+LAYERS = nn.Conv1d | nn.Conv2d | nn.Conv3d
+
+
+def lean_derivatives(module: nn.Module) -> AbstractContextManager:
+    """Return a context for the forward pass; it changes convolutional networks alone.
+
+    Elsewhere the time it takes to look at each operation would outweigh the gain.
+    """
+    if any(isinstance(layer, LAYERS) for layer in module.modules()):
+        return LeanDerivatives()
+    return nullcontext()
+
+
+class LeanDerivatives(TorchFunctionMode):
+    """Context in which convolutions and rectified linear units are those below."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call what stands in for `func`, or `func`."""
+        return REPLACEMENTS.get(func, func)(*args, **(kwargs or {}))
+
+
+def _convolution(n_dims: int, replaced: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return the replacement of ``torch.conv1d``, ``conv2d`` or ``conv3d``."""
+
+    def convolution(
+        input: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+    ) -> Tensor:
+        is_batch = input.ndim == weight.ndim
+        if not is_batch or isinstance(padding, str) or not weight.requires_grad:
+            return replaced(input, weight, bias, stride, padding, dilation, groups)
+        sizes = (
+            [value] * n_dims if isinstance(value, int) else list(value)
+            for value in (stride, padding, dilation)
+        )
+        options = (*sizes, False, [0] * n_dims, groups)
+        return _Convolution.apply(input, weight, bias, options)
+
+    return convolution
+
+
+class _Convolution(Function):
+    """C(input, weight) + bias; C is linear in either."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None, options: tuple
+    ) -> Tensor:
+        ctx.save_for_backward(input, weight)
+        ctx.options = options
+        return torch.convolution(input, weight, bias, *options)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        # A graph is built for the first derivative; vmap batches the second.
+        pull = _Pull.apply if torch.is_grad_enabled() else pull_back
+        input, weight = ctx.saved_tensors
+        mask = ctx.needs_input_grad[:3]
+        return *pull(grad, input, weight, mask, ctx.options), None
+
+
+class _Pull(Function):
+    """Gradients of a convolution: linear in `grad`, and in (input, weight)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        grad: Tensor,
+        input: Tensor,
+        weight: Tensor,
+        mask: tuple[bool, ...],
+        options: tuple,
+    ) -> tuple[Tensor | None, ...]:
+        ctx.save_for_backward(grad, input, weight)
+        ctx.options = options
+        return pull_back(grad, input, weight, mask, options)
+
+    @staticmethod
+    def backward(
+        ctx: Any, v_input: Tensor | None, v_weight: Tensor, v_bias: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        grad, input, weight = ctx.saved_tensors
+        for_grad = torch.convolution(input, v_weight, v_bias, *ctx.options)
+        if v_input is not None:
+            for_grad = for_grad + torch.convolution(v_input, weight, None, *ctx.options)
+        mask = (ctx.needs_input_grad[1], v_input is not None, False)
+        at = input if v_input is None else v_input
+        for_input, for_weight, _ = pull_back(grad, at, v_weight, mask, ctx.options)
+        return for_grad, for_input, for_weight, None, None
+
+
+def pull_back(
+    grad: Tensor,
+    input: Tensor,
+    weight: Tensor,
+    mask: tuple[bool, ...],
+    options: tuple,
+) -> tuple[Tensor | None, ...]:
+    """Return the gradients of input, weight and bias; None where mask is False."""
+    n_biases = [weight.shape[0]] if mask[2] else None
+    return torch.ops.aten.convolution_backward(
+        grad, input, weight, n_biases, *options, mask
+    )
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """Return ``max(input, 0)``."""
+    return nn.functional.relu_(input) if inplace else _ReLU.apply(input)
+
+
+class _ReLU(Function):
+    """max(input, 0)."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Tensor) -> Tensor:
+        output = torch.relu(input)
+        ctx.save_for_backward(output)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (output,) = ctx.saved_tensors
+        mask = _Mask.apply if torch.is_grad_enabled() else pass_where_positive
+        return mask(grad, output.detach())
+
+
+class _Mask(Function):
+    """Values where output > 0, else 0: its own derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, output: Tensor) -> Tensor:
+        ctx.save_for_backward(output)
+        return pass_where_positive(values, output)
+
+    @staticmethod
+    def backward(ctx: Any, values: Tensor) -> tuple[Tensor, None]:
+        return pass_where_positive(values, *ctx.saved_tensors), None
+
+
+def pass_where_positive(values: Tensor, output: Tensor) -> Tensor:
+    """Return `values` where `output` is positive, else 0."""
+    return torch.ops.aten.threshold_backward(values, output, 0)
+
+
+REPLACEMENTS: Mapping[Callable[..., Any], Callable[..., Any]] = {
+    torch.conv1d: _convolution(1, torch.conv1d),
+    torch.conv2d: _convolution(2, torch.conv2d),
+    torch.conv3d: _convolution(3, torch.conv3d),
+    torch.relu: relu,
+    Tensor.relu: relu,
+    nn.functional.relu: relu,
+}
