@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
+import torch
+
 Rule = tuple[Callable[[Any], bool], str]
 
 
@@ -41,6 +43,19 @@ def is_sizes() -> Rule:
     )
 
 
+def is_device() -> Rule:
+    """Return the rule for the name of a torch device."""
+    return _names_device, "a torch device such as 'cpu', 'cuda' or 'cuda:1'"
+
+
+def is_n_jobs() -> Rule:
+    """Return the rule for joblib's number of workers."""
+    return (
+        lambda v: v is None or (_is_a(v, Integral) and v != 0),
+        "None, or an int other than 0",
+    )
+
+
 def either(*rules: Rule) -> Rule:
     """Return the rule for a value that fits one of `rules`."""
     return (
@@ -68,3 +83,11 @@ def check_parameters(estimator: Any, table: Mapping[str, Rule]) -> None:
 def _is_a(value: Any, kind: type) -> bool:
     """Tell whether a value is a number of a kind; True and False are none."""
     return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _names_device(value: Any) -> bool:
+    try:
+        torch.device(value)
+    except (RuntimeError, TypeError):
+        return False
+    return True

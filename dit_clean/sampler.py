@@ -2,8 +2,8 @@
 
 from sklearn.base import BaseEstimator
 
+from dit_clean.default_cleaner import CleanerParameter
 from dit_clean.inputs import checked_data
-from dit_clean.meta import cleaner_or_default
 
 try:
     from imblearn.base import BaseSampler
@@ -18,7 +18,7 @@ except ImportError:
             return self._fit_resample(*checked_data(self, X, y))
 
 
-class InfluenceSampler(BaseSampler):
+class InfluenceSampler(CleanerParameter, BaseSampler):
     """Leave out the rows whose labels are probably wrong, by `fit_resample`.
 
     For ``imblearn.pipeline.Pipeline``, where fewer rows may come out than went in;
@@ -73,7 +73,6 @@ class InfluenceSampler(BaseSampler):
         return *checked_data(self, X, y), binarize_y
 
     def _fit_resample(self, X, y):
-        cleaner = cleaner_or_default(self.cleaner, self.random_state)
-        self.cleaner_ = cleaner.fit(X, y)
+        self.cleaner_ = self._unfitted_cleaner().fit(X, y)
         self.sample_indices_ = self.cleaner_.sample_indices_
         return self.cleaner_.filter(X, y)

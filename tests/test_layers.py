@@ -7,8 +7,29 @@ from pathlib import Path
 import pytest
 
 # What estimators are made of.
-PARTS = ("checks", "memory", "tables", "targets", "inputs", "run", "crossfit")
-ESTIMATORS = ("cleaner", "meta", "sampler", "scoring")
+PARTS = (
+    "checks",
+    "parameters",
+    "memory",
+    "tables",
+    "targets",
+    "inputs",
+    "prototype",
+    "tracked_run",
+    "run",
+    "crossfit",
+)
+ESTIMATORS = (
+    "questions",
+    "rescoring",
+    "selection",
+    "cleaner",
+    "default_cleaner",
+    "cleaned_model",
+    "meta",
+    "sampler",
+    "scoring",
+)
 FACADES = ("queries", "__init__")  # nothing inside the package imports these
 FLOW = (
     ("tracking",),

@@ -1,5 +1,9 @@
 """A search over windows trains once per fold."""
 
+import shutil
+import sys
+import types
+
 import joblib
 import numpy as np
 import pytest
@@ -7,9 +11,23 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from skorch.callbacks import PrintLog
 
 from dit_clean import InfluenceCleaner
-from dit_clean.crossfit import CrossFit
+from dit_clean.crossfit import CrossFit, cache
+from tests.nets import Linear, make_net
+
+NOTEBOOK = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.output = nn.Linear(4, 3)
+
+    def forward(self, X):
+        return self.output(X)
+"""
 
 
 @pytest.fixture
@@ -69,3 +87,85 @@ def test_other_data_are_not_taken_from_the_cache(tmp_path, n_trainings):
     before = len(n_trainings)
     cleaner.fit(X + 1e-3 * X**2, y)
     assert len(n_trainings) == before + 3
+
+
+def test_decisions_leave_the_recorded_runs_on_the_disk(tmp_path):
+    X, y = load_iris(return_X_y=True)
+    settings = {"max_epochs": 4, "memory": str(tmp_path), "random_state": 0}
+    first = InfluenceCleaner(**settings).fit(X, y)
+    again = InfluenceCleaner(window="late", **settings).fit(X, y)
+    assert "bare" not in vars(again._recorded)
+    expected = first.influence(window=2, history="full")
+    assert np.array_equal(again.influence(window=2, history="full"), expected)
+    assert "bare" in vars(again._recorded)
+
+
+def test_runs_that_are_gone_from_the_disk_are_trained_again(tmp_path, n_trainings):
+    X, y = load_iris(return_X_y=True)
+    settings = {"max_epochs": 4, "memory": str(tmp_path), "random_state": 0}
+    first = InfluenceCleaner(**settings).fit(X, y)
+    again = InfluenceCleaner(**settings).fit(X, y)
+    (folder,) = tmp_path.rglob("_recorded")
+    shutil.rmtree(folder)
+    n_before = len(n_trainings)
+    expected = first.influence_on(X[:2])
+    assert np.array_equal(again.influence_on(X[:2]), expected)
+    assert len(n_trainings) == n_before + 3
+
+
+def run_cell(source, monkeypatch):
+    """Return the net of a notebook cell."""
+    notebook = types.ModuleType("notebook")
+    monkeypatch.setitem(sys.modules, "notebook", notebook)
+    exec(source, vars(notebook))
+    return make_net(notebook.Net)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_another_run"),
+    [
+        ("self.output(X)", "self.output(X.tanh())", True),
+        ("self.output(X)", "self.output(X)  # logits", False),
+    ],
+)
+def test_editing_a_class_trains_again(
+    tmp_path, n_trainings, monkeypatch, old, new, is_another_run
+):
+    X, y = load_iris(return_X_y=True)
+    settings = {"memory": str(tmp_path), "random_state": 0}
+    InfluenceCleaner(run_cell(NOTEBOOK, monkeypatch), **settings).fit(X, y)
+    n_before = len(n_trainings)
+    edited = run_cell(NOTEBOOK.replace(old, new), monkeypatch)
+    InfluenceCleaner(edited, **settings).fit(X, y)
+    assert (len(n_trainings) > n_before) == is_another_run
+
+
+def test_another_version_trains_again(tmp_path, n_trainings, monkeypatch):
+    X, y = load_iris(return_X_y=True)
+    cleaner = InfluenceCleaner(max_epochs=2, memory=str(tmp_path), random_state=0)
+    cleaner.fit(X, y)
+    n_before = len(n_trainings)
+    monkeypatch.setattr(cache, "library_versions", lambda: ("99",))
+    cleaner.fit(X, y)
+    assert len(n_trainings) == n_before + 3
+
+
+def test_classes_defined_inside_functions_are_refused_by_name(tmp_path):
+    class Local(Linear):
+        pass
+
+    X, y = load_iris(return_X_y=True)
+    cleaner = InfluenceCleaner(make_net(Local), memory=str(tmp_path))
+    with pytest.raises(ValueError, match=r"class .*<locals>\.Local is defined inside"):
+        cleaner.fit(X, y)
+    lambdas = make_net(iterator_train__worker_init_fn=lambda worker: None)
+    with pytest.raises(ValueError, match=r"function .*<lambda> is .*memory=None"):
+        InfluenceCleaner(lambdas, memory=str(tmp_path)).fit(X, y)
+
+
+def test_nets_that_cannot_be_pickled_are_refused(tmp_path):
+    X, y = load_iris(return_X_y=True)
+    with (tmp_path / "log").open("w") as stream:
+        net = make_net(callbacks=[("print", PrintLog(sink=stream.write))])
+        with pytest.raises(ValueError, match=r"cannot be pickled: .*memory=None"):
+            InfluenceCleaner(net, memory=str(tmp_path)).fit(X, y)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.frozen import FrozenEstimator
@@ -11,9 +12,14 @@ from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from dit_clean import CleanedClassifier, CleanedRegressor, InfluenceCleaner
+from dit_clean import (
+    CleanedClassifier,
+    CleanedRegressor,
+    InfluenceCleaner,
+    InfluenceSampler,
+)
 
 CLEANER = InfluenceCleaner(max_epochs=10, random_state=0)
 
@@ -84,6 +90,83 @@ def test_model_without_sample_weight_is_refused_by_name(flipped):
     model = CleanedClassifier(KNeighborsClassifier(), CLEANER, strategy="weight")
     with pytest.raises(ValueError, match=r"KNeighborsClassifier takes none.*filter"):
         model.fit(X, y)
+
+
+def test_sample_weight_without_a_model_that_takes_it_is_refused(flipped):
+    X, y, _ = flipped
+    model = CleanedClassifier(KNeighborsClassifier(), CLEANER)
+    with pytest.raises(ValueError, match=r"sample_weight.*KNeighborsClassifier takes"):
+        model.fit(X, y, sample_weight=np.ones(len(y)))
+    with pytest.raises(ValueError, match=r"shape \(3,\).*each of the 569 samples"):
+        CleanedClassifier(cleaner=CLEANER).fit(X, y, sample_weight=np.ones(3))
+
+
+@pytest.mark.parametrize("strategy", ["filter", "weight", "relabel"])
+@pytest.mark.parametrize("steps", [(), (StandardScaler(),)])
+def test_sample_weight_reaches_the_model_with_its_rows(flipped, strategy, steps):
+    X, y, _ = flipped
+    weight = np.linspace(0.5, 1.5, len(y))
+    model = make_pipeline(*steps, Recording()) if steps else Recording()
+    fitted = CleanedClassifier(model, CLEANER, strategy).fit(X, y, sample_weight=weight)
+    last = fitted.estimator_[-1] if steps else fitted.estimator_
+    expected = {
+        "filter": weight[fitted.cleaner_.keep_mask_],
+        "weight": weight * fitted.cleaner_.sample_weight_,
+        "relabel": weight,
+    }
+    assert np.array_equal(last.seen_[2], expected[strategy])
+    unweighted = CleanedClassifier(Recording(), CLEANER).fit(X, y)
+    same = fitted.cleaner_.suspicion_ == unweighted.cleaner_.suspicion_
+    assert same.all()
+
+
+@pytest.mark.parametrize("for_cleaner", [False, True])
+def test_metadata_routing_sends_parameters_to_whom_they_were_requested_for(
+    flipped, for_cleaner
+):
+    X, y, _ = flipped
+    weight = np.linspace(0.5, 1.5, len(y))
+    with sklearn.config_context(enable_metadata_routing=True):
+        cleaner = clone(CLEANER).set_fit_request(sample_weight=for_cleaner)
+        model = Recording().set_fit_request(sample_weight=not for_cleaner)
+        pipeline = make_pipeline(
+            FunctionTransformer(), CleanedClassifier(model, cleaner)
+        )
+        fitted = pipeline.fit(X, y, sample_weight=weight)[-1]
+    assert (fitted.cleaner_._data.sample_weight is not None) == for_cleaner
+    assert (fitted.estimator_.seen_[2] is None) == for_cleaner
+
+
+def test_metadata_routing_leaves_the_cleaners_weights_to_a_pipeline(flipped):
+    X, y, _ = flipped
+    with sklearn.config_context(enable_metadata_routing=True):
+        last = Recording().set_fit_request(sample_weight=True)
+        model = CleanedClassifier(
+            make_pipeline(FunctionTransformer(), last), CLEANER, "weight"
+        ).fit(X, y)
+    seen = model.estimator_[-1].seen_[2]
+    assert np.array_equal(seen, model.cleaner_.sample_weight_)
+
+
+@pytest.mark.parametrize(
+    "kind", [CleanedClassifier, CleanedRegressor, InfluenceSampler]
+)
+def test_parameters_of_a_default_cleaner_can_be_set(kind):
+    model = clone(kind(random_state=3)).set_params(cleaner__window="late")
+    assert model.cleaner.window == "late"
+    assert model.cleaner.random_state == 3
+    model = kind().set_params(random_state=4, cleaner__cv=2)
+    assert (model.cleaner.cv, model.cleaner.random_state) == (2, 4)
+    with pytest.raises(ValueError, match="Invalid parameter 'windows'"):
+        kind().set_params(cleaner__windows="late")
+
+
+def test_search_over_a_default_cleaner(flipped):
+    X, y, _ = flipped
+    model = CleanedClassifier(random_state=0)
+    grid = {"cleaner__window": ["early", "full"], "cleaner__max_epochs": [3]}
+    search = GridSearchCV(model, grid, cv=2).fit(X[:200], y[:200])
+    assert search.best_estimator_.cleaner_.max_epochs == 3
 
 
 def test_unknown_strategy_is_refused(flipped):

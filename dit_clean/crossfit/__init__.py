@@ -1,30 +1,35 @@
 """Cross-fitting: every sample is judged by networks that never saw it, too."""
 
+from dit_clean.crossfit.averages import (
+    average_influence,
+    average_timeline,
+    predict_together,
+)
+from dit_clean.crossfit.data import QueryMaker, TrainingData
 from dit_clean.crossfit.epochs import (
     EpochInfluence,
     decision_epochs,
     scheduled_epochs,
 )
-from dit_clean.crossfit.fold import Fold, FoldResult, make_folds
-from dit_clean.crossfit.gather import (
-    QueryMaker,
-    average_influence,
-    average_timeline,
-    gather_evidence,
-    predict_together,
-)
+from dit_clean.crossfit.fold import Fold, make_folds
+from dit_clean.crossfit.measurements import Measurements
 from dit_clean.crossfit.plan import CrossFit
+from dit_clean.crossfit.recorded import RecordedRuns
+from dit_clean.crossfit.result import FoldResult, FoldRun
 
 __all__ = [
     "CrossFit",
     "EpochInfluence",
     "Fold",
     "FoldResult",
+    "FoldRun",
+    "Measurements",
     "QueryMaker",
+    "RecordedRuns",
+    "TrainingData",
     "average_influence",
     "average_timeline",
     "decision_epochs",
-    "gather_evidence",
     "make_folds",
     "predict_together",
     "scheduled_epochs",

@@ -1,47 +1,78 @@
-"""Keeping the results of tracked runs for the next fit on the same data."""
+"""Keeping what a tracked run has shown, and the run, for the next fit on the data."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import joblib
-import numpy as np
 import torch
 
-from dit_clean.crossfit.fold import Fold, FoldResult
-from dit_clean.tracking.rows import Rows
+from dit_clean.crossfit.data import TrainingData
+from dit_clean.crossfit.fingerprint import fingerprint, library_versions
+from dit_clean.crossfit.fold import Fold
+from dit_clean.crossfit.measurements import Measurements
+from dit_clean.crossfit.result import FoldResult, FoldRun
 
 if TYPE_CHECKING:
     from dit_clean.crossfit.plan import CrossFit
 
+Train = Callable[[], list[FoldResult]]
+Measure = Callable[[list[FoldResult]], Measurements]
 
-def cached_results(
-    memory: joblib.Memory,
-    plan: "CrossFit",
-    X: Rows,
-    y: torch.Tensor,
-    folds: list[Fold],
-    sample_weight: np.ndarray | None,
-    n_jobs: int | None,
-    verbose: int,
-) -> list[FoldResult]:
-    """Return the results of all folds, trained only if `memory` does not hold them.
 
-    The key is made of everything that the results depend on: data, network and its
-    parameters, query, folds, seeds, weights and storage; not of how they are used.
+def run_key(plan: "CrossFit", data: TrainingData, folds: list[Fold]) -> str:
+    """Return the key of everything that a run depends on.
+
+    Data, network with its parameters and code, query, folds, seeds, weights, storage
+    and the versions of the libraries; not what the run is used for.
+
+    Raises
+    ------
+    ValueError
+        If the network cannot be kept: names the class or function, and the remedy.
     """
-    key = joblib.hash(
+    arrays = (data.rows, data.targets.encoded, data.sample_weight, data.validation)
+    return joblib.hash(
         (
-            as_arrays((X, y, sample_weight, plan.make_query.validation)),
+            as_arrays(arrays),
             folds,
+            fingerprint(plan.net),
             plan.net,
             (plan.is_classifier, plan.storage, plan.max_bytes, plan.n_threads),
+            library_versions(),
         )
     )
 
-    def train(key: str) -> list[FoldResult]:
-        return plan.train_folds(X, y, folds, sample_weight, n_jobs, verbose)
 
-    return memory.cache(train)(key)
+def kept_run(
+    memory: joblib.Memory, key: str, train: Train, measure: Measure
+) -> tuple[Measurements, Callable[[], list[FoldRun]]]:
+    """Return the measurements of a run, and how to load its recorded runs.
+
+    Both are kept in `memory`, apart: decisions need the small part only. Trains only
+    if `memory` does not hold it.
+    """
+    measured = memory.cache(_measured, ignore=["train", "measure"])
+    recorded = memory.cache(_recorded, ignore=["train"])
+    trained: list[FoldResult] = []
+
+    def train_now() -> list[FoldResult]:
+        trained.extend(train())
+        return trained
+
+    measurements = measured(key, train_now, measure)
+    if not trained:
+        return measurements, partial(recorded, key, train)
+    runs = recorded(key, lambda: trained)
+    return measurements, lambda: runs
+
+
+def _measured(key: str, train: Train, measure: Measure) -> Measurements:
+    return measure(train())
+
+
+def _recorded(key: str, train: Train) -> list[FoldRun]:
+    return [result.recorded for result in train()]
 
 
 def as_arrays(value: Any) -> Any:

@@ -1,16 +1,13 @@
-"""One fold of the cross-fit: its rows, and what its training has shown."""
+"""The folds of the cross-fit: who trains on which rows, from which seed."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.model_selection import KFold, StratifiedKFold, check_cv
 from sklearn.utils import check_random_state
 
-from dit_clean.run import TrackedRun
 from dit_clean.targets import Targets, check_class_sizes
-from dit_clean.tracking.rows import Rows, cast_floats, subset_rows
 
 
 @dataclass(frozen=True)
@@ -29,59 +26,10 @@ class Fold:
     held_out: np.ndarray
     seed: int
 
-
-@dataclass(frozen=True)
-class FoldResult:
-    """What one run of the cross-fit saw.
-
-    Attributes
-    ----------
-    fold : Fold
-        Rows and seed.
-    run : TrackedRun
-        The recorded run, rows numbered as in ``fold.train``; states of epoch starts.
-    outputs : ndarray of shape (n_samples, n_epochs, n_outputs)
-        At each epoch's end, for every row of X: log class probabilities, or the
-        prediction of a regression target.
-    influence : dict of int to ndarray of shape (n_queries, n_train[, n_classes])
-        By epoch, where measured during training: influence of the trained rows on the
-        queries at the epoch's end; for labels, what it would be under each of them.
-    seconds : dict of str to float
-        "training" and "influence".
-    """
-
-    fold: Fold
-    run: TrackedRun
-    outputs: np.ndarray
-    influence: dict[int, np.ndarray]
-    seconds: dict[str, float]
-
-    def without_data(self) -> "FoldResult":
-        """Return the result without data and skorch net, to be sent between processes.
-
-        skorch cannot pickle a net whose module was defined in a notebook or script.
-        """
-        bare = self._with_model(inputs=None, targets=None, sample_weight=None)
-        return replace(bare, run=replace(bare.run, net_=None))
-
-    def with_data(
-        self, X: Rows, y: torch.Tensor, sample_weight: np.ndarray | None
-    ) -> "FoldResult":
-        """Return the result with the training data that `without_data` left out."""
-        rows = torch.as_tensor(self.fold.train)
-        weight = None if sample_weight is None else sample_weight[self.fold.train]
-        dtype = self.run.trajectory.store[0].params.dtype
-        return self._with_model(
-            inputs=cast_floats(subset_rows(X, rows), dtype),
-            targets=y[rows],
-            sample_weight=None if weight is None else torch.as_tensor(weight),
-        )
-
-    def _with_model(self, **data: Any) -> "FoldResult":
-        trajectory = self.run.trajectory
-        model = replace(trajectory.model, **data)
-        run = replace(self.run, trajectory=replace(trajectory, model=model))
-        return replace(self, run=run)
+    @property
+    def n_samples(self) -> int:
+        """Rows of the X given to fit: each is trained on or held out."""
+        return len(self.train) + len(self.held_out)
 
 
 def make_folds(cv: Any, targets: Targets, random_state: Any) -> list[Fold]:

@@ -15,10 +15,13 @@ from skorch.dataset import Dataset
 from skorch.helper import predefined_split
 from tqdm.auto import tqdm
 
-from dit_clean.crossfit.cache import cached_results
+from dit_clean.crossfit.cache import kept_run, run_key
+from dit_clean.crossfit.data import QueryMaker, TrainingData
 from dit_clean.crossfit.epochs import scheduled_epochs
-from dit_clean.crossfit.fold import Fold, FoldResult
-from dit_clean.crossfit.gather import QueryMaker
+from dit_clean.crossfit.fold import Fold
+from dit_clean.crossfit.measurements import Measurements
+from dit_clean.crossfit.recorded import RecordedRuns
+from dit_clean.crossfit.result import FoldResult, FoldRun
 from dit_clean.crossfit.watcher import EpochWatcher
 from dit_clean.run import fit_tracked
 from dit_clean.tracking import StateStore
@@ -55,27 +58,31 @@ class CrossFit:
 
     def run(
         self,
-        X: Rows,
-        y: torch.Tensor,
+        data: TrainingData,
         folds: list[Fold],
         *,
-        sample_weight: np.ndarray | None = None,
         memory: joblib.Memory | None = None,
         n_jobs: int | None = None,
         verbose: int = 0,
-    ) -> list[FoldResult]:
+    ) -> tuple[Measurements, RecordedRuns]:
         """Train all folds, in parallel with `n_jobs`, and show progress.
 
-        With `memory`, a run of the same plan on the same data, folds and seeds is
-        taken from there.
+        With `memory`, what a run of the same plan on the same data, folds and seeds has
+        shown is taken from there, and its recorded runs if they are asked for.
         """
+        X, y, weight = data.rows, data.targets.encoded, data.sample_weight
+        train = partial(self.train_folds, X, y, folds, weight, n_jobs, verbose)
         if memory is None:
-            results = self.train_folds(X, y, folds, sample_weight, n_jobs, verbose)
-        else:
-            results = cached_results(
-                memory, self, X, y, folds, sample_weight, n_jobs, verbose
-            )
-        return [result.with_data(X, y, sample_weight) for result in results]
+            results = train()
+            runs = [result.recorded for result in results]
+            return self.measure(results), RecordedRuns(lambda: runs, data)
+        key = run_key(self, data, folds)
+        measurements, load = kept_run(memory, key, train, self.measure)
+        return measurements, RecordedRuns(load, data)
+
+    def measure(self, results: list[FoldResult]) -> Measurements:
+        """Return what the folds have shown, averaged."""
+        return Measurements.of(results, is_classifier=self.is_classifier)
 
     def train_folds(
         self,
@@ -101,12 +108,14 @@ class CrossFit:
         on_epoch: Callable[[], None] | None = None,
     ) -> FoldResult:
         """Train one fold; the result leaves out the data, to be light to send."""
+        validation = self.make_query.validation
         watcher = EpochWatcher(
             X,
             self.make_query(fold),
             is_classifier=self.is_classifier,
             epochs=scheduled_epochs(self.net.max_epochs),
             keep_all=self.storage == "all",
+            clean=None if validation is None else validation[0],
             on_epoch=on_epoch,
         )
         weight = None if sample_weight is None else sample_weight[fold.train]
@@ -128,8 +137,12 @@ class CrossFit:
         total = time.perf_counter() - begin
         seconds = {"training": total - watcher.seconds, "influence": watcher.seconds}
         return FoldResult(
-            fold, run, watcher.stacked_outputs(), watcher.influence, seconds
-        ).without_data()
+            FoldRun(fold, run).without_data(),
+            np.stack(watcher.outputs, axis=1),
+            watcher.influence,
+            seconds,
+            np.stack(watcher.clean_outputs, axis=1) if validation else None,
+        )
 
     def _net_of_fold(self, X: Rows, y: torch.Tensor, fold: Fold) -> NeuralNet:
         """Return the net with the held-out fold as skorch's validation set.

@@ -35,6 +35,8 @@ class EpochWatcher:
         Whether to keep the states of all steps.
     epochs : collection of int
         Epochs whose influence is measured.
+    clean : Tensor, dict of Tensor or csr_array, optional
+        Rows of further samples to evaluate, whose labels are known to be right.
     on_epoch : callable, optional
         Called after each epoch.
     """
@@ -47,12 +49,14 @@ class EpochWatcher:
         is_classifier: bool,
         epochs: Collection[int],
         keep_all: bool = False,
+        clean: "Rows | None" = None,
         on_epoch: Callable[[], None] | None = None,
     ):
-        self.X, self.query = X, query
+        self.X, self.clean, self.query = X, clean, query
         self.is_classifier, self.keep_all = is_classifier, keep_all
         self.epochs, self.on_epoch = epochs, on_epoch
         self.outputs: list[np.ndarray] = []
+        self.clean_outputs: list[np.ndarray] = []
         self.influence: dict[int, np.ndarray] = {}
         self.seconds = 0.0
 
@@ -60,7 +64,7 @@ class EpochWatcher:
         """Measure outputs and influence of the epoch that has just ended."""
         begin = time.perf_counter()
         starts = trajectory.epoch_starts
-        self.outputs.append(self._evaluate(trajectory, starts[-1]))
+        self._evaluate(trajectory, starts[-1])
         if epoch in self.epochs:
             check_replay(trajectory, [starts[epoch], starts[epoch + 1] - 1])
             self.influence[epoch] = epoch_influence(
@@ -72,18 +76,19 @@ class EpochWatcher:
         if self.on_epoch is not None:
             self.on_epoch()
 
-    def stacked_outputs(self) -> np.ndarray:
-        """Return outputs of all rows, shape (n_samples, n_epochs, n_outputs)."""
-        return np.stack(self.outputs, axis=1)
-
-    def _evaluate(self, trajectory: Trajectory, step: int) -> np.ndarray:
+    def _evaluate(self, trajectory: Trajectory, step: int) -> None:
         state, model = trajectory.state(step), trajectory.model
         params = trajectory.layout.unflatten(state.params) | dict(state.buffers)
+        dtype = state.params.dtype
         if not self.outputs:
-            self.X = cast_floats(self.X, state.params.dtype)
+            self.X = cast_floats(self.X, dtype)
+            self.clean = None if self.clean is None else cast_floats(self.clean, dtype)
         outputs = forward_rows(model, params, self.X, self.is_classifier).numpy()
         check_outputs_finite(outputs, len(self.outputs))
-        return outputs
+        self.outputs.append(outputs)
+        if self.clean is not None:
+            clean = forward_rows(model, params, self.clean, self.is_classifier)
+            self.clean_outputs.append(clean.numpy())
 
 
 def check_outputs_finite(outputs: np.ndarray, epoch: int) -> None:

@@ -1,0 +1,200 @@
+"""What cleaned classifiers and regressors share: clean, then fit a model."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn import get_config
+from sklearn.base import (
+    BaseEstimator,
+    MetaEstimatorMixin,
+    clone,
+)
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.utils import get_tags
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    process_routing,
+)
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+
+from dit_clean.checks import check_parameters, is_one_of
+from dit_clean.default_cleaner import CleanerParameter
+from dit_clean.inputs import checked_data, checked_weight
+from dit_clean.tables import TableEncoder
+
+PARAMETERS = {"strategy": is_one_of("filter", "weight", "relabel")}
+
+
+class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
+    """Cleans the training data, then fits `estimator` on what remains.
+
+    A class of its kind says what the `_task` is, and what the `_default_model`.
+    """
+
+    _task: str
+    _default_model: Callable[[], Any]
+
+    def __init__(
+        self, estimator=None, cleaner=None, strategy="filter", *, random_state=None
+    ):
+        self.estimator = estimator
+        self.cleaner = cleaner
+        self.strategy = strategy
+        self.random_state = random_state
+
+    def fit(self, X, y=None, *, X_val=None, y_val=None, **fit_params):
+        """Clean X and y, then fit the model.
+
+        Parameters
+        ----------
+        X : array, data frame or CSR matrix, first axis n_samples
+            Training inputs.
+        y : array-like of shape (n_samples,)
+            Training labels or targets, some of them wrong.
+        X_val, y_val : like X and y, optional
+            Clean validation samples for the cleaner.
+        **fit_params
+            For the model's `fit`, such as `sample_weight`; with
+            ``strategy="weight"`` it is multiplied by the cleaner's weights. Values with
+            one entry per row follow their rows. Where metadata routing is switched on,
+            parameters go to whom they were requested for: cleaner, model or both.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If there are weights and the model takes none, or a frozen cleaner was
+            fitted on other data.
+        """
+        check_parameters(self, PARAMETERS)
+        estimator = clone(self._model())
+        to_cleaner, to_model = self._routed(fit_params)
+        X, y = checked_data(self, X, y)
+        weight = checked_weight(to_model.pop("sample_weight", None), len(y))
+        is_weighted = weight is not None or self.strategy == "weight"
+        weight_name = _weight_parameter(estimator) if is_weighted else ""
+        cleaner = self._fitted_cleaner(X, y, X_val=X_val, y_val=y_val, **to_cleaner)
+        if self.strategy == "weight":
+            own = cleaner.sample_weight_
+            weight = own if weight is None else own * weight
+        if is_weighted:
+            to_model[weight_name] = weight
+        if self.strategy == "relabel":
+            y = cleaner.suggested_label_
+        if self.strategy == "filter":
+            n_samples = len(y)
+            X, y = cleaner.filter(X, y)
+            to_model = {
+                name: cleaner.filter(value) if has_rows(value, n_samples) else value
+                for name, value in to_model.items()
+            }
+        self.cleaner_, self.estimator_ = cleaner, estimator.fit(X, y, **to_model)
+        return self
+
+    def predict(self, X):
+        """Return the model's predictions for X.
+
+        Parameters
+        ----------
+        X : array, data frame or CSR matrix, first axis n_samples
+            Data to predict on; no row is dropped or changed.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+        """
+        return self._answer("predict", X)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "estimator_")
+
+    def __sklearn_tags__(self):
+        """Return the tags of what both cleaner and model can do."""
+        tags = super().__sklearn_tags__()
+        model = get_tags(self._model())
+        tags.input_tags.sparse = model.input_tags.sparse
+        tags.target_tags.required = True
+        return tags
+
+    def get_metadata_routing(self):
+        """Return who gets which parameter of `fit`, as scikit-learn asks for it.
+
+        Returns
+        -------
+        routing : MetadataRouter
+        """
+        fit_to_fit = MethodMapping().add(caller="fit", callee="fit")
+        router = MetadataRouter(owner=self).add_self_request(self)
+        router.add(estimator=self._model(), method_mapping=fit_to_fit)
+        if not isinstance(self.cleaner, FrozenEstimator):
+            router.add(cleaner=self._unfitted_cleaner(), method_mapping=fit_to_fit)
+        return router
+
+    def _routed(self, fit_params: dict[str, Any]) -> tuple[dict, dict]:
+        """Return the parameters of the cleaner's and of the model's `fit`."""
+        if not (fit_params and get_config()["enable_metadata_routing"]):
+            return {}, dict(fit_params)
+        routed = process_routing(self, "fit", **fit_params)
+        to_cleaner = routed.cleaner.fit if "cleaner" in routed else {}
+        return dict(to_cleaner), dict(routed.estimator.fit)
+
+    def _model(self) -> Any:
+        if self.estimator is not None:
+            return self.estimator
+        return make_pipeline(TableEncoder(), self._default_model())
+
+    def _answer(self, method: str, X: Any) -> Any:
+        check_is_fitted(self, "estimator_")
+        return getattr(self.estimator_, method)(checked_data(self, X, reset=False))
+
+    def _fitted_cleaner(self, X: Any, y: Any, **fit_params: Any) -> Any:
+        if not isinstance(self.cleaner, FrozenEstimator):
+            cleaner = self._unfitted_cleaner().set_params(task=self._task)
+            return cleaner.fit(X, y, **fit_params)
+        cleaner = self.cleaner.estimator
+        check_is_fitted(cleaner)
+        n_fitted, n_given = len(cleaner.keep_mask_), len(y)
+        if not np.array_equal(cleaner._targets.given, np.asarray(y)):
+            raise ValueError(
+                f"The frozen cleaner was fitted on {n_fitted} samples, but fit got "
+                f"{n_given} samples, or other labels. Fit it on the same data, or "
+                "give it unfrozen."
+            )
+        return cleaner
+
+
+def has_rows(value: Any, n_rows: int) -> bool:
+    """Tell whether a value is an array, frame or list with one entry per row."""
+    if isinstance(value, list | tuple):
+        return len(value) == n_rows
+    shape: Any = getattr(value, "shape", ())
+    return len(shape) > 0 and shape[0] == n_rows
+
+
+def _weight_parameter(estimator: Any) -> str:
+    """Return the name under which `fit` takes sample weights.
+
+    Raises
+    ------
+    ValueError
+        If it takes none: names the estimator.
+    """
+    final, prefix = estimator, ""
+    while isinstance(final, Pipeline):
+        name, final = final.steps[-1]
+        prefix += f"{name}__"
+    if not has_fit_parameter(final, "sample_weight"):
+        raise ValueError(
+            'sample_weight and strategy="weight" need a model whose fit takes '
+            f"sample_weight, but {type(final).__name__} takes none. Use "
+            'strategy="filter" or "relabel", without sample_weight.'
+        )
+    # With metadata routing a pipeline takes it by its plain name.
+    is_routed = get_config()["enable_metadata_routing"]
+    return "sample_weight" if is_routed else f"{prefix}sample_weight"

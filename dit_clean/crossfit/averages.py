@@ -1,0 +1,113 @@
+"""What the runs of the cross-fit answer, averaged."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from dit_clean.crossfit.fold import Fold
+from dit_clean.crossfit.measurements import average_over_folds
+from dit_clean.crossfit.result import FoldRun
+from dit_clean.crossfit.watcher import forward_rows
+from dit_clean.influence import Steps, Window, influence_timeline
+from dit_clean.influence.queries import Query
+from dit_clean.influence.scores import History
+from dit_clean.influence.windows import grid_in_steps
+from dit_clean.tracking import Trajectory
+from dit_clean.tracking.rows import Rows, cast_floats
+
+
+def average_influence(
+    runs: list[FoldRun],
+    make_query: Callable[[Fold], Query],
+    window: Window | Steps,
+    history: History,
+) -> np.ndarray:
+    """Return influence averaged over the runs that train on each sample.
+
+    Parameters
+    ----------
+    runs : list of FoldRun
+        With their data.
+    make_query : callable
+        ``make_query(fold)`` -> the query of a fold's run.
+    window : Window or Steps
+        In epochs or steps; cut off where a run stopped earlier. A run that did not
+        reach it does not count.
+    history : {"full", "window"}
+        See `influence_scores`.
+
+    Returns
+    -------
+    influence : ndarray of shape (n_queries, n_samples)
+    """
+    return average_timeline(runs, make_query, [window], history)[:, :, 0]
+
+
+def average_timeline(
+    runs: list[FoldRun],
+    make_query: Callable[[Fold], Query],
+    windows: Sequence[Window | Steps] | int,
+    history: History,
+) -> np.ndarray:
+    """Return influence over a grid of windows, averaged as in `average_influence`.
+
+    Parameters
+    ----------
+    runs, make_query, history
+        As in `average_influence`.
+    windows : int or sequence of Window and Steps
+        So many windows of equal length, or epochs and steps.
+
+    Returns
+    -------
+    timeline : ndarray of shape (n_queries, n_samples, n_windows)
+    """
+    values, reached = [], []
+    for recorded in runs:
+        trajectory = recorded.run.trajectory
+        grid = _windows_of_run(windows, trajectory)
+        values.append(
+            influence_timeline(
+                trajectory,
+                make_query(recorded.fold),
+                [window for window, _ in grid],
+                history=history,
+                run=recorded.run,
+            )
+        )
+        reached.append(np.array([is_reached for _, is_reached in grid]))
+    return average_over_folds([r.fold for r in runs], values, reached)
+
+
+def _windows_of_run(
+    windows: Sequence[Window | Steps] | int, trajectory: Trajectory
+) -> list[tuple[Window, bool]]:
+    """Return each window in steps, cut off where the run stopped; and if it got there.
+
+    A window that the run did not reach is replaced by its last one.
+    """
+    if isinstance(windows, int):
+        return [(window, True) for window in grid_in_steps(windows, trajectory)]
+    grid = []
+    for window in windows:
+        in_steps = isinstance(window, Steps)
+        length = trajectory.n_steps if in_steps else trajectory.n_epochs
+        inside = Window(min(window.start, length - 1), min(window.stop, length))
+        inside = inside if in_steps else inside.in_steps(trajectory)
+        grid.append((inside, window.start < length))
+    return grid
+
+
+def predict_together(runs: list[FoldRun], X: Rows, is_classifier: bool) -> torch.Tensor:
+    """Return encoded labels, or targets (n, 1), that the runs predict on average."""
+    outputs = []
+    for recorded in runs:
+        trajectory = recorded.run.trajectory
+        state = trajectory.state(trajectory.n_steps)
+        params = trajectory.layout.unflatten(state.params) | dict(state.buffers)
+        inputs = cast_floats(X, state.params.dtype)
+        output = forward_rows(trajectory.model, params, inputs, is_classifier)
+        outputs.append(output.exp() if is_classifier else output)
+    mean = torch.stack(outputs).mean(0)
+    return mean.argmax(1) if is_classifier else mean

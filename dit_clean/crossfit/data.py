@@ -1,0 +1,112 @@
+"""The data given to fit: kept once, and encoded for the networks when needed."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import TransformerMixin
+
+from dit_clean.crossfit.fold import Fold
+from dit_clean.influence import BoundedError, LabelError, MeanLoss
+from dit_clean.influence.queries import Query, Several
+from dit_clean.inputs import as_floats
+from dit_clean.targets import Targets
+from dit_clean.tracking.rows import Rows, subset_rows
+
+Validation = tuple[Rows, torch.Tensor] | None
+"""Encoded inputs and targets of clean samples."""
+
+
+class TrainingData:
+    """X as given, and what networks, queries and runs take of it.
+
+    The encoded rows are not pickled: they are made again from X.
+
+    Parameters
+    ----------
+    X : data frame, ndarray or sparse matrix, first axis n_samples
+        As given to fit.
+    encoder : transformer
+        Fitted on X.
+    targets : Targets
+        The y given to fit.
+    sample_weight : ndarray of shape (n_samples,) or None
+        Factor of each sample's loss.
+    validation : pair of inputs and encoded targets, or None
+        Clean samples.
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        encoder: TransformerMixin,
+        targets: Targets,
+        sample_weight: np.ndarray | None = None,
+        validation: Validation = None,
+    ):
+        self.X, self.encoder, self.targets = X, encoder, targets
+        self.sample_weight, self.validation = sample_weight, validation
+
+    @cached_property
+    def rows(self) -> Any:
+        """X as the networks take it: Tensor or csr_array, first axis n_samples."""
+        return self.encoded(self.X)
+
+    @cached_property
+    def make_query(self) -> "QueryMaker":
+        """What influence is measured on by default, fold by fold."""
+        return QueryMaker(self.rows, self.targets, self.validation)
+
+    def encoded(self, X: Any) -> Rows:
+        """Return other inputs in the same encoding."""
+        return as_floats(self.encoder.transform(X))
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = vars(self).copy()
+        state.pop("make_query", None)
+        # Kept only if X itself has been changed since it was trained on.
+        if "rows" in state and _are_equal(state["rows"], self.encoded(self.X)):
+            del state["rows"]
+        return state
+
+
+class QueryMaker:
+    """Builds the default query of a fold, on the rows that it holds out.
+
+    Bounded, since nobody has checked those rows: the mean error of labels, or the mean
+    bounded error of regression targets. Clean validation samples add their mean loss
+    as a second query.
+
+    Parameters
+    ----------
+    X : Tensor or csr_array, first axis n_samples
+        All inputs.
+    targets : Targets
+        All targets.
+    validation : pair of inputs and encoded targets, or None
+        Clean samples.
+    """
+
+    def __init__(self, X: Rows, targets: Targets, validation: Validation = None):
+        self.X, self.targets, self.validation = X, targets, validation
+
+    def __call__(self, fold: Fold) -> Query:
+        """Return the query of a fold."""
+        rows = torch.as_tensor(fold.held_out)
+        X, y = subset_rows(self.X, rows), self.targets.encoded[rows]
+        query: Query = (
+            LabelError(X, y)
+            if self.targets.is_classifier
+            else BoundedError(X, y, scale=self.targets.spread)
+        )
+        if self.validation is None:
+            return query
+        return Several((query, MeanLoss(*self.validation)))
+
+
+def _are_equal(rows: Any, others: Any) -> bool:
+    if sparse.issparse(rows):
+        return rows.shape == others.shape and (rows != others).nnz == 0
+    return bool(torch.equal(rows, others))

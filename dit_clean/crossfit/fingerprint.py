@@ -1,0 +1,182 @@
+"""What a network is made of, down to its code: part of the key of a kept run.
+
+Classes are pickled by name, so that a pickle does not change when somebody edits the
+class in a notebook.
+"""
+
+import io
+import pickle
+import sys
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import version
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+import skorch
+import torch
+
+LIBRARIES = {"dit_clean", "numpy", "scipy", "sklearn", "skorch", "torch"}
+"""Their code changes with their versions only."""
+PLAIN = (bool, int, float, complex, str, bytes, type(None))
+"""Constants: part of what a class or a function does."""
+
+
+@cache
+def library_versions() -> tuple[str, ...]:
+    """Return the versions of the libraries that a run's numbers rest on."""
+    return (
+        version("dit-clean"),
+        np.__version__,
+        str(skorch.__version__),
+        str(torch.__version__),
+    )
+
+
+def fingerprint(net: Any) -> dict[str, Any]:
+    """Return the code of all classes and functions of a network that are the user's.
+
+    Parameters
+    ----------
+    net : NeuralNet
+        Not yet initialized.
+
+    Returns
+    -------
+    code : dict of str to tuple
+        By dotted name. Followed from the net's parameters through bases, methods and
+        the names that these use; libraries are left out.
+
+    Raises
+    ------
+    ValueError
+        If the net cannot be pickled: names the class or function, and the remedy.
+    """
+    found: dict[str, Any] = {}
+    pending = _parts_of(net)
+    while pending:
+        part = pending.pop()
+        name = f"{part.__module__}.{part.__qualname__}"
+        if name in found or not _is_own(part):
+            continue
+        found[name] = _described(part)
+        pending += _used_by(part)
+    return found
+
+
+class _PartsCollector(pickle.Pickler):
+    """Notes the classes and functions that are pickled by name."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO())
+        self.parts: list[Any] = []
+
+    def reducer_override(self, value: Any) -> Any:
+        """Note a class or function; leave the pickling as it is."""
+        if isinstance(value, type | FunctionType):
+            _check_importable(value)
+            self.parts.append(value)
+        return NotImplemented
+
+
+def _parts_of(net: Any) -> list[Any]:
+    collector = _PartsCollector()
+    try:
+        collector.dump(net)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"memory= keeps runs on disk, and this net cannot be pickled: {error}. "
+            "Change the parameter it comes from, or set memory=None."
+        ) from error
+    return collector.parts
+
+
+def _check_importable(part: Any) -> None:
+    if "<" not in part.__qualname__:
+        return
+    kind = "class" if isinstance(part, type) else "function"
+    raise ValueError(
+        f"memory= keeps runs on disk, and the net's {kind} {part.__qualname__} is "
+        "defined inside a function, where it cannot be found again. Define it at the "
+        "top of a module, script or notebook cell, or set memory=None."
+    )
+
+
+def _is_own(part: Any) -> bool:
+    """Tell whether a class or function is none of a library's."""
+    return _is_own_name(str(part.__module__))
+
+
+def _is_own_name(module: str) -> bool:
+    root = module.partition(".")[0]
+    return root not in LIBRARIES and root not in sys.stdlib_module_names
+
+
+def _described(part: Any) -> Any:
+    """Return the code of a function, or of a class's methods, and the values they use.
+
+    Where it stands in its file does not count.
+    """
+    if isinstance(part, FunctionType):
+        defaults = [*(part.__defaults__ or ()), *(part.__kwdefaults__ or {}).items()]
+        return _code(part.__code__), _named(_globals_of(part)), _plain(defaults)
+    own = {k: v for k, v in vars(part).items() if not k.startswith("__")}
+    return {f.__qualname__: _described(f) for f in _functions_of(part)}, _named(own)
+
+
+def _used_by(part: Any) -> list[Any]:
+    """Return the classes and functions that a class or function may call."""
+    functions = [part] if isinstance(part, FunctionType) else _functions_of(part)
+    used = [v for f in functions for v in _globals_of(f).values()]
+    bases = part.__mro__[1:] if isinstance(part, type) else ()
+    return [v for v in (*used, *bases) if isinstance(v, type | FunctionType)]
+
+
+def _functions_of(part: type) -> list[FunctionType]:
+    inner = [v.fget if isinstance(v, property) else v for v in vars(part).values()]
+    inner = [getattr(value, "__func__", value) for value in inner]
+    return [value for value in inner if isinstance(value, FunctionType)]
+
+
+def _globals_of(function: FunctionType) -> dict[str, Any]:
+    """Return what the names in a function's code stand for, looked up by name.
+
+    Names may be attributes too: of the user's own modules, they are looked up there.
+    """
+    names, scope = _names(function.__code__), function.__globals__
+    found = {name: scope[name] for name in names if name in scope}
+    modules = [v for v in found.values() if isinstance(v, ModuleType)]
+    for module in modules:
+        if _is_own_name(module.__name__):
+            inside = vars(module)
+            found |= {name: inside[name] for name in names if name in inside}
+    return found
+
+
+def _names(code: CodeType) -> set[str]:
+    nested = [value for value in code.co_consts if isinstance(value, CodeType)]
+    return set(code.co_names).union(*map(_names, nested))
+
+
+def _code(code: CodeType) -> tuple[Any, ...]:
+    constants = [
+        _code(value) if isinstance(value, CodeType) else _plain(value)
+        for value in code.co_consts
+    ]
+    return code.co_code, code.co_names, constants
+
+
+def _named(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value so that it is the same in every process: constants and names."""
+    if isinstance(value, type | FunctionType):
+        return f"{value.__module__}.{value.__qualname__}"
+    if isinstance(value, tuple | list):
+        return [_plain(part) for part in value]
+    if isinstance(value, frozenset):
+        return sorted(map(repr, value))
+    return repr(value) if isinstance(value, PLAIN) else type(value).__qualname__

@@ -1,0 +1,40 @@
+"""The recorded runs of all folds, at hand when a question is asked."""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from dit_clean.crossfit.data import TrainingData
+from dit_clean.crossfit.result import FoldRun
+
+
+class RecordedRuns:
+    """Runs that are loaded, and given their data, when first asked for.
+
+    Decisions need the measurements alone; runs are many times their size.
+
+    Parameters
+    ----------
+    load : callable
+        ``load()`` -> the runs without data, a list of FoldRun.
+    data : TrainingData
+        What they were trained on.
+    """
+
+    def __init__(self, load: Callable[[], list[FoldRun]], data: TrainingData):
+        self.load, self.data = load, data
+
+    @cached_property
+    def bare(self) -> list[FoldRun]:
+        """The runs without data."""
+        return self.load()
+
+    @cached_property
+    def ready(self) -> list[FoldRun]:
+        """The runs with their data, to be asked."""
+        data = self.data
+        rows, y, weight = data.rows, data.targets.encoded, data.sample_weight
+        return [run.with_data(rows, y, weight) for run in self.bare]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"bare": self.bare, "data": self.data}

@@ -1,0 +1,246 @@
+"""The influence questions that a fitted cleaner answers from its recorded runs."""
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils import check_consistent_length
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from dit_clean.audit.groups import group_table
+from dit_clean.crossfit import (
+    EpochInfluence,
+    Fold,
+    FoldRun,
+    QueryMaker,
+    RecordedRuns,
+    TrainingData,
+    average_influence,
+    average_timeline,
+    predict_together,
+)
+from dit_clean.detection import LabelEvidence, TargetEvidence, convergence_window
+from dit_clean.influence import SampleLosses, Steps, Window, resolve_window
+from dit_clean.influence.queries import Query
+from dit_clean.influence.scores import check_history
+from dit_clean.influence.windows import GridLike, WindowLike, window_in_steps
+from dit_clean.inputs import checked_data
+from dit_clean.targets import Targets
+from dit_clean.tracking.rows import subset_rows
+
+REPLAYED = ("influence_", "influence_timeline_")
+"""Attributes that may have to replay epochs."""
+QUERY_CHUNK = 32
+"""Given samples per reverse pass in `influence_on`."""
+
+
+class InfluenceQuestions:
+    """Influence over any window, on any query, by sample or by group; no training."""
+
+    _data: TrainingData
+    _recorded: RecordedRuns
+    _evidence: LabelEvidence | TargetEvidence
+    _influence: EpochInfluence
+    window_: Window
+    history: Any
+
+    @property
+    def _results(self) -> list[FoldRun]:
+        return self._recorded.ready
+
+    @property
+    def _make_query(self) -> QueryMaker:
+        return self._data.make_query
+
+    @property
+    def _targets(self) -> Targets:
+        return self._data.targets
+
+    @property
+    def influence_timeline_(self):
+        """Influence of each sample over each epoch, (n_samples, n_epochs).
+
+        Epochs that the decisions did not need are replayed at the first access.
+        """
+        check_is_fitted(self, "_evidence")
+        return self._timeline(range(self._evidence.n_epochs))
+
+    @property
+    def influence_(self):
+        """Influence of each sample over the window, (n_samples,)."""
+        return self.influence()
+
+    def influence(self, window=None, query=None, history=None):
+        """Return each sample's influence over a window of the recorded run.
+
+        No training: one reverse pass over each fold's run, with the query at the
+        window's end.
+
+        Parameters
+        ----------
+        window : str, int, pair, Window or Steps, default=None
+            Epochs, as the parameter `window`, or ``Steps(start, stop)``; None is the
+            fitted window.
+        query : callable, optional
+            ``query(params, run)`` -> scalar tensor; by default what `influence_`
+            measures.
+        history : {"window", "full"}, optional
+            By default the parameter `history`.
+
+        Returns
+        -------
+        influence : ndarray of shape (n_samples,)
+            Query without the sample minus query with it, averaged over the networks
+            that train on the sample; (n_queries, n_samples) for a `query` of several
+            values.
+        """
+        check_is_fitted(self, "_evidence")
+        window = self._window_of(window)
+        history = check_history(self.history if history is None else history)
+        if query is not None:
+            make_query = partial(_same_query, query)
+            values = average_influence(self._results, make_query, window, history)
+            return values[0] if len(values) == 1 else values
+        if history == "window" and isinstance(window, Window) and len(window) == 1:
+            return self._timeline([window.start])[:, 0]
+        return average_influence(self._results, self._make_query, window, history)[-1]
+
+    def timeline(self, windows=None, query=None, history=None):
+        """Return each sample's influence over each window of a grid.
+
+        Parameters
+        ----------
+        windows : None, int or iterable of windows, default=None
+            None is one window for each epoch; a number, so many windows of equally
+            many steps; else a list of whatever `influence` takes as a window.
+        query, history
+            As in `influence`. The query is evaluated at each window's end.
+
+        Returns
+        -------
+        timeline : ndarray of shape (n_samples, n_windows)
+            With a leading axis n_queries for a `query` of several values.
+
+        Notes
+        -----
+        Cost: a reverse pass over each fold's run; see `influence_timeline` in
+        `dit_clean.influence`.
+        """
+        check_is_fitted(self, "_evidence")
+        history = check_history(self.history if history is None else history)
+        grid = self._grid_of(windows)
+        make_query = self._make_query if query is None else partial(_same_query, query)
+        values = average_timeline(self._results, make_query, grid, history)
+        return values[-1] if query is None or len(values) == 1 else values
+
+    def group_influence(self, groups="label", window=None, *, query=None, history=None):
+        """Return a table of what leaving out whole groups of samples would change.
+
+        The sums of the influence of each group's samples: exact to first order.
+
+        Parameters
+        ----------
+        groups : str or array-like of shape (n_samples,), default="label"
+            "label", the name of a column of X, or one name per sample: an annotator, a
+            source, a date.
+        window, query, history
+            As in `influence`; a query of one value.
+
+        Returns
+        -------
+        table : pandas DataFrame
+            One row per group, the most harmful first. Columns: n_samples; influence
+            (the sum, negative = harmful); mean_influence; harmful (share of its samples
+            with negative influence); flagged (share); suspicion (mean).
+        """
+        influence = self.influence(window, query, history)
+        if influence.ndim > 1:
+            raise ValueError(
+                f"The query has {len(influence)} values, and a table of groups needs "
+                "one. Ask for one after the other."
+            )
+        return group_table(self.audit_data(), groups, influence)
+
+    def influence_on(self, X, y=None, *, window=None, history=None):
+        """Return each training sample's influence on the loss of given samples.
+
+        Parameters
+        ----------
+        X : like the X given to fit, first axis n_queries
+            Samples whose loss is the query.
+        y : array-like of shape (n_queries,), optional
+            Their labels or targets; by default the label that the networks predict.
+        window, history
+            As in `influence`.
+
+        Returns
+        -------
+        influence : ndarray of shape (n_queries, n_samples)
+            Negative = harmful: without the training sample the loss would be lower.
+            `dit_clean.influence.top_samples` lists the strongest of each query.
+        """
+        check_is_fitted(self, "_evidence")
+        X = checked_data(self, X, reset=False)
+        rows = self._data.encoded(X)
+        if y is None:
+            is_classifier = self._targets.is_classifier
+            encoded = predict_together(self._results, rows, is_classifier)
+        else:
+            encoded = self._targets.encode(column_or_1d(y))
+        check_consistent_length(X, encoded)
+        window = self._window_of(window)
+        history = check_history(self.history if history is None else history)
+        queries = [
+            SampleLosses(subset_rows(rows, chunk), encoded[chunk])
+            for chunk in torch.arange(len(encoded)).split(QUERY_CHUNK)
+        ]
+        parts = [
+            average_influence(self._results, partial(_same_query, q), window, history)
+            for q in queries
+        ]
+        return np.concatenate(parts)
+
+    def __dir__(self):
+        # scikit-learn's own reads every attribute, and its diagram all that is listed:
+        # neither tab completion nor a notebook shall replay training.
+        names = [name for name in object.__dir__(self) if name not in REPLAYED]
+        return [name for name in names if hasattr(self, name)]
+
+    def _timeline(self, epochs: Iterable[int]) -> np.ndarray:
+        """Return influence as labeled on the last query, (n_samples, n_epochs)."""
+        values = self._influence.at(epochs)[-1]
+        if not self._targets.is_classifier:
+            return values
+        return values[np.arange(len(values)), :, self._targets.codes]
+
+    def _grid_of(self, windows: GridLike) -> list[Window | Steps] | int:
+        if windows is None:
+            return [Window(e, e + 1) for e in range(self._evidence.n_epochs)]
+        if isinstance(windows, int | np.integer):
+            return int(windows)
+        grid = [self._window_of(window) for window in windows]
+        if not grid:
+            raise ValueError("windows is empty. Give one window at least, or None.")
+        return grid
+
+    def _window_of(self, window: WindowLike) -> Window | Steps:
+        if window is None:
+            return self.window_
+        if isinstance(window, Steps):
+            runs = [result.run.trajectory for result in self._results]
+            window_in_steps(window, max(runs, key=len))
+            return window
+        return epochs_of(window, self._evidence)
+
+
+def epochs_of(window: WindowLike, evidence: LabelEvidence | TargetEvidence) -> Window:
+    """Return the epochs that a window stands for in a fitted cleaner."""
+    convergence = Window(*convergence_window(evidence.held_out_loss()))
+    return resolve_window(window, evidence.n_epochs, convergence=convergence)
+
+
+def _same_query(query: Query, fold: Fold) -> Query:
+    """Return the one query of all folds."""
+    return query

@@ -1,0 +1,98 @@
+"""Deciding from recorded evidence, in `fit` and again in `rescore`."""
+
+from typing import Any, Self
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from dit_clean.checks import check_parameters
+from dit_clean.crossfit import EpochInfluence, TrainingData, decision_epochs
+from dit_clean.detection import (
+    Decision,
+    LabelEvidence,
+    TargetEvidence,
+    decide_labels,
+    decide_targets,
+    sample_weights,
+)
+from dit_clean.influence import Window
+from dit_clean.parameters import PARAMETERS, TRAINING_PARAMETERS
+from dit_clean.questions import epochs_of
+from dit_clean.targets import Targets
+
+
+class Rescoring:
+    """Which samples are wrong, under the present parameters; no training."""
+
+    _data: TrainingData
+    _evidence: LabelEvidence | TargetEvidence
+    _influence: EpochInfluence
+    _training: dict[str, Any]
+    window: Any
+    scoring: str
+    contamination: str | float
+    weighting: str
+
+    def rescore(self):
+        """Decide again after `set_params`, from the recorded run: no training.
+
+        For `window`, `scoring`, `contamination` and `weighting`.
+
+        Returns
+        -------
+        self : InfluenceCleaner
+
+        Raises
+        ------
+        ValueError
+            If a parameter of training has been changed since `fit`: names it.
+        """
+        check_is_fitted(self, "_evidence")
+        check_parameters(self, PARAMETERS)
+        now = self._training_parameters()
+        changed = [name for name in now if now[name] is not self._training[name]]
+        changed = [name for name in changed if now[name] != self._training[name]]
+        if changed:
+            raise ValueError(
+                f"{', '.join(changed)} changed since fit, and rescore() does not train "
+                "again. Call fit(X, y)."
+            )
+        return self._set_decision(
+            *self._decide(self._evidence, self._influence, self._data.targets)
+        )
+
+    def _training_parameters(self) -> dict[str, Any]:
+        """Return the parameters that a recorded run depends on."""
+        return {name: getattr(self, name) for name in TRAINING_PARAMETERS}
+
+    def _decide(
+        self, evidence: Any, influence: EpochInfluence, targets: Targets
+    ) -> tuple[Window, Decision]:
+        window = epochs_of(self.window, evidence)
+        make_decision = decide_labels if targets.is_classifier else decide_targets
+        decision = make_decision(
+            evidence,
+            influence.at(decision_epochs(window, evidence.n_epochs)),
+            window.slice,
+            scoring=self.scoring,
+            contamination=self.contamination,
+        )
+        return window, decision
+
+    def _set_decision(self, window: Window, decision: Decision) -> Self:
+        targets, self.window_ = self._data.targets, window
+        self.suspicion_, self.threshold_ = decision.suspicion, decision.threshold
+        self.keep_mask_ = ~decision.flagged
+        self.sample_indices_ = np.flatnonzero(self.keep_mask_)
+        keeps_shares = self.weighting.endswith("balanced") and targets.is_classifier
+        self.sample_weight_ = sample_weights(
+            decision.suspicion,
+            decision.flagged,
+            targets.codes if keeps_shares else None,
+            soft=self.weighting.startswith("soft"),
+        )
+        self.contamination_ = decision.contamination
+        self.suggested_label_ = np.where(
+            decision.flagged, targets.decode(decision.suggestion), targets.given
+        )
+        return self

@@ -1,0 +1,100 @@
+"""Rows kept, rows replaced: the methods by which a cleaner hands back data."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_consistent_length
+from sklearn.utils.validation import check_is_fitted
+
+from dit_clean.crossfit import TrainingData
+from dit_clean.detection import nearest_target_rows, replacement_rows
+from dit_clean.inputs import checked_data
+from dit_clean.tables import is_frame, select_rows
+
+
+class RowSelection:
+    """Cleaned data in the forms that scikit-learn's tools take them."""
+
+    _data: TrainingData
+    keep_mask_: np.ndarray
+    sample_indices_: np.ndarray
+    fit: Any
+
+    def fit_transform(self, X, y=None, **fit_params):
+        """Fit, and return X with every flagged row replaced by a kept one.
+
+        The result stays aligned with y, so that the cleaner works as a step of a plain
+        scikit-learn pipeline: each flagged row gives way to a kept row with the same
+        label (for regression: the nearest target), spread evenly over the kept rows.
+
+        Parameters
+        ----------
+        X, y, **fit_params
+            As in `fit`.
+
+        Returns
+        -------
+        X_clean : same container as X
+        """
+        self.fit(X, y, **fit_params)
+        targets = self._data.targets
+        stand_in = replacement_rows if targets.is_classifier else nearest_target_rows
+        X = X if is_frame(X) else checked_data(self, X, reset=False)
+        X_clean = select_rows(X, stand_in(self.keep_mask_, targets.codes))
+        # pandas aligns by index: y must still meet its own row.
+        return X_clean.set_axis(X.index) if hasattr(X, "iloc") else X_clean
+
+    def transform(self, X):
+        """Return new data unchanged: rows to predict on are never dropped.
+
+        Parameters
+        ----------
+        X : array, data frame or CSR matrix
+            Like the X given to fit.
+
+        Returns
+        -------
+        X : same container
+            As given, checked.
+        """
+        check_is_fitted(self, "_evidence")
+        return checked_data(self, X, reset=False)
+
+    def fit_predict(self, X, y=None, **fit_params):
+        """Fit, and return +1 for kept and -1 for flagged rows.
+
+        Parameters
+        ----------
+        X, y, **fit_params
+            As in `fit`.
+
+        Returns
+        -------
+        is_inlier : ndarray of int, shape (n_samples,)
+        """
+        self.fit(X, y, **fit_params)
+        return np.where(self.keep_mask_, 1, -1)
+
+    def filter(self, *arrays):
+        """Return the kept rows of arrays that are aligned with the fitted data.
+
+        Parameters
+        ----------
+        *arrays : array, data frame, series, sparse matrix or list
+            Each with n_samples rows.
+
+        Returns
+        -------
+        kept : tuple, or the one array
+            Same containers, the rows of `sample_indices_`.
+
+        Raises
+        ------
+        ValueError
+            If an array has another number of rows.
+        """
+        check_is_fitted(self, "_evidence")
+        for array in arrays:
+            check_consistent_length(array, self.keep_mask_)
+        kept = tuple(select_rows(array, self.sample_indices_) for array in arrays)
+        return kept[0] if len(kept) == 1 else kept

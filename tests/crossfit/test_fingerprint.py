@@ -1,0 +1,80 @@
+"""What of a network's code counts as the same network."""
+
+import sys
+import types
+
+import pytest
+
+from dit_clean.crossfit.fingerprint import fingerprint
+from tests.nets import Linear, make_net
+
+LAYERS = """
+def scaled(X):
+    return 2 * X
+"""
+CELL = """
+import layers
+from torch import nn
+
+N_HIDDEN = 8
+Activation = nn.ReLU
+
+class Base(nn.Module):
+    width = 4
+
+    def forward(self, X):
+        return layers.scaled(self.layers(X))
+
+class Block(nn.Module):
+    def forward(self, X):
+        return X + 1
+
+class Net(Base):
+    def __init__(self, depth=1):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(4, N_HIDDEN), Activation(), Block())
+
+    @property
+    def size(self):
+        return 3 in {1, 2, 3}
+"""
+
+
+def fingerprint_of(monkeypatch, cell=CELL, layers=LAYERS):
+    for name, source in (("layers", layers), ("cell", cell)):
+        module = types.ModuleType(name)
+        monkeypatch.setitem(sys.modules, name, module)
+        exec(source, vars(module))
+    return fingerprint(make_net(sys.modules["cell"].Net))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("N_HIDDEN = 8", "N_HIDDEN = 16"),  # a constant that a method reads
+        ("Activation = nn.ReLU", "Activation = nn.Tanh"),  # another class
+        ("width = 4", "width = 5"),  # a class attribute of a base
+        ("X + 1", "X + 2"),  # a class that is used inside
+        ("depth=1", "depth=2"),  # a default
+        ("{1, 2, 3}", "{1, 2, 4}"),
+    ],
+)
+def test_a_change_anywhere_counts(monkeypatch, old, new):
+    before = fingerprint_of(monkeypatch)
+    assert fingerprint_of(monkeypatch, CELL.replace(old, new)) != before
+    assert fingerprint_of(monkeypatch, CELL) == before
+
+
+def test_functions_of_own_modules_count(monkeypatch):
+    before = fingerprint_of(monkeypatch)
+    changed = LAYERS.replace("2 * X", "3 * X")
+    assert fingerprint_of(monkeypatch, layers=changed) != before
+
+
+def test_comments_and_lines_do_not_count(monkeypatch):
+    before = fingerprint_of(monkeypatch)
+    assert fingerprint_of(monkeypatch, "\n\n# a net\n" + CELL) == before
+
+
+def test_libraries_are_left_out():
+    assert set(fingerprint(make_net(Linear))) == {"tests.nets.Linear"}

@@ -1,0 +1,65 @@
+"""Errors name what was given, what is needed and what to use."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_iris
+from torch import nn
+
+from dit_clean import InfluenceCleaner, track
+from tests.nets import Linear, Probabilities, make_net, make_rows
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"device": "gpu"}, r"device must be one of 'auto', or a torch .*got 'gpu'"),
+        ({"device": None}, r"device must be .*got None"),
+        ({"n_jobs": "2"}, r"n_jobs must be None, or an int other than 0, got '2'"),
+        ({"n_jobs": 0}, r"n_jobs must be None, or an int other than 0, got 0"),
+    ],
+)
+def test_parameters_are_named_with_what_they_may_be(settings, message):
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(ValueError, match=message):
+        InfluenceCleaner(**settings).fit(X, y)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has the device")
+def test_devices_that_are_not_there_are_refused():
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(ValueError, match=r"device='cuda'.*no such device.*'cpu'"):
+        InfluenceCleaner(device="cuda").fit(X, y)
+
+
+def test_parameters_that_fit_are_taken():
+    X, y = load_iris(return_X_y=True)
+    settings = {"max_epochs": 1, "n_jobs": 1, "device": torch.device("cpu")}
+    assert InfluenceCleaner(**settings).fit(X, y).suspicion_.shape == (150,)
+
+
+class LogProbabilities(Linear):
+    """Ends as torch, not skorch, expects it for NLLLoss."""
+
+    def forward(self, X):
+        return super().forward(X).log_softmax(dim=1)
+
+
+@pytest.mark.parametrize("module", [Linear, LogProbabilities])
+def test_nll_loss_of_anything_but_probabilities_is_refused(module):
+    X, y = make_rows()
+    net = make_net(module, criterion=nn.NLLLoss)
+    message = rf"{module.__name__} must return probabilities.*CrossEntropyLoss"
+    with pytest.raises(ValueError, match=message):
+        track(net, X, y, random_state=0)
+    with pytest.raises(ValueError, match=message):
+        InfluenceCleaner(net, random_state=0).fit(X, y)
+
+
+def test_checking_probabilities_changes_nothing():
+    X, y = make_rows()
+    plain = track(make_net(), X, y, random_state=0)
+    checked = track(make_net(Probabilities, criterion=nn.NLLLoss), X, y, random_state=0)
+    for name, values in plain.trajectory.params(0).items():
+        assert np.array_equal(checked.trajectory.params(0)[name], values)
+    assert checked.net_.module_.training

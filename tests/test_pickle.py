@@ -1,0 +1,59 @@
+"""A pickled cleaner is light, and answers as before."""
+
+import pickle
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from dit_clean import InfluenceCleaner
+from tests.nets import make_rows
+
+LIGHT = {"hidden_layer_sizes": (2,), "max_epochs": 1, "storage": "none"}
+
+
+def make_wide(n_rows=300, n_columns=400):
+    rng = np.random.RandomState(0)
+    return rng.randn(n_rows, n_columns), np.arange(n_rows) % 2
+
+
+@pytest.mark.parametrize("asks_first", [False, True])
+def test_data_are_pickled_once(asks_first):
+    X, y = make_wide()
+    cleaner = InfluenceCleaner(**LIGHT, random_state=0).fit(X, y)
+    if asks_first:
+        assert cleaner.influence(window=1).shape == (300,)
+    assert len(pickle.dumps(cleaner)) < 1.2 * X.nbytes
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_questions_are_answered_as_before(container):
+    X, y = make_rows(90)
+    X = container(X)
+    cleaner = InfluenceCleaner(max_epochs=4, random_state=0).fit(X, y)
+    loaded = pickle.loads(pickle.dumps(cleaner))
+    for found in (loaded, pickle.loads(pickle.dumps(loaded))):
+        assert np.array_equal(found.suspicion_, cleaner.suspicion_)
+        assert np.array_equal(found.influence_on(X[:3]), cleaner.influence_on(X[:3]))
+        assert np.array_equal(found.influence_timeline_, cleaner.influence_timeline_)
+
+
+def test_data_changed_since_the_fit_change_no_answer():
+    X, y = make_rows(90)
+    X = X.astype(np.float64)
+    new = X[:3].copy()
+    cleaner = InfluenceCleaner(max_epochs=4, random_state=0).fit(X, y)
+    X[:] = 0
+    loaded = pickle.loads(pickle.dumps(cleaner))
+    assert np.array_equal(loaded.influence_on(new), cleaner.influence_on(new))
+
+
+def test_runs_kept_on_the_disk_go_into_the_pickle(tmp_path):
+    X, y = make_rows(90)
+    settings = {"max_epochs": 4, "memory": str(tmp_path), "random_state": 0}
+    first = InfluenceCleaner(**settings).fit(X, y)
+    pickled = pickle.dumps(InfluenceCleaner(**settings).fit(X, y))
+    for path in tmp_path.rglob("*.pkl"):
+        path.unlink()
+    loaded = pickle.loads(pickled)
+    assert np.array_equal(loaded.influence_on(X[:3]), first.influence_on(X[:3]))
