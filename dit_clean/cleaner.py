@@ -16,6 +16,7 @@ from dit_clean.crossfit import (
     TrainingData,
     make_folds,
 )
+from dit_clean.detection import warn_of_no_signal
 from dit_clean.detection.margin import held_out_margin
 from dit_clean.influence import resolve_window
 from dit_clean.inputs import checked_data, checked_validation, checked_weight
@@ -217,6 +218,11 @@ class InfluenceCleaner(
             If a parameter or the data cannot be used: says why and what to do.
         FloatingPointError
             If training diverges.
+
+        Warns
+        -----
+        NoSignalWarning
+            If held-out labels are hardly predicted better than by chance.
         """
         check_parameters(self, PARAMETERS)
         if self.net is not None:
@@ -236,9 +242,12 @@ class InfluenceCleaner(
         evidence = measured.evidence(data)
         influence = EpochInfluence(measured.influence, recorded)
         window, decision = self._decide(evidence, influence, targets)
+        if targets.is_classifier:
+            warn_of_no_signal(evidence)
         # Only now: an interrupted or refused fit leaves the earlier one as it was.
         self._data, self._recorded = data, recorded
         self._evidence, self._influence = evidence, influence
+        self._window_influence = {}
         self._training = self._training_parameters()
         self.history_, self.fit_seconds_ = evidence.curves(), measured.seconds
         self.__dict__.pop("classes_", None)
@@ -289,7 +298,7 @@ class InfluenceCleaner(
             suspicion=self.suspicion_,
             flagged=~self.keep_mask_,
             weight=self.sample_weight_,
-            read_influence=self.influence,
+            read_influence=lambda: self.influence_,
             read_timeline=lambda: self.influence_timeline_,
             margin=targets.scale * held_out_margin(self._evidence, self.window_.slice),
             window=(self.window_.start, self.window_.stop),

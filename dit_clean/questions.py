@@ -45,6 +45,8 @@ class InfluenceQuestions:
     _influence: EpochInfluence
     window_: Window
     history: Any
+    verbose: int
+    _window_influence: dict[tuple[Window, str], np.ndarray]
 
     @property
     def _results(self) -> list[FoldRun]:
@@ -69,8 +71,15 @@ class InfluenceQuestions:
 
     @property
     def influence_(self):
-        """Influence of each sample over the window, (n_samples,)."""
-        return self.influence()
+        """Influence of each sample over the window, (n_samples,).
+
+        Measured at the first access: a reverse pass over each fold's run.
+        """
+        check_is_fitted(self, "_evidence")
+        key = (self.window_, self.history)
+        if key not in self._window_influence:
+            self._window_influence[key] = self.influence()
+        return self._window_influence[key]
 
     def influence(self, window=None, query=None, history=None):
         """Return each sample's influence over a window of the recorded run.
@@ -210,7 +219,7 @@ class InfluenceQuestions:
 
     def _timeline(self, epochs: Iterable[int]) -> np.ndarray:
         """Return influence as labeled on the last query, (n_samples, n_epochs)."""
-        values = self._influence.at(epochs)[-1]
+        values = self._influence.at(epochs, verbose=self.verbose)[-1]
         if not self._targets.is_classifier:
             return values
         return values[np.arange(len(values)), :, self._targets.codes]

@@ -1,18 +1,25 @@
 """Deciding from recorded evidence, in `fit` and again in `rescore`."""
 
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, check_memory
 
 from dit_clean.checks import check_parameters
-from dit_clean.crossfit import EpochInfluence, TrainingData, decision_epochs
+from dit_clean.crossfit import (
+    EpochInfluence,
+    TrainingData,
+    decision_epochs,
+    kept_judgement,
+)
 from dit_clean.detection import (
     Decision,
+    Judgement,
     LabelEvidence,
     TargetEvidence,
-    decide_labels,
-    decide_targets,
+    judge_labels,
+    judge_targets,
     sample_weights,
 )
 from dit_clean.influence import Window
@@ -32,6 +39,7 @@ class Rescoring:
     scoring: str
     contamination: str | float
     weighting: str
+    memory: Any
 
     def rescore(self):
         """Decide again after `set_params`, from the recorded run: no training.
@@ -69,14 +77,16 @@ class Rescoring:
         self, evidence: Any, influence: EpochInfluence, targets: Targets
     ) -> tuple[Window, Decision]:
         window = epochs_of(self.window, evidence)
-        make_decision = decide_labels if targets.is_classifier else decide_targets
-        decision = make_decision(
-            evidence,
-            influence.at(decision_epochs(window, evidence.n_epochs)),
-            window.slice,
-            scoring=self.scoring,
-            contamination=self.contamination,
+        judge = partial(
+            _judge, evidence, influence, window, self.scoring, targets.is_classifier
         )
+        key = influence.runs.key
+        if self.memory is None or key is None:
+            judgement = judge()
+        else:
+            memory = check_memory(self.memory)
+            judgement = kept_judgement(memory, key, window, self.scoring, judge)
+        decision = judgement.decide(self.contamination, by_class=targets.is_classifier)
         return window, decision
 
     def _set_decision(self, window: Window, decision: Decision) -> Self:
@@ -96,3 +106,15 @@ class Rescoring:
             decision.flagged, targets.decode(decision.suggestion), targets.given
         )
         return self
+
+
+def _judge(
+    evidence: Any,
+    influence: EpochInfluence,
+    window: Window,
+    scoring: str,
+    is_classifier: bool,
+) -> Judgement:
+    judge = judge_labels if is_classifier else judge_targets
+    values = influence.at(decision_epochs(window, evidence.n_epochs))
+    return judge(evidence, values, window.slice, scoring)

@@ -139,7 +139,8 @@ def fit_tracked(
         finally:
             _remove_callbacks(tracked, net, [name for name, _ in callbacks])
     trajectory = recorder.recorder_.trajectory
-    check_replay(trajectory)
+    starts = trajectory.epoch_starts
+    check_replay(trajectory, {starts[0], starts[-2]})
     return TrackedRun(trajectory, tracked)
 
 

@@ -18,6 +18,7 @@ from skorch.callbacks import EarlyStopping
 from torch import nn
 
 from dit_clean import InfluenceCleaner
+from dit_clean.detection import NoSignalWarning
 from dit_clean.queries import ClassProbability, MeanLoss, SampleLosses
 from tests.nets import (
     Convolution,
@@ -317,9 +318,9 @@ class TestSettings:
         assert (~cleaner.keep_mask_).sum() == 9
 
     def test_given_splitter_is_used(self, data):
-        folds = np.arange(N_ROWS) % 3
+        folds = np.arange(N_ROWS) // 3 % 3
         cleaner = make_cleaner(cv=PredefinedSplit(folds)).fit(*data)
-        held_out = [result.fold.held_out % 3 for result in cleaner._results]
+        held_out = [folds[result.fold.held_out] for result in cleaner._results]
         assert [set(rows) for rows in held_out] == [{0}, {1}, {2}]
         splitter = StratifiedKFold(5, shuffle=True, random_state=0)
         assert len(make_cleaner(cv=splitter).fit(*data)._results) == 5
@@ -397,6 +398,13 @@ class TestSettings:
         alone = make_cleaner(net).fit(*data)
         together = make_cleaner(net, n_jobs=2).fit(*data)
         assert np.array_equal(alone.suspicion_, together.suspicion_)
+
+
+def test_labels_without_any_pattern_are_warned_of():
+    generator = np.random.RandomState(0)
+    X, y = generator.randn(60, 4), generator.randint(2, size=60)
+    with pytest.warns(NoSignalWarning, match="standard errors better than chance"):
+        make_cleaner().fit(X, y)
 
 
 class TestValidationAndWeights:

@@ -66,6 +66,7 @@ class TestPandas:
         assert cleaner.influence_on(new).shape == (2, N_ROWS)
         assert cleaner.transform(new) is new
 
+    @pytest.mark.filterwarnings("ignore::dit_clean.detection.NoSignalWarning")
     @pytest.mark.parametrize(
         "columns", [["category", "text"], ["flag"], ["yes"], ["count"], ["a", "flag"]]
     )

@@ -7,14 +7,16 @@ import types
 import joblib
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from skorch.callbacks import PrintLog
 
-from dit_clean import InfluenceCleaner
+from dit_clean import InfluenceCleaner, rescoring
 from dit_clean.crossfit import CrossFit, cache
+from dit_clean.detection import judge_labels
 from tests.nets import Linear, make_net
 
 NOTEBOOK = """
@@ -54,6 +56,27 @@ def test_grid_search_over_windows_trains_once_per_fold(tmp_path, n_trainings):
     }
     GridSearchCV(model, grid, cv=3, refit=False).fit(X, y)
     assert len(n_trainings) == 3 * 3
+
+
+def test_candidates_that_cut_elsewhere_share_one_judgement(tmp_path, monkeypatch):
+    X, y = load_iris(return_X_y=True)
+    judged = []
+
+    def counted(*args):
+        judged.append(1)
+        return judge_labels(*args)
+
+    monkeypatch.setattr(rescoring, "judge_labels", counted)
+    cleaner = InfluenceCleaner(max_epochs=4, memory=str(tmp_path), random_state=0)
+    flagged = [
+        (~clone(cleaner).set_params(contamination=fraction).fit(X, y).keep_mask_).sum()
+        for fraction in (0.1, 0.2, 0.4)
+    ]
+    assert flagged == [15, 30, 60]
+    assert len(judged) == 1
+    cleaner.set_params(window=(1, 3)).fit(X, y)
+    cleaner.set_params(scoring="margin").fit(X, y)
+    assert len(judged) == 3
 
 
 def test_cached_run_gives_the_same_results(tmp_path):

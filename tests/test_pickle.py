@@ -14,7 +14,8 @@ LIGHT = {"hidden_layer_sizes": (2,), "max_epochs": 1, "storage": "none"}
 
 def make_wide(n_rows=300, n_columns=400):
     rng = np.random.RandomState(0)
-    return rng.randn(n_rows, n_columns), np.arange(n_rows) % 2
+    y = np.arange(n_rows) % 2
+    return rng.randn(n_rows, n_columns) + 0.3 * y[:, None], y
 
 
 @pytest.mark.parametrize("asks_first", [False, True])

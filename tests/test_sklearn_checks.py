@@ -11,6 +11,10 @@ from dit_clean import (
 )
 
 
+# Many of the checks fit labels that were drawn at random.
+pytestmark = pytest.mark.filterwarnings("ignore::dit_clean.detection.NoSignalWarning")
+
+
 @parametrize_with_checks(
     [InfluenceCleaner(max_epochs=3), CleanedClassifier(), CleanedRegressor()]
 )

@@ -5,6 +5,7 @@ from dit_clean.crossfit.averages import (
     average_timeline,
     predict_together,
 )
+from dit_clean.crossfit.cache import kept_judgement
 from dit_clean.crossfit.data import QueryMaker, TrainingData
 from dit_clean.crossfit.epochs import (
     EpochInfluence,
@@ -30,6 +31,7 @@ __all__ = [
     "average_influence",
     "average_timeline",
     "decision_epochs",
+    "kept_judgement",
     "make_folds",
     "predict_together",
     "scheduled_epochs",

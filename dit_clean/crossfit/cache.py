@@ -12,12 +12,15 @@ from dit_clean.crossfit.fingerprint import fingerprint, library_versions
 from dit_clean.crossfit.fold import Fold
 from dit_clean.crossfit.measurements import Measurements
 from dit_clean.crossfit.result import FoldResult, FoldRun
+from dit_clean.detection import Judgement
+from dit_clean.influence import Window
 
 if TYPE_CHECKING:
     from dit_clean.crossfit.plan import CrossFit
 
 Train = Callable[[], list[FoldResult]]
 Measure = Callable[[list[FoldResult]], Measurements]
+Judge = Callable[[], Judgement]
 
 
 def run_key(plan: "CrossFit", data: TrainingData, folds: list[Fold]) -> str:
@@ -73,6 +76,20 @@ def _measured(key: str, train: Train, measure: Measure) -> Measurements:
 
 def _recorded(key: str, train: Train) -> list[FoldRun]:
     return [result.recorded for result in train()]
+
+
+def kept_judgement(
+    memory: joblib.Memory, key: str, window: Window, scoring: str, judge: Judge
+) -> Judgement:
+    """Return what a run's evidence says of each sample: judges it only once.
+
+    Candidates of a search that differ in `contamination` alone share it.
+    """
+    return memory.cache(_judged, ignore=["judge"])(key, window, scoring, judge)
+
+
+def _judged(key: str, window: Window, scoring: str, judge: Judge) -> Judgement:
+    return judge()
 
 
 def as_arrays(value: Any) -> Any:

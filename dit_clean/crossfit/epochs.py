@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from dit_clean.crossfit.measurements import average_over_folds
 from dit_clean.crossfit.recorded import RecordedRuns
@@ -79,14 +80,13 @@ class EpochInfluence:
         self.runs = runs
         self._values = dict(measured)
 
-    def at(self, epochs: Iterable[int]) -> np.ndarray:
+    def at(self, epochs: Iterable[int], *, verbose: int = 0) -> np.ndarray:
         """Return influence, (n_queries, n_samples, n_epochs[, n_classes])."""
-        return np.stack([self._of_epoch(epoch) for epoch in epochs], axis=2)
-
-    def _of_epoch(self, epoch: int) -> np.ndarray:
-        if epoch not in self._values:
+        epochs = list(epochs)
+        new = [epoch for epoch in epochs if epoch not in self._values]
+        for epoch in tqdm(new, "replay", unit="epoch", disable=not (verbose and new)):
             self._values[epoch] = self._replayed(epoch)
-        return self._values[epoch]
+        return np.stack([self._values[epoch] for epoch in epochs], axis=2)
 
     def _replayed(self, epoch: int) -> np.ndarray:
         data = self.runs.data

@@ -78,7 +78,7 @@ class CrossFit:
             return self.measure(results), RecordedRuns(lambda: runs, data)
         key = run_key(self, data, folds)
         measurements, load = kept_run(memory, key, train, self.measure)
-        return measurements, RecordedRuns(load, data)
+        return measurements, RecordedRuns(load, data, key)
 
     def measure(self, results: list[FoldResult]) -> Measurements:
         """Return what the folds have shown, averaged."""

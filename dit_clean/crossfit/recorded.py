@@ -19,10 +19,19 @@ class RecordedRuns:
         ``load()`` -> the runs without data, a list of FoldRun.
     data : TrainingData
         What they were trained on.
+    key : str, optional
+        Of the runs in `memory`.
     """
 
-    def __init__(self, load: Callable[[], list[FoldRun]], data: TrainingData):
-        self.load, self.data = load, data
+    key: str | None = None
+
+    def __init__(
+        self,
+        load: Callable[[], list[FoldRun]],
+        data: TrainingData,
+        key: str | None = None,
+    ):
+        self.load, self.data, self.key = load, data, key
 
     @cached_property
     def bare(self) -> list[FoldRun]:

@@ -1,18 +1,18 @@
 """From evidence to decisions about labels."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from dit_clean.detection.convergence import split_at_turn, turning_point
-from dit_clean.detection.cutoff import flag_above, flag_threshold
 from dit_clean.detection.evidence import (
     LabelEvidence,
     centered_log,
     influence_trust,
     label_help,
 )
+from dit_clean.detection.judgement import Decision, Judgement
 from dit_clean.detection.noise_model import (
     KnownLabels,
     LabelNoiseModel,
@@ -25,40 +25,10 @@ MIN_CLEAN = 10
 the loss of fewer says more of these samples than of their class."""
 
 
-@dataclass(frozen=True)
-class Decision:
-    """What is decided about each sample.
-
-    Attributes
-    ----------
-    suspicion : ndarray of shape (n_samples,)
-        In [0, 1], higher = more likely wrong.
-    flagged : ndarray of bool, shape (n_samples,)
-        True = to be removed.
-    threshold : float
-        Suspicion from which on a sample is flagged.
-    contamination : float
-        Estimated fraction of wrong samples.
-    suggestion : ndarray of shape (n_samples,)
-        Most likely class index, or regression target.
-    """
-
-    suspicion: np.ndarray
-    flagged: np.ndarray
-    threshold: float
-    contamination: float
-    suggestion: np.ndarray
-
-
-def decide_labels(
-    evidence: LabelEvidence,
-    influence: np.ndarray,
-    window: slice,
-    *,
-    scoring: str = "combined",
-    contamination: str | float = "auto",
-) -> Decision:
-    """Decide which labels are wrong.
+def judge_labels(
+    evidence: LabelEvidence, influence: np.ndarray, window: slice, scoring: str
+) -> Judgement:
+    """Return how likely each label is wrong, and what it would be.
 
     Parameters
     ----------
@@ -69,14 +39,12 @@ def decide_labels(
         second query, if there is one, is the loss of the clean samples.
     window : slice
         Epochs that count.
-    scoring : {"combined", "influence", "margin"}, default="combined"
+    scoring : {"combined", "influence", "margin"}
         Evidence used: outputs and influence, influence alone, or outputs alone.
-    contamination : "auto" or float, default="auto"
-        Fraction to flag; "auto" cuts where the expected F1 is highest.
 
     Returns
     -------
-    decision : Decision
+    judgement : Judgement
         Suspicion is the posterior probability that the given label is wrong.
     """
     rows, labels = np.arange(len(evidence.labels)), evidence.labels
@@ -91,16 +59,31 @@ def decide_labels(
         model = _trusting(model, len(help_), influence_trust(labels, evidence.n_folds))
     posterior = true_label_posterior(model, full, labels)
     suspicion = np.clip(1 - posterior[rows, labels], 0, 1)
-    threshold = flag_threshold(suspicion, contamination)
-    flagged = flag_above(suspicion, labels, threshold)
-    posterior[rows[flagged], labels[flagged]] = 0
-    return Decision(
-        suspicion=suspicion,
-        flagged=flagged,
-        threshold=threshold,
-        contamination=float(suspicion.mean()),
-        suggestion=np.where(flagged, posterior.argmax(axis=1), labels),
+    posterior[rows, labels] = 0
+    return Judgement(
+        labels, suspicion, float(suspicion.mean()), posterior.argmax(axis=1)
     )
+
+
+def decide_labels(
+    evidence: LabelEvidence,
+    influence: np.ndarray,
+    window: slice,
+    *,
+    scoring: str = "combined",
+    contamination: str | float = "auto",
+) -> Decision:
+    """Decide which labels are wrong.
+
+    Parameters
+    ----------
+    evidence, influence, window, scoring
+        As in `judge_labels`.
+    contamination : "auto" or float, default="auto"
+        Fraction to flag; "auto" cuts where the expected F1 is highest.
+    """
+    judgement = judge_labels(evidence, influence, window, scoring)
+    return judgement.decide(contamination, by_class=True)
 
 
 def _stacked(

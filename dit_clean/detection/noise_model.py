@@ -222,12 +222,24 @@ class _Problem:
 
     def prior(self, weights: np.ndarray, biases: np.ndarray) -> np.ndarray:
         """Return P(true | i), (n_classes, n_samples)."""
-        logits = np.tensordot(weights, self.evidence, axes=1) + biases[:, None]
-        return softmax(logits, axis=0)
+        n_evidence, *shape = self.evidence.shape
+        logits = (weights @ self.evidence.reshape(n_evidence, -1)).reshape(shape)
+        logits += biases[:, None]
+        return _softmax_in_place(logits)
 
     def joint(self, prior: np.ndarray, transition: np.ndarray) -> np.ndarray:
         """Return P(true, given = observed | i), (n_classes, n_samples)."""
-        return prior * transition[:, self.labels]
+        joint = np.take(transition, self.labels, axis=1)
+        joint *= prior
+        return joint
+
+
+def _softmax_in_place(logits: np.ndarray) -> np.ndarray:
+    """Return the softmax over the first axis, written over its argument."""
+    logits -= logits.max(axis=0)
+    np.exp(logits, out=logits)
+    logits /= logits.sum(axis=0)
+    return logits
 
 
 def _normalized(joint: np.ndarray) -> np.ndarray:
@@ -248,9 +260,10 @@ def _objective(
     prior = problem.prior(weights, biases)
     joint = problem.joint(prior, transition)
     observed = np.maximum(joint.sum(axis=0), TINY)
-    posterior = joint / observed
-    counts = posterior @ problem.one_hot + strength * pooled
-    residual = posterior - prior
+    joint /= observed
+    counts = joint @ problem.one_hot + strength * pooled
+    joint -= prior
+    residual = joint
     away = weights - 1 / n_evidence
     log_transition = np.log(np.maximum(transition, TINY))
     value = (

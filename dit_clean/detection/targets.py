@@ -7,8 +7,7 @@ from scipy.ndimage import median_filter
 from scipy.stats import cauchy, rankdata
 from scipy.stats import t as student
 
-from dit_clean.detection.cutoff import flag_above, flag_threshold
-from dit_clean.detection.decision import Decision
+from dit_clean.detection.judgement import Decision, Judgement
 
 TAIL = 10
 """Degrees of freedom of the residuals of right targets: heavier tails than normal."""
@@ -56,6 +55,43 @@ class TargetEvidence:
         return (outside + n_in_sample * inside) / (1 + n_in_sample)
 
 
+def judge_targets(
+    evidence: TargetEvidence, influence: np.ndarray, window: slice, scoring: str
+) -> Judgement:
+    """Return how likely each regression target is wrong, and what it would be.
+
+    Parameters
+    ----------
+    evidence : TargetEvidence
+        From cross-fitted training.
+    influence : ndarray of shape (n_queries, n_samples, n_epochs)
+        Influence on errors, of epochs of the window; negative = harmful.
+    window : slice
+        Epochs that count.
+    scoring : {"combined", "influence", "margin"}
+        Order of the samples: by residual, or with "influence" by influence. Influence
+        adds nothing to the residual of a regression target (docs/benchmarks.md), so
+        that "combined" is "margin".
+
+    Returns
+    -------
+    judgement : Judgement
+        Suspicion of the k-th sample in the order is the k-th largest probability that
+        a residual is no right target's.
+    """
+    probability = wrong_target_probability(
+        evidence.targets, evidence.prediction(window)
+    )
+    order = probability if scoring != "influence" else -influence[-1].sum(axis=1)
+    ranks = rankdata(order, method="ordinal")
+    return Judgement(
+        given=evidence.targets,
+        suspicion=np.sort(probability)[ranks - 1],
+        contamination=float(probability.mean()),
+        alternative=evidence.held_out[:, window].mean(axis=1),
+    )
+
+
 def decide_targets(
     evidence: TargetEvidence,
     influence: np.ndarray,
@@ -68,43 +104,13 @@ def decide_targets(
 
     Parameters
     ----------
-    evidence : TargetEvidence
-        From cross-fitted training.
-    influence : ndarray of shape (n_queries, n_samples, n_epochs)
-        Influence on errors, of epochs of the window; negative = harmful.
-    window : slice
-        Epochs that count.
-    scoring : {"combined", "influence", "margin"}, default="combined"
-        Order of the samples: by residual, or with "influence" by influence. Influence
-        adds nothing to the residual of a regression target (docs/benchmarks.md), so
-        that "combined" is "margin".
+    evidence, influence, window, scoring
+        As in `judge_targets`.
     contamination : "auto" or float, default="auto"
         Fraction to flag; "auto" cuts where the expected F1 is highest.
-
-    Returns
-    -------
-    decision : Decision
-        Suspicion of the k-th sample in the order is the k-th largest probability that
-        a residual is no right target's.
     """
-    probability = wrong_target_probability(
-        evidence.targets, evidence.prediction(window)
-    )
-    order = probability if scoring != "influence" else -influence[-1].sum(axis=1)
-    ranks = rankdata(order, method="ordinal")
-    suspicion = np.sort(probability)[ranks - 1]
-    threshold = flag_threshold(suspicion, contamination)
-    flagged = flag_above(suspicion, np.zeros(len(suspicion), dtype=int), threshold)
-    suggestion = np.where(
-        flagged, evidence.held_out[:, window].mean(axis=1), evidence.targets
-    )
-    return Decision(
-        suspicion=suspicion,
-        flagged=flagged,
-        threshold=threshold,
-        contamination=float(probability.mean()),
-        suggestion=suggestion,
-    )
+    judgement = judge_targets(evidence, influence, window, scoring)
+    return judgement.decide(contamination, by_class=False)
 
 
 def wrong_target_probability(

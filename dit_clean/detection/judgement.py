@@ -1,0 +1,75 @@
+"""What is believed of each sample, and what is decided from it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dit_clean.detection.cutoff import flag_above, flag_threshold
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is decided about each sample.
+
+    Attributes
+    ----------
+    suspicion : ndarray of shape (n_samples,)
+        In [0, 1], higher = more likely wrong.
+    flagged : ndarray of bool, shape (n_samples,)
+        True = to be removed.
+    threshold : float
+        Suspicion from which on a sample is flagged.
+    contamination : float
+        Estimated fraction of wrong samples.
+    suggestion : ndarray of shape (n_samples,)
+        Most likely class index, or regression target.
+    """
+
+    suspicion: np.ndarray
+    flagged: np.ndarray
+    threshold: float
+    contamination: float
+    suggestion: np.ndarray
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What is believed of each sample, before anything is cut off.
+
+    Attributes
+    ----------
+    given : ndarray of shape (n_samples,)
+        Given class indices, or regression targets.
+    suspicion : ndarray of shape (n_samples,)
+        In [0, 1], higher = more likely wrong.
+    contamination : float
+        Estimated fraction of wrong samples.
+    alternative : ndarray of shape (n_samples,)
+        What the label or target would be if the given one is wrong.
+    """
+
+    given: np.ndarray
+    suspicion: np.ndarray
+    contamination: float
+    alternative: np.ndarray
+
+    def decide(self, contamination: str | float, *, by_class: bool) -> Decision:
+        """Return the decision.
+
+        Parameters
+        ----------
+        contamination : "auto" or float
+            Fraction to flag; "auto" cuts where the expected F1 is highest.
+        by_class : bool
+            Whether the given values are classes, none of which may be emptied.
+        """
+        threshold = flag_threshold(self.suspicion, contamination)
+        groups = self.given if by_class else np.zeros(len(self.given), dtype=int)
+        flagged = flag_above(self.suspicion, groups, threshold)
+        return Decision(
+            suspicion=self.suspicion,
+            flagged=flagged,
+            threshold=threshold,
+            contamination=self.contamination,
+            suggestion=np.where(flagged, self.alternative, self.given),
+        )
