@@ -12,6 +12,7 @@ from dit_clean.influence import (
     influence_timeline,
     leave_out,
 )
+from dit_clean.influence.leave_one_out import as_rows_of_group
 from dit_clean.influence.queries import Query
 from dit_clean.influence.removal import predicted_changes
 from dit_clean.influence.scores import History
@@ -174,7 +175,7 @@ class TrackedRun:
         ----------
         query, window, history, query_step
             As in `influence`.
-        groups : iterable of iterables of int
+        groups : iterable of iterables of int, or of boolean masks
             Samples to leave out together, one group at a time.
 
         Returns
@@ -225,7 +226,7 @@ class TrackedRun:
         ValueError
             If the query has several values.
         """
-        rows = [list(group) for group in groups]
+        rows = [as_rows_of_group(group) for group in groups]
         influence = self.influence(query, window, history)
         if influence.ndim > 1:
             raise ValueError(

@@ -10,7 +10,6 @@ from dit_clean import (
     InfluenceSampler,
 )
 
-
 # Many of the checks fit labels that were drawn at random.
 pytestmark = pytest.mark.filterwarnings("ignore::dit_clean.detection.NoSignalWarning")
 

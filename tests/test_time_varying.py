@@ -70,6 +70,16 @@ class TestRun:
         assert removal.datamodeling_score > 0.9
         assert removal.pearson > 0.9
 
+    def test_check_removal_takes_masks(self, run):
+        mask = np.isin(np.arange(48), [1, 4, 6])
+        by_mask, by_rows = (
+            run.check_removal(MeanLoss(*make_rows(8)), [group])
+            for group in (mask, [1, 4, 6])
+        )
+        assert by_mask.sizes.tolist() == [3]
+        assert by_mask.predicted == by_rows.predicted
+        assert by_mask.actual == by_rows.actual
+
     def test_check_removal_needs_a_scalar_query(self, run):
         with pytest.raises(ValueError, match="has 2 values"):
             run.check_removal(SampleLosses(*make_rows(2)), [[0]])

@@ -45,7 +45,7 @@ class Removal:
 
 
 def predicted_changes(
-    influence: np.ndarray, groups: Sequence[Sequence[int]]
+    influence: np.ndarray, groups: Sequence[Sequence[int] | np.ndarray]
 ) -> np.ndarray:
     """Return the sum of influence over each group of rows, (..., n_groups)."""
     return np.stack([influence[..., list(g)].sum(axis=-1) for g in groups], axis=-1)
