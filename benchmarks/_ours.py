@@ -45,7 +45,7 @@ def timed_fit(cell: Cell, problem: Problem) -> tuple[InfluenceCleaner, Verdict]:
 
 
 def save_evidence(cleaner: InfluenceCleaner, problem: Problem, path: Path) -> None:
-    """Keep what `decide_labels` decides from, with the true labels."""
+    """Keep what `judge_labels` judges by, with the true labels."""
     path.parent.mkdir(parents=True, exist_ok=True)
     evidence = cleaner._evidence
     epochs = scheduled_epochs(evidence.n_epochs)

@@ -19,8 +19,9 @@ import json
 import sys
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def measure_ours(cell: Cell, evidence: Path | None = None) -> dict:
     return row | {"methods": judge_all(verdicts, problem)}
 
 
-def measure_peers(cell: Cell, evidence: Path | None = None) -> dict:
+def measure_peers(cell: Cell) -> dict:
     """Return the figures of the peers that our defaults have no part in."""
     problem = make_problem(cell)
     verdicts = dict(run_peers(cell, problem))
@@ -103,7 +104,7 @@ def measure_peers(cell: Cell, evidence: Path | None = None) -> dict:
     }
 
 
-def measure_clean(cell: Cell, evidence: Path | None = None) -> dict:
+def measure_clean(cell: Cell) -> dict:
     """Return the figures of `InfluenceCleaner` when it is given some clean rows."""
     if cell.regime != "normal" or cell.noise == "none":
         return {}
@@ -127,17 +128,17 @@ PARTS = {"peers": measure_peers, "ours": measure_ours, "clean": measure_clean}
 
 
 def run_cells(
-    cells: Iterable[Cell], parts: list[str], output: Path, evidence: Path | None
+    cells: Iterable[Cell], parts: Mapping[str, Callable[[Cell], dict]], output: Path
 ) -> None:
     """Measure the parts of cells that `output` lacks, and append them one line each."""
     output.parent.mkdir(exist_ok=True)
     done = {(row["part"], cell_of(row).key) for row in read_lines(output)}
-    for cell, part in product(cells, parts):
+    for cell, (part, measure) in product(cells, parts.items()):
         if (part, cell.key) in done:
             continue
         begin = time.process_time()
         try:
-            row = asdict(cell) | {"part": part} | PARTS[part](cell, evidence)
+            row = asdict(cell) | {"part": part} | measure(cell)
         except DataMissing as missing:
             print(f"skipped {cell.data}: {missing}", file=sys.stderr)
             continue
@@ -204,7 +205,9 @@ def main() -> None:
         options.regime = ["normal"]
     cells = iterate_cells(options.data, options.noise, options.regime, options.seeds)
     if not options.tables:
-        run_cells(cells, options.parts, options.output, options.evidence)
+        measures = PARTS | {"ours": partial(measure_ours, evidence=options.evidence)}
+        chosen = {part: measures[part] for part in options.parts}
+        run_cells(cells, chosen, options.output)
     write_tables(
         "detection",
         "python benchmarks/detection.py" + " --quick" * options.quick,

@@ -5,7 +5,6 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, check_memory
 
 from dit_clean.audit import AuditData, AuditMixin
-from dit_clean.audit.data import library_versions
 from dit_clean.checks import check_parameters
 from dit_clean.crossfit import (
     CrossFit,
@@ -29,6 +28,7 @@ from dit_clean.selection import RowSelection
 from dit_clean.tables import TableEncoder
 from dit_clean.targets import encode_targets
 from dit_clean.tracking.networks import check_net, check_outputs, warn_of_weights
+from dit_clean.versions import library_versions
 
 
 class InfluenceCleaner(

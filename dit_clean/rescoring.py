@@ -86,8 +86,7 @@ class Rescoring:
         else:
             memory = check_memory(self.memory)
             judgement = kept_judgement(memory, key, window, self.scoring, judge)
-        decision = judgement.decide(self.contamination, by_class=targets.is_classifier)
-        return window, decision
+        return window, judgement.decide(self.contamination)
 
     def _set_decision(self, window: Window, decision: Decision) -> Self:
         targets, self.window_ = self._data.targets, window

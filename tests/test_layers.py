@@ -8,6 +8,7 @@ import pytest
 
 # What estimators are made of.
 PARTS = (
+    "versions",
     "checks",
     "parameters",
     "memory",

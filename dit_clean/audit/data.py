@@ -4,17 +4,14 @@ Influence is read when it is first looked at, since the cleaner may have to repl
 epochs for it that its decisions did not need.
 """
 
-import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 PANDAS_MISSING = ("NAType", "NaTType")
-LIBRARIES = ("dit_clean", "numpy", "scikit_learn", "skorch", "torch")
 
 
 @dataclass(frozen=True)
@@ -107,13 +104,6 @@ class AuditData:
     def most_suspicious(self) -> np.ndarray:
         """Row numbers, the most suspicious first; of equals the earlier row first."""
         return np.argsort(-self.suspicion, kind="stable")
-
-
-def library_versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that the numbers rest on."""
-    return {"python": platform.python_version()} | {
-        name: version(name.replace("_", "-")) for name in LIBRARIES
-    }
 
 
 def plain(value: Any) -> Any:

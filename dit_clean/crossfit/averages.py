@@ -105,7 +105,7 @@ def predict_together(runs: list[FoldRun], X: Rows, is_classifier: bool) -> torch
     for recorded in runs:
         trajectory = recorded.run.trajectory
         state = trajectory.state(trajectory.n_steps)
-        params = trajectory.layout.unflatten(state.params) | dict(state.buffers)
+        params = trajectory.variables(state)
         inputs = cast_floats(X, state.params.dtype)
         output = forward_rows(trajectory.model, params, inputs, is_classifier)
         outputs.append(output.exp() if is_classifier else output)

@@ -8,12 +8,13 @@ import joblib
 import torch
 
 from dit_clean.crossfit.data import TrainingData
-from dit_clean.crossfit.fingerprint import fingerprint, library_versions
+from dit_clean.crossfit.fingerprint import fingerprint
 from dit_clean.crossfit.fold import Fold
 from dit_clean.crossfit.measurements import Measurements
 from dit_clean.crossfit.result import FoldResult, FoldRun
 from dit_clean.detection import Judgement
 from dit_clean.influence import Window
+from dit_clean.versions import library_versions
 
 if TYPE_CHECKING:
     from dit_clean.crossfit.plan import CrossFit

@@ -8,30 +8,13 @@ import io
 import pickle
 import sys
 from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import version
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
-
-import numpy as np
-import skorch
-import torch
 
 LIBRARIES = {"dit_clean", "numpy", "scipy", "sklearn", "skorch", "torch"}
 """Their code changes with their versions only."""
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 """Constants: part of what a class or a function does."""
-
-
-@cache
-def library_versions() -> tuple[str, ...]:
-    """Return the versions of the libraries that a run's numbers rest on."""
-    return (
-        version("dit-clean"),
-        np.__version__,
-        str(skorch.__version__),
-        str(torch.__version__),
-    )
 
 
 def fingerprint(net: Any) -> dict[str, Any]:

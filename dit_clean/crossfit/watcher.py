@@ -9,13 +9,10 @@ from torch import Tensor
 
 from dit_clean.crossfit.epochs import epoch_influence
 from dit_clean.influence import check_replay
-from dit_clean.influence.queries import Query
+from dit_clean.influence.queries import Query, read_in_parts
 from dit_clean.tracking import TrackedModel, Trajectory
 from dit_clean.tracking.recorder import REMEDY
-from dit_clean.tracking.rows import Rows, cast_floats, n_rows, take_rows
-
-EVALUATION_ROWS = 4096
-"""Rows per forward pass when the whole data set is evaluated."""
+from dit_clean.tracking.rows import Rows, cast_floats
 
 
 class EpochWatcher:
@@ -78,7 +75,7 @@ class EpochWatcher:
 
     def _evaluate(self, trajectory: Trajectory, step: int) -> None:
         state, model = trajectory.state(step), trajectory.model
-        params = trajectory.layout.unflatten(state.params) | dict(state.buffers)
+        params = trajectory.variables(state)
         dtype = state.params.dtype
         if not self.outputs:
             self.X = cast_floats(self.X, dtype)
@@ -121,7 +118,6 @@ def forward_rows(
     outputs : Tensor of shape (n_samples, n_outputs)
     """
     read = model.log_probabilities if is_classifier else model.forward
-    chunks = torch.arange(n_rows(X)).split(EVALUATION_ROWS)
     with torch.no_grad():
-        outputs = [read(params, take_rows(X, rows)).cpu() for rows in chunks]
-    return torch.cat(outputs).float()
+        outputs = read_in_parts(lambda *batch: read(*batch).cpu(), params, X)
+    return outputs.float()

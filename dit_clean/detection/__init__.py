@@ -1,12 +1,12 @@
 """From evidence to decisions: arrays in, arrays out, no network in sight."""
 
 from dit_clean.detection.convergence import convergence_window
-from dit_clean.detection.decision import decide_labels, judge_labels
+from dit_clean.detection.decision import judge_labels
 from dit_clean.detection.evidence import CleanEvidence, LabelEvidence
 from dit_clean.detection.judgement import Decision, Judgement
 from dit_clean.detection.replacement import nearest_target_rows, replacement_rows
 from dit_clean.detection.signal import NoSignalWarning, warn_of_no_signal
-from dit_clean.detection.targets import TargetEvidence, decide_targets, judge_targets
+from dit_clean.detection.targets import TargetEvidence, judge_targets
 from dit_clean.detection.weights import sample_weights
 
 __all__ = [
@@ -17,8 +17,6 @@ __all__ = [
     "NoSignalWarning",
     "TargetEvidence",
     "convergence_window",
-    "decide_labels",
-    "decide_targets",
     "judge_labels",
     "judge_targets",
     "nearest_target_rows",

@@ -1,4 +1,4 @@
-"""From evidence to decisions about labels."""
+"""From evidence to judgements about labels."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +12,7 @@ from dit_clean.detection.evidence import (
     influence_trust,
     label_help,
 )
-from dit_clean.detection.judgement import Decision, Judgement
+from dit_clean.detection.judgement import Judgement
 from dit_clean.detection.noise_model import (
     KnownLabels,
     LabelNoiseModel,
@@ -61,29 +61,12 @@ def judge_labels(
     suspicion = np.clip(1 - posterior[rows, labels], 0, 1)
     posterior[rows, labels] = 0
     return Judgement(
-        labels, suspicion, float(suspicion.mean()), posterior.argmax(axis=1)
+        given=labels,
+        suspicion=suspicion,
+        contamination=float(suspicion.mean()),
+        alternative=posterior.argmax(axis=1),
+        is_classifier=True,
     )
-
-
-def decide_labels(
-    evidence: LabelEvidence,
-    influence: np.ndarray,
-    window: slice,
-    *,
-    scoring: str = "combined",
-    contamination: str | float = "auto",
-) -> Decision:
-    """Decide which labels are wrong.
-
-    Parameters
-    ----------
-    evidence, influence, window, scoring
-        As in `judge_labels`.
-    contamination : "auto" or float, default="auto"
-        Fraction to flag; "auto" cuts where the expected F1 is highest.
-    """
-    judgement = judge_labels(evidence, influence, window, scoring)
-    return judgement.decide(contamination, by_class=True)
 
 
 def _stacked(

@@ -46,25 +46,27 @@ class Judgement:
         Estimated fraction of wrong samples.
     alternative : ndarray of shape (n_samples,)
         What the label or target would be if the given one is wrong.
+    is_classifier : bool
+        Whether the given values are classes, none of which may be emptied.
     """
 
     given: np.ndarray
     suspicion: np.ndarray
     contamination: float
     alternative: np.ndarray
+    is_classifier: bool
 
-    def decide(self, contamination: str | float, *, by_class: bool) -> Decision:
+    def decide(self, contamination: str | float = "auto") -> Decision:
         """Return the decision.
 
         Parameters
         ----------
-        contamination : "auto" or float
+        contamination : "auto" or float, default="auto"
             Fraction to flag; "auto" cuts where the expected F1 is highest.
-        by_class : bool
-            Whether the given values are classes, none of which may be emptied.
         """
         threshold = flag_threshold(self.suspicion, contamination)
-        groups = self.given if by_class else np.zeros(len(self.given), dtype=int)
+        one_group = np.zeros(len(self.given), dtype=int)
+        groups = self.given if self.is_classifier else one_group
         flagged = flag_above(self.suspicion, groups, threshold)
         return Decision(
             suspicion=self.suspicion,

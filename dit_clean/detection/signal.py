@@ -25,7 +25,10 @@ def held_out_signal(evidence: LabelEvidence) -> float:
     evidence : LabelEvidence
         From cross-fitted training.
     """
-    outputs = centered_log(evidence.held_out).mean(axis=1)
+    # Epoch by epoch: all at once would copy every output in double precision.
+    epochs = range(evidence.n_epochs)
+    logs = sum(centered_log(evidence.held_out[:, epoch]) for epoch in epochs)
+    outputs = np.asarray(logs) / evidence.n_epochs
     labels, n_samples = evidence.labels, len(evidence.labels)
     counts = np.bincount(labels, minlength=outputs.shape[1])
     excess = outputs - outputs.mean(axis=0)

@@ -1,4 +1,4 @@
-"""From evidence to decisions about regression targets."""
+"""From evidence to judgements about regression targets."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from scipy.ndimage import median_filter
 from scipy.stats import cauchy, rankdata
 from scipy.stats import t as student
 
-from dit_clean.detection.judgement import Decision, Judgement
+from dit_clean.detection.judgement import Judgement
 
 TAIL = 10
 """Degrees of freedom of the residuals of right targets: heavier tails than normal."""
@@ -89,28 +89,8 @@ def judge_targets(
         suspicion=np.sort(probability)[ranks - 1],
         contamination=float(probability.mean()),
         alternative=evidence.held_out[:, window].mean(axis=1),
+        is_classifier=False,
     )
-
-
-def decide_targets(
-    evidence: TargetEvidence,
-    influence: np.ndarray,
-    window: slice,
-    *,
-    scoring: str = "combined",
-    contamination: str | float = "auto",
-) -> Decision:
-    """Decide which regression targets are wrong.
-
-    Parameters
-    ----------
-    evidence, influence, window, scoring
-        As in `judge_targets`.
-    contamination : "auto" or float, default="auto"
-        Fraction to flag; "auto" cuts where the expected F1 is highest.
-    """
-    judgement = judge_targets(evidence, influence, window, scoring)
-    return judgement.decide(contamination, by_class=False)
 
 
 def wrong_target_probability(

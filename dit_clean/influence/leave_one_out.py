@@ -95,9 +95,8 @@ def leave_out(
     context = trajectory if run is None else run
 
     def value(state: TrainingState) -> np.ndarray:
-        params = trajectory.layout.unflatten(state.params) | dict(state.buffers)
         with torch.no_grad():
-            values = check_query_values(query(params, context))
+            values = check_query_values(query(trajectory.variables(state), context))
         return values.cpu().double().numpy()
 
     points = [query_step, window.start] if history == "full" else [query_step]

@@ -110,6 +110,10 @@ class Trajectory:
         """Return the parameter dict before step t (t = T: after the last step)."""
         return self.layout.unflatten(self.state(t).params)
 
+    def variables(self, state: TrainingState) -> dict[str, Tensor]:
+        """Return parameters and buffers of a state by name."""
+        return self.layout.unflatten(state.params) | dict(state.buffers)
+
     def state(self, t: int) -> TrainingState:
         """Return parameters, optimizer state and buffers before step t."""
         if not 0 <= t <= self.n_steps:

@@ -5,12 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dit_clean.detection import CleanEvidence, LabelEvidence, decide_labels
+from dit_clean.detection import CleanEvidence, LabelEvidence, judge_labels
 from dit_clean.detection.evidence import influence_trust
 from dit_clean.detection.weights import sample_weights
 
 N_SAMPLES, N_EPOCHS, N_CLASSES = 120, 4, 3
 WRONG = np.arange(0, 120, 10)
+
+
+def decide_labels(
+    evidence, influence, window, scoring="combined", contamination="auto"
+):
+    return judge_labels(evidence, influence, window, scoring).decide(contamination)
 
 
 def make_evidence(seed=0, informative="both"):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dit_clean.detection import TargetEvidence, decide_targets
+from dit_clean.detection import TargetEvidence, judge_targets
 from dit_clean.detection.targets import local_spread, wrong_target_probability
 
 N_SAMPLES = 300
@@ -50,6 +50,12 @@ def test_local_spread_goes_half_way_with_the_residuals():
     residual = np.where(prediction < 400, 0.1, 1.0) * np.resize([1, -1], 800)
     spread = local_spread(residual, prediction)
     assert spread[600] / spread[200] == pytest.approx(10**0.5)
+
+
+def decide_targets(
+    evidence, influence, window, scoring="combined", contamination="auto"
+):
+    return judge_targets(evidence, influence, window, scoring).decide(contamination)
 
 
 def make_evidence(planted=True):
