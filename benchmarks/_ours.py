@@ -57,7 +57,7 @@ def save_evidence(cleaner: InfluenceCleaner, problem: Problem, path: Path) -> No
         held_out=evidence.held_out.astype(np.float32),
         epochs=epochs,
         influence=cleaner._influence.at(epochs),
-        n_in_sample=evidence.n_in_sample,
+        n_folds=evidence.n_folds,
     )
 
 

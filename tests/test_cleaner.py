@@ -267,7 +267,7 @@ class TestUse:
     def test_progress_is_printed_when_asked_for(self, data, capsys):
         make_cleaner(verbose=1).fit(*data)
         shown = capsys.readouterr().err
-        assert "12/12" in shown
+        assert "16/16" in shown
         assert "training and reverse pass" in shown
         make_cleaner().fit(*data)
         captured = capsys.readouterr()

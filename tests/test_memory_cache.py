@@ -19,6 +19,8 @@ from dit_clean.crossfit import CrossFit, cache
 from dit_clean.detection import judge_labels
 from tests.nets import Linear, make_net
 
+N_NETWORKS = 4
+"""Of one fit: three folds, and one on all rows."""
 NOTEBOOK = """
 from torch import nn
 
@@ -34,7 +36,7 @@ class Net(nn.Module):
 
 @pytest.fixture
 def n_trainings(monkeypatch):
-    """Count the folds that are trained."""
+    """Count the networks that are trained."""
     calls = []
     original = CrossFit.run_fold
 
@@ -55,7 +57,7 @@ def test_grid_search_over_windows_trains_once_per_fold(tmp_path, n_trainings):
         "influencecleaner__contamination": ["auto", 0.1],
     }
     GridSearchCV(model, grid, cv=3, refit=False).fit(X, y)
-    assert len(n_trainings) == 3 * 3
+    assert len(n_trainings) == 3 * N_NETWORKS
 
 
 def test_candidates_that_cut_elsewhere_share_one_judgement(tmp_path, monkeypatch):
@@ -109,7 +111,7 @@ def test_other_data_are_not_taken_from_the_cache(tmp_path, n_trainings):
     cleaner.fit(X, y)
     before = len(n_trainings)
     cleaner.fit(X + 1e-3 * X**2, y)
-    assert len(n_trainings) == before + 3
+    assert len(n_trainings) == before + N_NETWORKS
 
 
 def test_decisions_leave_the_recorded_runs_on_the_disk(tmp_path):
@@ -133,7 +135,7 @@ def test_runs_that_are_gone_from_the_disk_are_trained_again(tmp_path, n_training
     n_before = len(n_trainings)
     expected = first.influence_on(X[:2])
     assert np.array_equal(again.influence_on(X[:2]), expected)
-    assert len(n_trainings) == n_before + 3
+    assert len(n_trainings) == n_before + N_NETWORKS
 
 
 def run_cell(source, monkeypatch):
@@ -170,7 +172,7 @@ def test_another_version_trains_again(tmp_path, n_trainings, monkeypatch):
     n_before = len(n_trainings)
     monkeypatch.setattr(cache, "library_versions", lambda: ("99",))
     cleaner.fit(X, y)
-    assert len(n_trainings) == n_before + 3
+    assert len(n_trainings) == n_before + N_NETWORKS
 
 
 def test_classes_defined_inside_functions_are_refused_by_name(tmp_path):

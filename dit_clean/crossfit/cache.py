@@ -11,7 +11,7 @@ from dit_clean.crossfit.data import TrainingData
 from dit_clean.crossfit.fingerprint import fingerprint
 from dit_clean.crossfit.fold import Fold
 from dit_clean.crossfit.measurements import Measurements
-from dit_clean.crossfit.result import FoldResult, FoldRun
+from dit_clean.crossfit.result import CrossFitResult, FoldRun
 from dit_clean.detection import Judgement
 from dit_clean.influence import Window
 from dit_clean.versions import library_versions
@@ -19,8 +19,8 @@ from dit_clean.versions import library_versions
 if TYPE_CHECKING:
     from dit_clean.crossfit.plan import CrossFit
 
-Train = Callable[[], list[FoldResult]]
-Measure = Callable[[list[FoldResult]], Measurements]
+Train = Callable[[], CrossFitResult]
+Measure = Callable[[CrossFitResult], Measurements]
 Judge = Callable[[], Judgement]
 
 
@@ -58,16 +58,16 @@ def kept_run(
     """
     measured = memory.cache(_measured, ignore=["train", "measure"])
     recorded = memory.cache(_recorded, ignore=["train"])
-    trained: list[FoldResult] = []
+    trained: list[CrossFitResult] = []
 
-    def train_now() -> list[FoldResult]:
-        trained.extend(train())
-        return trained
+    def train_now() -> CrossFitResult:
+        trained.append(train())
+        return trained[0]
 
     measurements = measured(key, train_now, measure)
     if not trained:
         return measurements, partial(recorded, key, train)
-    runs = recorded(key, lambda: trained)
+    runs = recorded(key, lambda: trained[0])
     return measurements, lambda: runs
 
 
@@ -76,7 +76,7 @@ def _measured(key: str, train: Train, measure: Measure) -> Measurements:
 
 
 def _recorded(key: str, train: Train) -> list[FoldRun]:
-    return [result.recorded for result in train()]
+    return [result.recorded for result in train().folds]
 
 
 def kept_judgement(

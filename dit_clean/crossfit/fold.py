@@ -1,5 +1,6 @@
 """The folds of the cross-fit: who trains on which rows, from which seed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +27,21 @@ class Fold:
     held_out: np.ndarray
     seed: int
 
+    @classmethod
+    def of_all_rows(cls, folds: Sequence["Fold"]) -> "Fold":
+        """Return the run that holds out nothing, beside those of `folds`."""
+        everything = np.arange(folds[0].n_samples)
+        return cls(everything, everything[:0], folds[-1].seed + 1)
+
     @property
     def n_samples(self) -> int:
         """Rows of the X given to fit: each is trained on or held out."""
         return len(self.train) + len(self.held_out)
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether there are rows that the run does not see."""
+        return len(self.held_out) > 0
 
 
 def make_folds(cv: Any, targets: Targets, random_state: Any) -> list[Fold]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from dit_clean.crossfit.data import TrainingData
 from dit_clean.crossfit.fold import Fold
-from dit_clean.crossfit.result import FoldResult
+from dit_clean.crossfit.result import CrossFitResult, FoldResult
 from dit_clean.detection import CleanEvidence, LabelEvidence, TargetEvidence
 
 
@@ -22,13 +22,14 @@ class Measurements:
     ----------
     in_sample : ndarray of shape (n_samples, n_epochs, n_outputs)
         Class probabilities, or predictions, at each epoch's end by networks that train
-        on the sample.
+        on the sample: the mean of those of the cross-fit and of the one that trains on
+        all rows, which counts as much as they together.
     held_out : ndarray of shape (n_samples, n_epochs, n_outputs)
         The same by the network that never saw it.
     influence : dict of int to ndarray of shape (n_queries, n_samples[, n_classes])
         By epoch, of those measured during training.
     seconds : dict of str to float
-        "training" and "influence", summed over folds.
+        "training" and "influence", summed over networks.
     n_folds : int
         Networks of the cross-fit.
     clean : ndarray of shape (n_folds, n_clean, n_epochs, n_outputs) or None
@@ -43,13 +44,13 @@ class Measurements:
     clean: np.ndarray | None = None
 
     @classmethod
-    def of(cls, results: list[FoldResult], *, is_classifier: bool) -> "Measurements":
+    def of(cls, trained: CrossFitResult, *, is_classifier: bool) -> "Measurements":
         """Return the averages; runs that stopped early keep their last outputs."""
+        results = trained.folds
         folds = [result.fold for result in results]
-        n_epochs = max(result.outputs.shape[1] for result in results)
 
         def read(outputs: np.ndarray) -> np.ndarray:
-            extended = _extended(outputs, n_epochs)
+            extended = _extended(outputs, trained.n_epochs)
             return np.exp(extended) if is_classifier else extended
 
         outputs = [read(result.outputs) for result in results]
@@ -59,16 +60,14 @@ class Measurements:
         held_out = np.empty_like(outputs[0])
         for fold, output in pairs:
             held_out[fold.held_out] = output[fold.held_out]
+        inside = average_over_folds(
+            folds, [output[None, fold.train] for fold, output in pairs]
+        )[0]
         return cls(
-            in_sample=average_over_folds(
-                folds, [output[None, fold.train] for fold, output in pairs]
-            )[0],
+            in_sample=(inside + read(trained.whole.outputs)) / 2,
             held_out=held_out,
             influence=_average_influence(results),
-            seconds={
-                part: sum(result.seconds[part] for result in results)
-                for part in results[0].seconds
-            },
+            seconds=trained.seconds,
             n_folds=len(results),
             clean=np.stack(clean) if clean else None,
         )
@@ -83,7 +82,7 @@ class Measurements:
         if data.validation is not None and self.clean is not None:
             clean = CleanEvidence(data.validation[1].numpy(), self.clean)
         return LabelEvidence(
-            targets.codes, self.in_sample, self.held_out, self.n_folds - 1, clean
+            targets.codes, self.in_sample, self.held_out, self.n_folds, clean
         )
 
 

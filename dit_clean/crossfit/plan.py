@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import joblib
@@ -21,7 +21,7 @@ from dit_clean.crossfit.epochs import scheduled_epochs
 from dit_clean.crossfit.fold import Fold
 from dit_clean.crossfit.measurements import Measurements
 from dit_clean.crossfit.recorded import RecordedRuns
-from dit_clean.crossfit.result import FoldResult, FoldRun
+from dit_clean.crossfit.result import CrossFitResult, FoldResult, FoldRun
 from dit_clean.crossfit.watcher import EpochWatcher
 from dit_clean.run import fit_tracked
 from dit_clean.tracking import StateStore
@@ -65,26 +65,26 @@ class CrossFit:
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> tuple[Measurements, RecordedRuns]:
-        """Train all folds, in parallel with `n_jobs`, and show progress.
+        """Train all folds, in parallel with `n_jobs`, then one network on all rows.
 
         With `memory`, what a run of the same plan on the same data, folds and seeds has
         shown is taken from there, and its recorded runs if they are asked for.
         """
         X, y, weight = data.rows, data.targets.encoded, data.sample_weight
-        train = partial(self.train_folds, X, y, folds, weight, n_jobs, verbose)
+        train = partial(self.train, X, y, folds, weight, n_jobs, verbose)
         if memory is None:
-            results = train()
-            runs = [result.recorded for result in results]
-            return self.measure(results), RecordedRuns(lambda: runs, data)
+            trained = train()
+            runs = [result.recorded for result in trained.folds]
+            return self.measure(trained), RecordedRuns(lambda: runs, data)
         key = run_key(self, data, folds)
         measurements, load = kept_run(memory, key, train, self.measure)
         return measurements, RecordedRuns(load, data, key)
 
-    def measure(self, results: list[FoldResult]) -> Measurements:
-        """Return what the folds have shown, averaged."""
-        return Measurements.of(results, is_classifier=self.is_classifier)
+    def measure(self, trained: CrossFitResult) -> Measurements:
+        """Return what the networks have shown, averaged."""
+        return Measurements.of(trained, is_classifier=self.is_classifier)
 
-    def train_folds(
+    def train(
         self,
         X: Rows,
         y: torch.Tensor,
@@ -92,12 +92,26 @@ class CrossFit:
         sample_weight: np.ndarray | None,
         n_jobs: int | None,
         verbose: int,
-    ) -> list[FoldResult]:
-        """Return the results of all folds, without the data."""
-        train = partial(self.run_fold, X, y, sample_weight)
-        if joblib.effective_n_jobs(n_jobs) > 1 and len(folds) > 1:
-            return _in_parallel(train, folds, n_jobs, verbose)
-        return _in_turn(train, folds, self.net.max_epochs, verbose)
+    ) -> CrossFitResult:
+        """Return the results of all networks, without the data.
+
+        The one on all rows comes last: it trains as long as the longest of the others,
+        which callbacks may have stopped early.
+        """
+        n_epochs = self.net.max_epochs
+        total = (len(folds) + 1) * n_epochs
+        with tqdm(total=total, unit="epoch", disable=not verbose) as bar:
+            train = partial(self.run_fold, X, y, sample_weight)
+            if joblib.effective_n_jobs(n_jobs) > 1 and len(folds) > 1:
+                results = _in_parallel(train, folds, n_jobs, n_epochs, bar)
+            else:
+                results = _in_turn(train, folds, bar)
+            bar.set_postfix_str("training on all rows")
+            n_epochs = max(result.n_epochs for result in results)
+            net = clone(self.net).set_params(max_epochs=n_epochs)
+            train = partial(replace(self, net=net).run_fold, X, y, sample_weight)
+            whole = train(Fold.of_all_rows(folds), bar.update)
+        return CrossFitResult(results, whole)
 
     def run_fold(
         self,
@@ -105,16 +119,22 @@ class CrossFit:
         y: torch.Tensor,
         sample_weight: np.ndarray | None,
         fold: Fold,
-        on_epoch: Callable[[], None] | None = None,
+        on_epoch: Callable[[], object] | None = None,
     ) -> FoldResult:
-        """Train one fold; the result leaves out the data, to be light to send."""
-        validation = self.make_query.validation
+        """Train one fold; the result leaves out the data, to be light to send.
+
+        Influence is asked, and states are kept for later questions, where there are
+        held-out rows to ask about.
+        """
+        asks = fold.holds_out
+        validation = self.make_query.validation if asks else None
+        keep_all = asks and self.storage == "all"
         watcher = EpochWatcher(
             X,
-            self.make_query(fold),
+            self.make_query(fold) if asks else None,
             is_classifier=self.is_classifier,
-            epochs=scheduled_epochs(self.net.max_epochs),
-            keep_all=self.storage == "all",
+            epochs=scheduled_epochs(self.net.max_epochs) if asks else (),
+            keep_all=keep_all,
             clean=None if validation is None else validation[0],
             on_epoch=on_epoch,
         )
@@ -130,9 +150,9 @@ class CrossFit:
                 seed=fold.seed,
                 sample_weight=weight,
                 after_epoch=watcher,
-                epochs=None if self.storage == "all" else watcher.epochs,
+                epochs=None if keep_all else watcher.epochs,
             )
-        if self.storage == "none":
+        if self.storage == "none" or not asks:
             run.trajectory.store.keep_only(lambda t: False)
         total = time.perf_counter() - begin
         seconds = {"training": total - watcher.seconds, "influence": watcher.seconds}
@@ -148,25 +168,24 @@ class CrossFit:
         """Return the net with the held-out fold as skorch's validation set.
 
         skorch's own split would keep rows from every network. Nets without callbacks
-        need no validation.
+        need no validation. Where nothing is held out, callbacks see the trained rows.
         """
         if not self.net.train_split:
             return self.net
         if not self.net.callbacks or self.net.callbacks == "disable":
             return clone(self.net).set_params(train_split=None)
-        rows = torch.as_tensor(fold.held_out)
-        held_out = Dataset(subset_rows(X, rows), y[rows])
-        return clone(self.net).set_params(train_split=predefined_split(held_out))
+        rows = torch.as_tensor(fold.held_out if fold.holds_out else fold.train)
+        validation = Dataset(subset_rows(X, rows), y[rows])
+        return clone(self.net).set_params(train_split=predefined_split(validation))
 
 
 def _in_turn(
-    train: Callable[..., FoldResult], folds: list[Fold], n_epochs: int, verbose: int
+    train: Callable[..., FoldResult], folds: list[Fold], bar: tqdm
 ) -> list[FoldResult]:
     results = []
-    with tqdm(total=len(folds) * n_epochs, unit="epoch", disable=not verbose) as bar:
-        for number, fold in enumerate(folds, start=1):
-            bar.set_postfix_str(f"training and reverse pass, fold {number}")
-            results.append(train(fold, bar.update))
+    for number, fold in enumerate(folds, start=1):
+        bar.set_postfix_str(f"training and reverse pass, fold {number}")
+        results.append(train(fold, bar.update))
     return results
 
 
@@ -174,16 +193,18 @@ def _in_parallel(
     train: Callable[..., FoldResult],
     folds: list[Fold],
     n_jobs: int | None,
-    verbose: int,
+    n_epochs: int,
+    bar: tqdm,
 ) -> list[FoldResult]:
     # Processes whatever the surrounding backend: torch's random numbers are global, so
     # that threads would draw each other's.
     parallel = joblib.Parallel(n_jobs, backend="loky", return_as="generator")
-    results = parallel(joblib.delayed(train)(fold) for fold in folds)
-    description = "training and reverse pass"
-    return list(
-        tqdm(results, description, len(folds), unit="fold", disable=not verbose)
-    )
+    bar.set_postfix_str("training and reverse pass, folds in parallel")
+    results = []
+    for result in parallel(joblib.delayed(train)(fold) for fold in folds):
+        bar.update(n_epochs)
+        results.append(result)
+    return results
 
 
 @contextmanager

@@ -84,3 +84,36 @@ class FoldResult:
     def fold(self) -> Fold:
         """Rows and seed."""
         return self.recorded.fold
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs until the run ended."""
+        return self.outputs.shape[1]
+
+
+@dataclass(frozen=True)
+class CrossFitResult:
+    """What the training of all networks leaves behind.
+
+    Attributes
+    ----------
+    folds : list of FoldResult
+        Networks that each hold out a part of the rows.
+    whole : FoldResult
+        The network that trains on all rows: its outputs alone are of use.
+    """
+
+    folds: list[FoldResult]
+    whole: FoldResult
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs of the longest run that holds out rows."""
+        return max(result.n_epochs for result in self.folds)
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds of "training" and "influence", summed over all networks."""
+        results = [*self.folds, self.whole]
+        parts = self.whole.seconds
+        return {part: sum(r.seconds[part] for r in results) for part in parts}

@@ -24,8 +24,8 @@ class EpochWatcher:
     ----------
     X : Tensor, dict of Tensor or csr_array
         All rows, trained and held out.
-    query : callable
-        What influence is measured on.
+    query : callable, optional
+        What influence is measured on; None measures outputs alone.
     is_classifier : bool
         Whether outputs are class scores.
     keep_all : bool
@@ -41,13 +41,13 @@ class EpochWatcher:
     def __init__(
         self,
         X: Rows,
-        query: Query,
+        query: Query | None,
         *,
         is_classifier: bool,
         epochs: Collection[int],
         keep_all: bool = False,
         clean: "Rows | None" = None,
-        on_epoch: Callable[[], None] | None = None,
+        on_epoch: Callable[[], object] | None = None,
     ):
         self.X, self.clean, self.query = X, clean, query
         self.is_classifier, self.keep_all = is_classifier, keep_all
@@ -62,7 +62,7 @@ class EpochWatcher:
         begin = time.perf_counter()
         starts = trajectory.epoch_starts
         self._evaluate(trajectory, starts[-1])
-        if epoch in self.epochs:
+        if self.query is not None and epoch in self.epochs:
             check_replay(trajectory, [starts[epoch], starts[epoch + 1] - 1])
             self.influence[epoch] = epoch_influence(
                 trajectory, self.query, epoch, each_label=self.is_classifier

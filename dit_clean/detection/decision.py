@@ -17,9 +17,20 @@ from dit_clean.detection.noise_model import (
     KnownLabels,
     LabelNoiseModel,
     fit_label_noise,
+    softmax,
     true_label_posterior,
 )
 
+KINDS: dict[str, list[tuple[str, ...]]] = {
+    "influence": [("influence",)],
+    "margin": [("outputs",)],
+    "combined": [("outputs", "influence"), ("outputs",)],
+}
+"""By scoring: the sets of evidence that are judged by. Where influence explains the
+given labels hardly better than outputs alone do, it is as likely to mislead."""
+DECISIVE_FIT = 0.03
+"""A set of evidence counts e times as much as another for each such lead in the mean
+log-probability of the given labels."""
 MIN_CLEAN = 10
 """Clean samples per class (median) from which on influence on their loss is evidence:
 the loss of fewer says more of these samples than of their class."""
@@ -45,19 +56,17 @@ def judge_labels(
     Returns
     -------
     judgement : Judgement
-        Suspicion is the posterior probability that the given label is wrong.
+        Suspicion is the posterior probability that the given label is wrong: with
+        "combined" the mean over a model with influence and one without, weighted by
+        how well they explain the given labels.
     """
     rows, labels = np.arange(len(evidence.labels)), evidence.labels
     help_ = label_help(influence)[: _n_queries_heard(evidence)]
-    blind = _stacked(evidence.outside, help_, evidence, window, scoring)
-    full = _stacked(evidence.all_networks, help_, evidence, window, scoring)
-    known = None
-    if scoring != "influence":
-        known = _known_labels(evidence, window, blind.shape[2])
-    model = fit_label_noise(blind, labels, known=known)
-    if scoring == "combined":
-        model = _trusting(model, len(help_), influence_trust(labels, evidence.n_folds))
-    posterior = true_label_posterior(model, full, labels)
+    believed = [_believed(evidence, help_, window, kinds) for kinds in KINDS[scoring]]
+    shares = softmax(np.array([fit for _, fit in believed]) / DECISIVE_FIT)
+    posterior = sum(
+        share * values for share, (values, _) in zip(shares, believed, strict=True)
+    )
     suspicion = np.clip(1 - posterior[rows, labels], 0, 1)
     posterior[rows, labels] = 0
     return Judgement(
@@ -69,18 +78,38 @@ def judge_labels(
     )
 
 
+def _believed(
+    evidence: LabelEvidence, help_: np.ndarray, window: slice, kinds: tuple[str, ...]
+) -> tuple[np.ndarray, float]:
+    """Return P(true label | sample, given label) by some kinds of evidence.
+
+    And how well these explain the given labels: their mean log-probability.
+    """
+    labels = evidence.labels
+    blind = _stacked(evidence.outside, help_, evidence, window, kinds)
+    full = _stacked(evidence.all_networks, help_, evidence, window, kinds)
+    known = None
+    if "outputs" in kinds:
+        known = _known_labels(evidence, window, blind.shape[2])
+    model = fit_label_noise(blind, labels, known=known)
+    fit = model.log_likelihood
+    if len(kinds) > 1:
+        model = _trusting(model, len(help_), influence_trust(labels, evidence.n_folds))
+    return true_label_posterior(model, full, labels), fit
+
+
 def _stacked(
     outputs: Callable[[slice], np.ndarray],
     label_helps: np.ndarray,
     evidence: LabelEvidence,
     window: slice,
-    scoring: str,
+    kinds: tuple[str, ...],
 ) -> np.ndarray:
-    """Return all evidence, shape (n_samples, n_classes, n_evidence)."""
+    """Return the evidence of some kinds, shape (n_samples, n_classes, n_evidence)."""
     parts = []
-    if scoring != "influence":
+    if "outputs" in kinds:
         parts += [outputs(part) for part in _stages(evidence, window)]
-    if scoring != "margin":
+    if "influence" in kinds:
         parts += list(label_helps)
     return np.stack(parts, axis=-1)
 

@@ -35,11 +35,13 @@ class LabelEvidence:
     labels : ndarray of int, shape (n_samples,)
         Given class indices.
     in_sample : ndarray of shape (n_samples, n_epochs, n_classes)
-        Class probabilities at each epoch's end, by networks that train on the sample.
+        Class probabilities at each epoch's end, by networks that train on the sample:
+        those of the cross-fit, and one that trains on all samples and counts as much as
+        they together.
     held_out : ndarray of shape (n_samples, n_epochs, n_classes)
         The same by networks that never saw the sample.
-    n_in_sample : int
-        Networks that train on each sample.
+    n_folds : int
+        Networks of the cross-fit.
     clean : CleanEvidence or None
         Samples whose labels are known to be right.
     """
@@ -47,13 +49,8 @@ class LabelEvidence:
     labels: np.ndarray
     in_sample: np.ndarray
     held_out: np.ndarray
-    n_in_sample: int = 2
+    n_folds: int = 3
     clean: CleanEvidence | None = None
-
-    @property
-    def n_folds(self) -> int:
-        """Networks of the cross-fit."""
-        return self.n_in_sample + 1
 
     @property
     def n_epochs(self) -> int:
@@ -76,10 +73,10 @@ class LabelEvidence:
         return centered_log(self.held_out[:, window].mean(axis=1))
 
     def all_networks(self, window: slice) -> np.ndarray:
-        """Return the same averaged over all networks of the cross-fit."""
+        """Return the same averaged over all networks, by how much each counts."""
         inside = centered_log(self.in_sample[:, window].mean(axis=1))
-        total = self.outside(window) + self.n_in_sample * inside
-        return total / self.n_folds
+        weight = 2 * (self.n_folds - 1)
+        return (self.outside(window) + weight * inside) / (1 + weight)
 
     def _of_label(self, values: np.ndarray) -> np.ndarray:
         """Return values (n_samples, n_epochs, n_classes) of the given class."""

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.model_selection import PredefinedSplit
 
-from dit_clean.crossfit import make_folds
+from dit_clean.crossfit import Fold, make_folds
 from dit_clean.targets import Targets, check_class_sizes, encode_targets
 
 LABELS = np.repeat(["ant", "bee", "cat"], [12, 9, 6])
@@ -113,3 +113,12 @@ class TestTargets:
         assert targets.scale > 0
         assert torch.isfinite(targets.encoded).all()
         assert isinstance(targets, Targets)
+
+
+def test_run_on_all_rows_holds_out_nothing_and_has_a_seed_of_its_own():
+    folds = make_folds(3, encoded(LABELS), 0)
+    whole = Fold.of_all_rows(folds)
+    assert whole.train.tolist() == list(range(27))
+    assert not whole.holds_out
+    assert all(fold.holds_out for fold in folds)
+    assert whole.seed not in {fold.seed for fold in folds}

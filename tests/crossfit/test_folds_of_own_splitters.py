@@ -4,11 +4,23 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_iris
-from skorch.callbacks import EarlyStopping
+from skorch.callbacks import Callback, EarlyStopping
 from skorch.dataset import ValidSplit
 
 from dit_clean import InfluenceCleaner
+from dit_clean.crossfit import Measurements
 from tests.nets import make_net
+
+
+class StopAfterThreeEpochs(Callback):
+    """Stops the networks that are validated on so many rows."""
+
+    def __init__(self, n_validated):
+        self.n_validated = n_validated
+
+    def on_epoch_end(self, net, dataset_valid=None, **kwargs):
+        if len(net.history) == 3 and len(dataset_valid) == self.n_validated:
+            raise KeyboardInterrupt
 
 
 def make_splits(n_samples=150):
@@ -47,6 +59,25 @@ def test_skorchs_own_split_keeps_no_row_from_training(callbacks):
             np.concatenate([r.sample_indices for r in result.run.trajectory])
         )
         assert len(seen) == len(result.fold.train)
+
+
+def test_run_on_all_rows_is_no_longer_than_the_longest_that_was_stopped(monkeypatch):
+    X, y = load_iris(return_X_y=True)
+    callbacks = [StopAfterThreeEpochs(n_validated=50)]
+    net = make_net(callbacks=callbacks, train_split=ValidSplit(5), max_epochs=20)
+    found = []
+    original = Measurements.of
+
+    def noted(trained, **kwargs):
+        found.append(trained)
+        return original(trained, **kwargs)
+
+    monkeypatch.setattr(Measurements, "of", noted)
+    InfluenceCleaner(net, random_state=0).fit(X.astype(np.float32), y)
+    assert [result.n_epochs for result in found[0].folds] == [3, 3, 3]
+    assert found[0].whole.n_epochs == 3
+    assert len(found[0].whole.outputs) == 150
+    assert not found[0].whole.influence
 
 
 def test_module_instance_is_warned_of():

@@ -63,6 +63,20 @@ def test_scoring_chooses_the_evidence():
     assert by_margin[is_wrong].mean() < by_influence[is_wrong].mean()
 
 
+@pytest.mark.parametrize("informative", ["outputs", "influence"])
+def test_influence_counts_as_far_as_it_explains_the_given_labels(informative):
+    evidence, influence = make_evidence(informative=informative)
+    window, decided = slice(0, 4), {}
+    for scoring in ("combined", "margin"):
+        decided[scoring] = judge_labels(evidence, influence, window, scoring).suspicion
+    is_wrong = np.isin(np.arange(N_SAMPLES), WRONG)
+    gap = {k: s[is_wrong].mean() - s[~is_wrong].mean() for k, s in decided.items()}
+    if informative == "outputs":
+        assert abs(gap["combined"] - gap["margin"]) < 0.1
+    else:
+        assert gap["combined"] > gap["margin"] + 0.3
+
+
 def make_one_sided(seed=0):
     """Return evidence where most of class 0 is labeled 1, clean samples, and who is.
 
