@@ -42,11 +42,11 @@ class InfluenceCleaner(
 ):
     """Find the training samples that are wrong by watching a network learn.
 
-    `cv` networks are trained under tracking, each on all folds but one. For every
-    sample three things are read off while they learn: how well networks that train on
-    it agree with its label, how well networks that never saw it agree, and how its
-    presence moves the predictions for the held-out rows of its class and of its
-    rivals (Dynamic Influence Tracker [1]_). No clean data are needed.
+    `cv` networks are trained under tracking, each on all folds but one, and one more
+    on all rows. For every sample three things are read off while they learn: how well
+    networks that train on it agree with its label, how well networks that never saw it
+    agree, and how its presence moves the predictions for the held-out rows of its class
+    and of its rivals (Dynamic Influence Tracker [1]_). No clean data are needed.
 
     Parameters
     ----------
@@ -81,7 +81,8 @@ class InfluenceCleaner(
         Torch device; "auto" takes the given net's, and for the default network a GPU
         where there is one.
     n_jobs : int or None, default=None
-        Folds trained at the same time. Does not change a bit of the results.
+        Folds trained at the same time; the network on all rows follows. Does not change
+        a bit of the results.
     memory : str, joblib.Memory or None, default=None
         Where to keep tracked runs. A fit on the same data with the same network,
         folds and (integer) `random_state` then takes its run from there, so that a
@@ -126,7 +127,7 @@ class InfluenceCleaner(
         "held_out" and "in_sample": mean probability of the given label (regression:
         minus the median absolute residual, scaled).
     fit_seconds_ : dict of str to float
-        "training" and "influence", summed over folds.
+        "training" and "influence", summed over networks.
     n_features_in_, feature_names_in_
         As in scikit-learn.
 

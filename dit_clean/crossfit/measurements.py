@@ -77,7 +77,8 @@ class Measurements:
         targets = data.targets
         if not targets.is_classifier:
             y = targets.encoded.numpy()[:, 0]
-            return TargetEvidence(y, self.in_sample[:, :, 0], self.held_out[:, :, 0])
+            outputs = (self.in_sample[:, :, 0], self.held_out[:, :, 0])
+            return TargetEvidence(y, *outputs, self.n_folds)
         clean = None
         if data.validation is not None and self.clean is not None:
             clean = CleanEvidence(data.validation[1].numpy(), self.clean)

@@ -75,12 +75,23 @@ class LabelEvidence:
     def all_networks(self, window: slice) -> np.ndarray:
         """Return the same averaged over all networks, by how much each counts."""
         inside = centered_log(self.in_sample[:, window].mean(axis=1))
-        weight = 2 * (self.n_folds - 1)
-        return (self.outside(window) + weight * inside) / (1 + weight)
+        return mean_of_networks(self.outside(window), inside, self.n_folds)
 
     def _of_label(self, values: np.ndarray) -> np.ndarray:
         """Return values (n_samples, n_epochs, n_classes) of the given class."""
         return values[np.arange(len(self.labels)), :, self.labels]
+
+
+def mean_of_networks(
+    outside: np.ndarray, inside: np.ndarray, n_folds: int
+) -> np.ndarray:
+    """Return the mean over all networks, by how much each counts.
+
+    One holds the sample out, n_folds - 1 of the cross-fit train on it, and the one that
+    trains on all samples counts as much as these.
+    """
+    weight = 2 * (n_folds - 1)
+    return (outside + weight * inside) / (1 + weight)
 
 
 def label_help(influence: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ from scipy.optimize import minimize
 
 from dit_clean.detection.evidence import TINY
 
-MIN_WEIGHT = 0.1
+MIN_WEIGHT = 0.2
 """No kind of evidence is dropped: the likelihood of given labels, wrong ones among
 them, is no reason to bet on one kind alone."""
 

@@ -7,6 +7,7 @@ from scipy.ndimage import median_filter
 from scipy.stats import cauchy, rankdata
 from scipy.stats import t as student
 
+from dit_clean.detection.evidence import mean_of_networks
 from dit_clean.detection.judgement import Judgement
 
 TAIL = 10
@@ -24,12 +25,16 @@ class TargetEvidence:
     targets : ndarray of shape (n_samples,)
         Given targets, scaled.
     in_sample, held_out : ndarray of shape (n_samples, n_epochs)
-        Predictions by networks that train on the sample, and that never saw it.
+        Predictions by networks that train on the sample (as in `LabelEvidence`), and
+        that never saw it.
+    n_folds : int
+        Networks of the cross-fit.
     """
 
     targets: np.ndarray
     in_sample: np.ndarray
     held_out: np.ndarray
+    n_folds: int = 3
 
     @property
     def n_epochs(self) -> int:
@@ -48,11 +53,11 @@ class TargetEvidence:
             "held_out": -self.held_out_loss(),
         }
 
-    def prediction(self, window: slice, n_in_sample: int = 2) -> np.ndarray:
+    def prediction(self, window: slice) -> np.ndarray:
         """Return the mean prediction of all networks over a window, (n_samples,)."""
         inside = self.in_sample[:, window].mean(axis=1)
         outside = self.held_out[:, window].mean(axis=1)
-        return (outside + n_in_sample * inside) / (1 + n_in_sample)
+        return mean_of_networks(outside, inside, self.n_folds)
 
 
 def judge_targets(
