@@ -94,7 +94,7 @@ class InfluenceQuestions:
             fitted window.
         query : callable, optional
             ``query(params, run)`` -> scalar tensor; by default what `influence_`
-            measures.
+            measures. A query on samples takes them as the networks do: see `encode`.
         history : {"window", "full"}, optional
             By default the parameter `history`.
 
@@ -190,15 +190,11 @@ class InfluenceQuestions:
             Negative = harmful: without the training sample the loss would be lower.
             `dit_clean.influence.top_samples` lists the strongest of each query.
         """
-        check_is_fitted(self, "_evidence")
-        X = checked_data(self, X, reset=False)
-        rows = self._data.encoded(X)
         if y is None:
-            is_classifier = self._targets.is_classifier
+            rows, is_classifier = self.encode(X), self._targets.is_classifier
             encoded = predict_together(self._results, rows, is_classifier)
         else:
-            encoded = self._targets.encode(column_or_1d(y))
-        check_consistent_length(X, encoded)
+            rows, encoded = self.encode(X, y)
         window = self._window_of(window)
         history = check_history(self.history if history is None else history)
         queries = [
@@ -210,6 +206,43 @@ class InfluenceQuestions:
             for q in queries
         ]
         return np.concatenate(parts)
+
+    def encode(self, X, y=None):
+        """Return samples as the networks take them, for a query of your own.
+
+        Parameters
+        ----------
+        X : like the X given to fit, first axis n_queries
+            Samples.
+        y : array-like of shape (n_queries,), optional
+            Their labels or targets.
+
+        Returns
+        -------
+        rows : Tensor, dict of Tensor or csr_array, first axis n_queries
+            Inputs; with the default network scaled, imputed and encoded.
+        targets : Tensor, first axis n_queries
+            Class indices, or scaled targets (n_queries, 1). Only if y is given.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from dit_clean import InfluenceCleaner
+        >>> from dit_clean.queries import MeanLoss
+        >>> X, y = load_iris(return_X_y=True)
+        >>> cleaner = InfluenceCleaner(max_epochs=3, random_state=0).fit(X, y)
+        >>> query = MeanLoss(*cleaner.encode(X[::10], y[::10]))
+        >>> cleaner.influence(query=query).shape
+        (150,)
+        """
+        check_is_fitted(self, "_evidence")
+        X = checked_data(self, X, reset=False)
+        rows = self._data.encoded(X)
+        if y is None:
+            return rows
+        targets = self._targets.encode(column_or_1d(y))
+        check_consistent_length(X, targets)
+        return rows, targets
 
     def __dir__(self):
         # scikit-learn's own reads every attribute, and its diagram all that is listed:

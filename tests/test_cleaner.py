@@ -495,6 +495,15 @@ class TestQuestions:
         assert np.allclose(three[0], first)
         assert fitted.influence(query=ClassProbability(X, y, 3)).shape == (3, N_ROWS)
 
+    def test_own_query_on_encoded_samples_is_influence_on_them(self, fitted, data):
+        X, y = data
+        query = MeanLoss(*fitted.encode(X[:5], y[:5]))
+        expected = fitted.influence_on(X[:5], y[:5]).mean(axis=0)
+        found = fitted.influence(query=query)
+        assert np.allclose(found, expected, rtol=1e-4, atol=1e-7)
+        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+            fitted.encode(X[:5], y[:4])
+
     def test_influence_on_has_a_row_for_each_sample(self, fitted, data):
         X, y = data
         found = fitted.influence_on(X[:40], y[:40], window="full")
