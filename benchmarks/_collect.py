@@ -23,13 +23,13 @@ kinds of evidence, the strength of the prior, and the trust in influence where c
 have few rows. After the first complete table the strength of the prior (2, or a fifth
 of the number of classes) and the least weight of each kind of evidence (0.3) were
 chosen on the dev half, with the confirm half in sight. The "confirm" figures below are
-therefore not fully independent. Later the network on all rows, the mean of two answers
-(with influence and without) and a least weight of 0.2 were chosen on the dev half (two
-seeds, over-trained nets too) and on seven data sets made for it, which are reported
-nowhere here; twelve cells of the confirm half, with a seed that is not in the tables, were
-looked at in between to see where there was more to be gained. How clean rows are used was chosen on the dev half and
-on small data sets made for it, which are reported nowhere here, and so was the decision
-to leave the other settings as they were.
+therefore not fully independent. Later the network on all rows, the mean of two
+answers (with influence and without) and a least weight of 0.2 were chosen on the dev
+half (two seeds, over-trained nets too) and on seven data sets made for it, which are
+reported nowhere here; twelve cells of the confirm half, with a seed that is not in the
+tables, were looked at in between to see where there was more to be gained. How clean
+rows are used was chosen on the dev half and on small data sets made for it, and so was
+the decision to leave the other settings as they were.
 """
 
 PARTS = {
