@@ -1,5 +1,6 @@
 """Keeping what a tracked run has shown, and the run, for the next fit on the data."""
 
+import pickle
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -77,7 +78,17 @@ def _measured(key: str, train: Train, measure: Measure) -> Measurements:
 
 
 def _recorded(key: str, train: Train) -> list[FoldRun]:
-    return [result.recorded for result in train()]
+    return _Packed(result.recorded for result in train())
+
+
+class _Packed(list[FoldRun]):
+    """Runs that are pickled in one piece, and come back as a plain list.
+
+    joblib would write the thousands of small objects in them one by one, in Python.
+    """
+
+    def __reduce__(self) -> tuple[Callable[[bytes], list[FoldRun]], tuple[bytes]]:
+        return pickle.loads, (pickle.dumps(list(self), pickle.HIGHEST_PROTOCOL),)
 
 
 def kept_judgement(
