@@ -16,7 +16,7 @@ from skorch.callbacks import PrintLog
 
 from dit_clean import InfluenceCleaner, rescoring
 from dit_clean.crossfit import CrossFit, cache
-from dit_clean.detection import judge_labels
+from dit_clean.detection import NoSignalWarning, held_out_signal, judge_labels
 from tests.nets import Linear, make_net
 
 NOTEBOOK = """
@@ -77,6 +77,24 @@ def test_candidates_that_cut_elsewhere_share_one_judgement(tmp_path, monkeypatch
     cleaner.set_params(window=(1, 3)).fit(X, y)
     cleaner.set_params(scoring="margin").fit(X, y)
     assert len(judged) == 3
+
+
+def test_missing_signal_is_tested_once_and_always_warned_of(tmp_path, monkeypatch):
+    X = np.random.RandomState(0).randn(60, 3)
+    y = np.arange(60) % 2
+    tested = []
+
+    def counted(evidence):
+        tested.append(1)
+        return held_out_signal(evidence)
+
+    monkeypatch.setattr(cache, "held_out_signal", counted)
+    for _ in range(2):
+        with pytest.warns(NoSignalWarning):
+            InfluenceCleaner(max_epochs=2, memory=str(tmp_path), random_state=0).fit(
+                X, y
+            )
+    assert len(tested) == 1
 
 
 def test_cached_run_gives_the_same_results(tmp_path):

@@ -13,7 +13,7 @@ from dit_clean.crossfit.fingerprint import fingerprint
 from dit_clean.crossfit.fold import Fold
 from dit_clean.crossfit.measurements import Measurements
 from dit_clean.crossfit.result import FoldResult, FoldRun
-from dit_clean.detection import Judgement
+from dit_clean.detection import Judgement, LabelEvidence, held_out_signal
 from dit_clean.influence import Window
 from dit_clean.versions import library_versions
 
@@ -103,6 +103,15 @@ def kept_judgement(
 
 def _judged(key: str, window: Window, scoring: str, judge: Judge) -> Judgement:
     return judge()
+
+
+def kept_signal(memory: joblib.Memory, key: str, evidence: LabelEvidence) -> float:
+    """Return how well a run predicts held-out labels: tests it only once."""
+    return memory.cache(_signal, ignore=["evidence"])(key, evidence)
+
+
+def _signal(key: str, evidence: LabelEvidence) -> float:
+    return held_out_signal(evidence)
 
 
 def as_arrays(value: Any) -> Any:

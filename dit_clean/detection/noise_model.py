@@ -229,7 +229,7 @@ class _Problem:
     def counts(self, posterior: np.ndarray) -> np.ndarray:
         """Return expected numbers of samples by true and given label."""
         n_classes = len(posterior)
-        return np.stack([np.bincount(self.labels, p, n_classes) for p in posterior])
+        return np.array([np.bincount(self.labels, p, n_classes) for p in posterior])
 
     def pull(self, residual: np.ndarray) -> np.ndarray:
         """Return the inner product of each kind of evidence with a residual."""
