@@ -141,6 +141,17 @@ def test_decisions_leave_the_recorded_runs_on_the_disk(tmp_path):
     assert "bare" in vars(again._recorded)
 
 
+def test_large_runs_are_kept_in_parts(tmp_path, monkeypatch, n_trainings):
+    X, y = load_iris(return_X_y=True)
+    monkeypatch.setattr(cache, "MAX_PIECE", 0)
+    settings = {"max_epochs": 4, "memory": str(tmp_path), "random_state": 0}
+    first = InfluenceCleaner(**settings).fit(X, y)
+    again = InfluenceCleaner(**settings).fit(X, y)
+    assert len(n_trainings) == 3
+    assert np.array_equal(again.suspicion_, first.suspicion_)
+    assert np.array_equal(again.influence_on(X[:2]), first.influence_on(X[:2]))
+
+
 def test_runs_that_are_gone_from_the_disk_are_trained_again(tmp_path, n_trainings):
     X, y = load_iris(return_X_y=True)
     settings = {"max_epochs": 4, "memory": str(tmp_path), "random_state": 0}

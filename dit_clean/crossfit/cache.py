@@ -2,7 +2,6 @@
 
 import pickle
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import joblib
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 Train = Callable[[], list[FoldResult]]
 Measure = Callable[[list[FoldResult]], Measurements]
 Judge = Callable[[], Judgement]
+MAX_PIECE = 64 * 2**20
+"""Bytes of what is kept up to which it is stored in one piece."""
 
 
 def run_key(plan: "CrossFit", data: TrainingData, folds: list[Fold]) -> str:
@@ -66,29 +67,41 @@ def kept_run(
         trained.extend(train())
         return trained
 
-    measurements = measured(key, train_now, measure)
+    measurements = measured(key, train_now, measure).value
     if not trained:
-        return measurements, partial(recorded, key, train)
-    runs = recorded(key, lambda: trained)
+        return measurements, lambda: recorded(key, train).value
+    runs = recorded(key, lambda: trained).value
     return measurements, lambda: runs
 
 
-def _measured(key: str, train: Train, measure: Measure) -> Measurements:
-    return measure(train())
+def _measured(key: str, train: Train, measure: Measure) -> "_Packed":
+    measured = measure(train())
+    arrays = [measured.in_sample, measured.held_out, *measured.influence.values()]
+    return _Packed(measured, sum(array.nbytes for array in arrays))
 
 
-def _recorded(key: str, train: Train) -> list[FoldRun]:
-    return _Packed(result.recorded for result in train())
+def _recorded(key: str, train: Train) -> "_Packed":
+    runs = [result.recorded for result in train()]
+    return _Packed(runs, sum(run.run.trajectory.store.nbytes for run in runs))
 
 
-class _Packed(list[FoldRun]):
-    """Runs that are pickled in one piece, and come back as a plain list.
+class _Packed:
+    """A value that is pickled in one piece, if that is small.
 
-    joblib would write the thousands of small objects in them one by one, in Python.
+    joblib writes and reads the parts of a value one by one, in Python: slow where they
+    are thousands of small ones. One piece takes the memory twice meanwhile.
     """
 
-    def __reduce__(self) -> tuple[Callable[[bytes], list[FoldRun]], tuple[bytes]]:
-        return pickle.loads, (pickle.dumps(list(self), pickle.HIGHEST_PROTOCOL),)
+    def __init__(self, value: Any, nbytes: int):
+        self.value, self.nbytes = value, nbytes
+
+    def __getstate__(self) -> dict[str, Any] | bytes:
+        if self.nbytes > MAX_PIECE:
+            return vars(self)
+        return pickle.dumps(vars(self), pickle.HIGHEST_PROTOCOL)
+
+    def __setstate__(self, state: dict[str, Any] | bytes) -> None:
+        vars(self).update(pickle.loads(state) if isinstance(state, bytes) else state)
 
 
 def kept_judgement(
