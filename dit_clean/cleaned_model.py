@@ -11,6 +11,7 @@ from sklearn.base import (
     clone,
 )
 from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import (
@@ -186,9 +187,12 @@ def _weight_parameter(estimator: Any) -> str:
         If it takes none: names the estimator.
     """
     final, prefix = estimator, ""
-    while isinstance(final, Pipeline):
-        name, final = final.steps[-1]
-        prefix += f"{name}__"
+    while isinstance(final, Pipeline | GridSearchCV | RandomizedSearchCV):
+        if isinstance(final, Pipeline):
+            name, final = final.steps[-1]
+            prefix += f"{name}__"
+        else:  # a search hands on what its fit gets
+            final = final.estimator
     if not has_fit_parameter(final, "sample_weight"):
         raise ValueError(
             'sample_weight and strategy="weight" need a model whose fit takes '

@@ -1,7 +1,7 @@
 """`InfluenceCleaner`: finds, filters and weighs training samples that are wrong."""
 
 import torch
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, check_memory
 
 from dit_clean.audit import AuditData, AuditMixin
@@ -36,8 +36,6 @@ class InfluenceCleaner(
     InfluenceQuestions,
     RowSelection,
     AuditMixin,
-    OneToOneFeatureMixin,
-    TransformerMixin,
     BaseEstimator,
 ):
     """Find the training samples that are wrong by watching a network learn.
@@ -244,7 +242,7 @@ class InfluenceCleaner(
         influence = EpochInfluence(measured.influence, recorded)
         window, decision = self._decide(evidence, influence, targets)
         if targets.is_classifier:
-            warn_of_no_signal(evidence)
+            warn_of_no_signal(evidence, self._signal(evidence, recorded.key))
         # Only now: an interrupted or refused fit leaves the earlier one as it was.
         self._data, self._recorded = data, recorded
         self._evidence, self._influence = evidence, influence

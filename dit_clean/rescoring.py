@@ -12,12 +12,14 @@ from dit_clean.crossfit import (
     TrainingData,
     decision_epochs,
     kept_judgement,
+    kept_signal,
 )
 from dit_clean.detection import (
     Decision,
     Judgement,
     LabelEvidence,
     TargetEvidence,
+    held_out_signal,
     judge_labels,
     judge_targets,
     sample_weights,
@@ -87,6 +89,12 @@ class Rescoring:
             memory = check_memory(self.memory)
             judgement = kept_judgement(memory, key, window, self.scoring, judge)
         return window, judgement.decide(self.contamination)
+
+    def _signal(self, evidence: LabelEvidence, key: str | None) -> float:
+        """Return how well held-out labels are predicted."""
+        if self.memory is None or key is None:
+            return held_out_signal(evidence)
+        return kept_signal(check_memory(self.memory), key, evidence)
 
     def _set_decision(self, window: Window, decision: Decision) -> Self:
         targets, self.window_ = self._data.targets, window

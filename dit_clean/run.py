@@ -21,6 +21,7 @@ from dit_clean.tracking import (
     Trajectory,
     TrajectoryRecorder,
 )
+from dit_clean.tracking.exclusive import borrowed_generators
 from dit_clean.tracking.networks import check_module, cuda_devices, tracked_clone
 from dit_clean.tracking.probabilities import check_probabilities, takes_log
 from dit_clean.tracking.rows import as_rows, cast_floats
@@ -127,7 +128,7 @@ def fit_tracked(
     if weight is not None:
         callbacks.append(("sample_weighting", SampleWeighting(weight)))
     tracked = tracked_clone(net, callbacks)
-    with torch.random.fork_rng(devices=cuda_devices(tracked)):
+    with borrowed_generators(cuda_devices(tracked)):
         torch.manual_seed(seed)
         tracked.initialize()
         update_rule_of(type(tracked.optimizer_))

@@ -4,6 +4,7 @@ from sklearn.base import BaseEstimator
 
 from dit_clean.default_cleaner import CleanerParameter
 from dit_clean.inputs import checked_data
+from dit_clean.tables import is_frame
 
 try:
     from imblearn.base import BaseSampler
@@ -66,6 +67,28 @@ class InfluenceSampler(CleanerParameter, BaseSampler):
         if hasattr(tags, "sampler_tags"):
             tags.sampler_tags.sample_indices = True
         return tags
+
+    def fit_resample(self, X, y, **params):
+        """Return the rows that are kept.
+
+        Parameters
+        ----------
+        X : array, data frame or CSR matrix, first axis n_samples
+            Training inputs.
+        y : array-like of shape (n_samples,)
+            Labels, some of them wrong.
+        **params
+            None; imbalanced-learn passes them on.
+
+        Returns
+        -------
+        X_kept, y_kept : same containers
+        """
+        # imbalanced-learn takes every data frame for one of pandas.
+        if is_frame(X) and not hasattr(X, "iloc"):
+            self._fit_resample(*checked_data(self, X, y))
+            return self.cleaner_.filter(X, y)
+        return super().fit_resample(X, y, **params)
 
     def _check_X_y(self, X, y):
         """Check the data as imbalanced-learn asks for, leaving data frames as given."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
@@ -12,8 +13,11 @@ from dit_clean.inputs import checked_data
 from dit_clean.tables import is_frame, select_rows
 
 
-class RowSelection:
-    """Cleaned data in the forms that scikit-learn's tools take them."""
+class RowSelection(OneToOneFeatureMixin, TransformerMixin):
+    """Cleaned data in the forms that scikit-learn's tools take them.
+
+    `set_output` reaches the methods of a class only that is a transformer itself.
+    """
 
     _data: TrainingData
     keep_mask_: np.ndarray
@@ -58,7 +62,10 @@ class RowSelection:
             As given, checked.
         """
         check_is_fitted(self, "_evidence")
-        return checked_data(self, X, reset=False)
+        X = checked_data(self, X, reset=False)
+        # set_output gives names to the columns of what it gets: not to the user's.
+        is_renamed = hasattr(X, "iloc") and not _has_plain_names(X)
+        return X.copy(deep=False) if is_renamed else X
 
     def fit_predict(self, X, y=None, **fit_params):
         """Fit, and return +1 for kept and -1 for flagged rows.
@@ -98,3 +105,8 @@ class RowSelection:
             check_consistent_length(array, self.keep_mask_)
         kept = tuple(select_rows(array, self.sample_indices_) for array in arrays)
         return kept[0] if len(kept) == 1 else kept
+
+
+def _has_plain_names(X: Any) -> bool:
+    """Tell whether set_output would leave the columns of a pandas frame as they are."""
+    return X.columns.name is None and all(isinstance(name, str) for name in X.columns)

@@ -105,7 +105,19 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             return FlatScaler()
         if sparse.issparse(X) and np.prod(X.shape) > MAX_DENSE_VALUES:
             return StandardScaler(with_mean=False)
-        return make_pipeline(_to_dense(), StandardScaler())
+        return DenseScaler()
+
+
+class DenseScaler(StandardScaler):
+    """Brings columns to mean 0 and variance 1, those of sparse matrices too."""
+
+    def fit(self, X: Any, y: Any = None) -> "DenseScaler":
+        """Read off means and standard deviations."""
+        return super().fit(_dense_values(X), y)
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the scaled values, shape (n_samples, n_columns)."""
+        return super().transform(_dense_values(X))
 
 
 class FlatScaler(TransformerMixin):

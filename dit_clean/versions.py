@@ -1,7 +1,8 @@
 """The versions of what the numbers rest on."""
 
 import platform
-from importlib.metadata import version
+from functools import cache
+from importlib import metadata
 
 LIBRARIES = ("dit_clean", "numpy", "scikit_learn", "skorch", "torch")
 
@@ -9,5 +10,11 @@ LIBRARIES = ("dit_clean", "numpy", "scikit_learn", "skorch", "torch")
 def library_versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that the numbers rest on."""
     return {"python": platform.python_version()} | {
-        name: version(name.replace("_", "-")) for name in LIBRARIES
+        name: _version(name.replace("_", "-")) for name in LIBRARIES
     }
+
+
+@cache
+def _version(distribution: str) -> str:
+    """Return a version; kept, since every look-up parses the package's metadata."""
+    return metadata.version(distribution)

@@ -16,7 +16,7 @@ from skorch.callbacks import PrintLog
 
 from dit_clean import InfluenceCleaner, rescoring
 from dit_clean.crossfit import CrossFit, cache
-from dit_clean.detection import judge_labels
+from dit_clean.detection import NoSignalWarning, held_out_signal, judge_labels
 from tests.nets import Linear, make_net
 
 N_NETWORKS = 4
@@ -81,6 +81,24 @@ def test_candidates_that_cut_elsewhere_share_one_judgement(tmp_path, monkeypatch
     assert len(judged) == 3
 
 
+def test_missing_signal_is_tested_once_and_always_warned_of(tmp_path, monkeypatch):
+    X = np.random.RandomState(0).randn(60, 3)
+    y = np.arange(60) % 2
+    tested = []
+
+    def counted(evidence):
+        tested.append(1)
+        return held_out_signal(evidence)
+
+    monkeypatch.setattr(cache, "held_out_signal", counted)
+    for _ in range(2):
+        with pytest.warns(NoSignalWarning):
+            InfluenceCleaner(max_epochs=2, memory=str(tmp_path), random_state=0).fit(
+                X, y
+            )
+    assert len(tested) == 1
+
+
 def test_cached_run_gives_the_same_results(tmp_path):
     X, y = load_iris(return_X_y=True)
     settings = {"max_epochs": 4, "random_state": 0}
@@ -123,6 +141,17 @@ def test_decisions_leave_the_recorded_runs_on_the_disk(tmp_path):
     expected = first.influence(window=2, history="full")
     assert np.array_equal(again.influence(window=2, history="full"), expected)
     assert "bare" in vars(again._recorded)
+
+
+def test_large_runs_are_kept_in_parts(tmp_path, monkeypatch, n_trainings):
+    X, y = load_iris(return_X_y=True)
+    monkeypatch.setattr(cache, "MAX_PIECE", 0)
+    settings = {"max_epochs": 4, "memory": str(tmp_path), "random_state": 0}
+    first = InfluenceCleaner(**settings).fit(X, y)
+    again = InfluenceCleaner(**settings).fit(X, y)
+    assert len(n_trainings) == 3
+    assert np.array_equal(again.suspicion_, first.suspicion_)
+    assert np.array_equal(again.influence_on(X[:2]), first.influence_on(X[:2]))
 
 
 def test_runs_that_are_gone_from_the_disk_are_trained_again(tmp_path, n_trainings):

@@ -85,6 +85,21 @@ def test_weights_reach_the_last_step_of_a_pipeline(flipped):
     assert fitted.estimator_[-1].seen_[2] is not None
 
 
+def test_weights_reach_the_model_of_a_search(flipped):
+    X, y, _ = flipped
+    search = GridSearchCV(make_pipeline(StandardScaler(), Recording()), {}, cv=2)
+    fitted = CleanedClassifier(search, CLEANER, strategy="weight").fit(X, y)
+    seen = fitted.estimator_.best_estimator_[-1].seen_[2]
+    assert np.array_equal(seen, fitted.cleaner_.sample_weight_)
+
+
+def test_model_of_a_search_without_sample_weight_is_refused_by_name(flipped):
+    X, y, _ = flipped
+    search = GridSearchCV(KNeighborsClassifier(), {})
+    with pytest.raises(ValueError, match="KNeighborsClassifier takes none"):
+        CleanedClassifier(search, CLEANER, strategy="weight").fit(X, y)
+
+
 def test_model_without_sample_weight_is_refused_by_name(flipped):
     X, y, _ = flipped
     model = CleanedClassifier(KNeighborsClassifier(), CLEANER, strategy="weight")

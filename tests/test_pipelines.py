@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 import sklearn
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_iris
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
@@ -55,6 +56,39 @@ def test_set_output_gives_frames(flipped, name, kind):
     if name == "pandas":
         assert cleaned.index.equals(frame.index)
         assert cleaned.dtypes.equals(frame.dtypes)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("pandas", pd), ("polars", pl)])
+def test_set_output_turns_arrays_into_frames(flipped, name, kind):
+    X, y = flipped
+    cleaner = make_cleaner().set_output(transform=name)
+    cleaned = cleaner.fit_transform(X, y)
+    assert isinstance(cleaned, kind.DataFrame)
+    assert list(cleaned.columns) == ["x0", "x1", "x2", "x3"]
+    assert isinstance(cleaner.transform(X), kind.DataFrame)
+    model = make_pipeline(make_cleaner(), StandardScaler(), LogisticRegression())
+    model.set_output(transform=name).fit(X, y)
+    assert list(model[-1].feature_names_in_) == ["x0", "x1", "x2", "x3"]
+
+
+def test_set_output_leaves_the_columns_of_the_given_frame(flipped):
+    X, y = flipped
+    frame = pd.DataFrame(X)
+    frame.columns.name = "measured"
+    cleaner = make_cleaner().set_output(transform="pandas").fit(frame, y)
+    assert list(cleaner.transform(frame).columns) == ["x0", "x1", "x2", "x3"]
+    assert list(frame.columns) == [0, 1, 2, 3]
+    assert frame.columns.name == "measured"
+
+
+def test_searches_in_threads_find_what_one_thread_finds(flipped):
+    X, y = flipped
+    cleaners = [make_cleaner(random_state=seed) for seed in range(4)]
+    alone = [cleaner.fit(X, y).suspicion_ for cleaner in cleaners]
+    fits = (joblib.delayed(clone(cleaner).fit)(X, y) for cleaner in cleaners)
+    together = joblib.Parallel(4, backend="threading")(fits)
+    for suspicion, cleaner in zip(alone, together, strict=True):
+        assert np.array_equal(cleaner.suspicion_, suspicion)
 
 
 def test_fed_by_a_column_transformer_in_nested_pipelines():

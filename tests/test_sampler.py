@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from scipy import sparse
 from sklearn.datasets import load_iris
@@ -44,3 +45,13 @@ def test_container_is_kept(flipped, container):
     X_kept, y_kept = InfluenceSampler(CLEANER).fit_resample(container(X), y)
     assert isinstance(X_kept, container)
     assert X_kept.shape[0] == len(y_kept) < len(y)
+
+
+def test_polars_frames_stay_polars_frames(flipped):
+    X, y = flipped
+    frame = pl.DataFrame(X, schema=["a", "b", "c", "d"])
+    sampler = InfluenceSampler(CLEANER)
+    X_kept, y_kept = sampler.fit_resample(frame, pl.Series(y))
+    assert X_kept.equals(frame[sampler.sample_indices_])
+    assert isinstance(y_kept, pl.Series)
+    assert len(X_kept) == len(y_kept) < len(y)

@@ -5,7 +5,7 @@ from dit_clean.crossfit.averages import (
     average_timeline,
     predict_together,
 )
-from dit_clean.crossfit.cache import kept_judgement
+from dit_clean.crossfit.cache import kept_judgement, kept_signal
 from dit_clean.crossfit.data import QueryMaker, TrainingData
 from dit_clean.crossfit.epochs import (
     EpochInfluence,
@@ -32,6 +32,7 @@ __all__ = [
     "average_timeline",
     "decision_epochs",
     "kept_judgement",
+    "kept_signal",
     "make_folds",
     "predict_together",
     "scheduled_epochs",

@@ -1,7 +1,7 @@
 """Keeping what a tracked run has shown, and the run, for the next fit on the data."""
 
+import pickle
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import joblib
@@ -12,7 +12,7 @@ from dit_clean.crossfit.fingerprint import fingerprint
 from dit_clean.crossfit.fold import Fold
 from dit_clean.crossfit.measurements import Measurements
 from dit_clean.crossfit.result import CrossFitResult, FoldRun
-from dit_clean.detection import Judgement
+from dit_clean.detection import Judgement, LabelEvidence, held_out_signal
 from dit_clean.influence import Window
 from dit_clean.versions import library_versions
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Train = Callable[[], CrossFitResult]
 Measure = Callable[[CrossFitResult], Measurements]
 Judge = Callable[[], Judgement]
+MAX_PIECE = 64 * 2**20
+"""Bytes of what is kept up to which it is stored in one piece."""
 
 
 def run_key(plan: "CrossFit", data: TrainingData, folds: list[Fold]) -> str:
@@ -44,7 +46,8 @@ def run_key(plan: "CrossFit", data: TrainingData, folds: list[Fold]) -> str:
             plan.net,
             (plan.is_classifier, plan.storage, plan.max_bytes, plan.n_threads),
             library_versions(),
-        )
+        ),
+        hash_name="sha1",  # faster than joblib's default where the CPU knows it
     )
 
 
@@ -64,19 +67,41 @@ def kept_run(
         trained.append(train())
         return trained[0]
 
-    measurements = measured(key, train_now, measure)
+    measurements = measured(key, train_now, measure).value
     if not trained:
-        return measurements, partial(recorded, key, train)
-    runs = recorded(key, lambda: trained[0])
+        return measurements, lambda: recorded(key, train).value
+    runs = recorded(key, lambda: trained[0]).value
     return measurements, lambda: runs
 
 
-def _measured(key: str, train: Train, measure: Measure) -> Measurements:
-    return measure(train())
+def _measured(key: str, train: Train, measure: Measure) -> "_Packed":
+    measured = measure(train())
+    arrays = [measured.in_sample, measured.held_out, *measured.influence.values()]
+    return _Packed(measured, sum(array.nbytes for array in arrays))
 
 
-def _recorded(key: str, train: Train) -> list[FoldRun]:
-    return [result.recorded for result in train().folds]
+def _recorded(key: str, train: Train) -> "_Packed":
+    runs = [result.recorded for result in train().folds]
+    return _Packed(runs, sum(run.run.trajectory.store.nbytes for run in runs))
+
+
+class _Packed:
+    """A value that is pickled in one piece, if that is small.
+
+    joblib writes and reads the parts of a value one by one, in Python: slow where they
+    are thousands of small ones. One piece takes the memory twice meanwhile.
+    """
+
+    def __init__(self, value: Any, nbytes: int):
+        self.value, self.nbytes = value, nbytes
+
+    def __getstate__(self) -> dict[str, Any] | bytes:
+        if self.nbytes > MAX_PIECE:
+            return vars(self)
+        return pickle.dumps(vars(self), pickle.HIGHEST_PROTOCOL)
+
+    def __setstate__(self, state: dict[str, Any] | bytes) -> None:
+        vars(self).update(pickle.loads(state) if isinstance(state, bytes) else state)
 
 
 def kept_judgement(
@@ -91,6 +116,15 @@ def kept_judgement(
 
 def _judged(key: str, window: Window, scoring: str, judge: Judge) -> Judgement:
     return judge()
+
+
+def kept_signal(memory: joblib.Memory, key: str, evidence: LabelEvidence) -> float:
+    """Return how well a run predicts held-out labels: tests it only once."""
+    return memory.cache(_signal, ignore=["evidence"])(key, evidence)
+
+
+def _signal(key: str, evidence: LabelEvidence) -> float:
+    return held_out_signal(evidence)
 
 
 def as_arrays(value: Any) -> Any:

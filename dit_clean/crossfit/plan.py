@@ -1,8 +1,7 @@
 """Training all folds under tracking, in parallel, with progress."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -25,6 +24,7 @@ from dit_clean.crossfit.result import CrossFitResult, FoldResult, FoldRun
 from dit_clean.crossfit.watcher import EpochWatcher
 from dit_clean.run import fit_tracked
 from dit_clean.tracking import StateStore
+from dit_clean.tracking.exclusive import fixed_threads
 from dit_clean.tracking.rows import Rows, subset_rows
 
 
@@ -205,14 +205,3 @@ def _in_parallel(
         bar.update(n_epochs)
         results.append(result)
     return results
-
-
-@contextmanager
-def fixed_threads(n_threads: int) -> Iterator[None]:
-    """Run torch with so many threads inside, and as before after."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n_threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

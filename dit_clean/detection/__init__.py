@@ -5,7 +5,11 @@ from dit_clean.detection.decision import judge_labels
 from dit_clean.detection.evidence import CleanEvidence, LabelEvidence
 from dit_clean.detection.judgement import Decision, Judgement
 from dit_clean.detection.replacement import nearest_target_rows, replacement_rows
-from dit_clean.detection.signal import NoSignalWarning, warn_of_no_signal
+from dit_clean.detection.signal import (
+    NoSignalWarning,
+    held_out_signal,
+    warn_of_no_signal,
+)
 from dit_clean.detection.targets import TargetEvidence, judge_targets
 from dit_clean.detection.weights import sample_weights
 
@@ -17,6 +21,7 @@ __all__ = [
     "NoSignalWarning",
     "TargetEvidence",
     "convergence_window",
+    "held_out_signal",
     "judge_labels",
     "judge_targets",
     "nearest_target_rows",

@@ -19,7 +19,6 @@ that the given label is not the true one.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 from scipy.optimize import minimize
 
 from dit_clean.detection.evidence import TINY
@@ -193,31 +192,25 @@ class _Problem:
         Kinds of evidence.
     labels : ndarray of int, shape (n_samples,)
         Given class indices.
-    one_hot : csr_array of shape (n_samples, n_classes)
-        The labels as a table.
     weight : float
         How much each sample counts.
     """
 
     evidence: np.ndarray
     labels: np.ndarray
-    one_hot: sparse.csr_array
     weight: float
 
     @classmethod
     def of(
         cls, evidence: np.ndarray, labels: np.ndarray, weight: float = 1.0
     ) -> "_Problem":
-        n_samples, n_classes, _ = evidence.shape
-        entries = (np.ones(n_samples), (np.arange(n_samples), labels))
-        one_hot = sparse.csr_array(entries, shape=(n_samples, n_classes))
-        return cls(np.ascontiguousarray(evidence.T), labels, one_hot, weight)
+        return cls(np.ascontiguousarray(evidence.T), labels, weight)
 
     def split(self, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return weights, biases and transition matrix of a parameter vector."""
         n_evidence, n_classes, _ = self.evidence.shape
-        sizes = [n_evidence, n_evidence + n_classes]
-        weights, biases, logits = np.split(flat, sizes)
+        weights, rest = flat[:n_evidence], flat[n_evidence:]
+        biases, logits = rest[:n_classes], rest[n_classes:]
         return weights, biases, softmax(logits.reshape(n_classes, n_classes))
 
     def prior(self, weights: np.ndarray, biases: np.ndarray) -> np.ndarray:
@@ -232,6 +225,15 @@ class _Problem:
         joint = np.take(transition, self.labels, axis=1)
         joint *= prior
         return joint
+
+    def counts(self, posterior: np.ndarray) -> np.ndarray:
+        """Return expected numbers of samples by true and given label."""
+        n_classes = len(posterior)
+        return np.array([np.bincount(self.labels, p, n_classes) for p in posterior])
+
+    def pull(self, residual: np.ndarray) -> np.ndarray:
+        """Return the inner product of each kind of evidence with a residual."""
+        return self.evidence.reshape(len(self.evidence), -1) @ residual.ravel()
 
 
 def _softmax_in_place(logits: np.ndarray) -> np.ndarray:
@@ -261,7 +263,7 @@ def _objective(
     joint = problem.joint(prior, transition)
     observed = np.maximum(joint.sum(axis=0), TINY)
     joint /= observed
-    counts = joint @ problem.one_hot + strength * pooled
+    counts = problem.counts(joint) + strength * pooled
     joint -= prior
     residual = joint
     away = weights - 1 / n_evidence
@@ -271,18 +273,16 @@ def _objective(
         - strength * (pooled * log_transition).sum() / n_samples
         + l2 * (away @ away + biases @ biases)
     )
-    pull = problem.evidence.reshape(n_evidence, -1) @ residual.ravel()
-    by_weight = -pull / n_samples + 2 * l2 * away
+    by_weight = -problem.pull(residual) / n_samples + 2 * l2 * away
     by_bias = -residual.mean(axis=1) + 2 * l2 * biases
     by_logit = -(counts - transition * counts.sum(axis=1, keepdims=True)) / n_samples
     if sure is not None:
-        scale = sure.weight / n_samples
+        scale, rows = sure.weight / n_samples, np.arange(len(sure.labels))
         prior = sure.prior(weights, biases)
-        own = prior[sure.labels, np.arange(len(sure.labels))]
+        own = prior[sure.labels, rows]
         value -= scale * np.log(np.maximum(own, TINY)).sum()
-        residual = sure.one_hot.T - prior
-        by_weight -= scale * (
-            sure.evidence.reshape(n_evidence, -1) @ np.asarray(residual).ravel()
-        )
-        by_bias -= scale * np.asarray(residual.sum(axis=1)).ravel()
+        residual = -prior
+        residual[sure.labels, rows] += 1
+        by_weight -= scale * sure.pull(residual)
+        by_bias -= scale * residual.sum(axis=1)
     return float(value), np.concatenate([by_weight, by_bias, by_logit.ravel()])

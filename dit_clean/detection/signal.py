@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from dit_clean.detection.evidence import TINY, LabelEvidence, centered_log
+from dit_clean.detection.evidence import PROBABILITY_FLOOR, TINY, LabelEvidence
 
 MIN_Z = 2.0
 """Standard errors above chance from which on held-out labels count as predictable."""
@@ -25,12 +25,9 @@ def held_out_signal(evidence: LabelEvidence) -> float:
     evidence : LabelEvidence
         From cross-fitted training.
     """
-    # Epoch by epoch: all at once would copy every output in double precision.
-    epochs = range(evidence.n_epochs)
-    logs = sum(centered_log(evidence.held_out[:, epoch]) for epoch in epochs)
-    outputs = np.asarray(logs) / evidence.n_epochs
-    labels, n_samples = evidence.labels, len(evidence.labels)
-    counts = np.bincount(labels, minlength=outputs.shape[1])
+    labels, outputs = evidence.labels, _mean_logs(evidence.held_out)
+    n_samples, n_classes = outputs.shape
+    counts = np.bincount(labels, minlength=n_classes)
     excess = outputs - outputs.mean(axis=0)
     gain = excess[np.arange(n_samples), labels].sum()
     # The variance of that sum over all permutations of the labels (Hoeffding 1951).
@@ -39,15 +36,33 @@ def held_out_signal(evidence: LabelEvidence) -> float:
     return float(gain / (np.sqrt(variance) + TINY))
 
 
-def warn_of_no_signal(evidence: LabelEvidence) -> None:
+def _mean_logs(probability: np.ndarray) -> np.ndarray:
+    """Return log-probabilities averaged over epochs, with mean 0 over classes."""
+    n_samples, n_epochs, n_classes = probability.shape
+    # Epoch by epoch: all at once would copy every output in double precision.
+    logs = np.zeros((n_samples, n_classes))
+    for epoch in range(n_epochs):
+        bounded = np.maximum(probability[:, epoch], PROBABILITY_FLOOR)
+        logs += np.log(bounded, dtype=np.float64)
+    return (logs - logs.mean(axis=1, keepdims=True)) / n_epochs
+
+
+def warn_of_no_signal(evidence: LabelEvidence, signal: float | None = None) -> None:
     """Warn if held-out labels are hardly predicted better than by chance.
+
+    Parameters
+    ----------
+    evidence : LabelEvidence
+        From cross-fitted training.
+    signal : float, optional
+        Its `held_out_signal`, where that is known already.
 
     Warns
     -----
     NoSignalWarning
         Then neither outputs nor influence say anything of single labels.
     """
-    signal = held_out_signal(evidence)
+    signal = held_out_signal(evidence) if signal is None else signal
     if signal >= MIN_Z:
         return
     warnings.warn(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from dit_clean.tracking.criterion import SampleLoss
+from dit_clean.tracking.exclusive import borrowed_generators
 from dit_clean.tracking.rows import Rows, as_rows, n_rows, take_rows
 
 
@@ -197,7 +198,7 @@ def replayed_rng(state: Tensor | None, device: torch.device) -> Iterator[None]:
         yield
         return
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with borrowed_generators(devices):
         if devices:
             torch.cuda.set_rng_state(state, device)
         else:

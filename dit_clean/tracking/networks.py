@@ -15,6 +15,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader
 
 from dit_clean.tracking.criterion import SampleLoss
+from dit_clean.tracking.exclusive import borrowed_generators
 from dit_clean.tracking.loader import IndexedLoader
 from dit_clean.tracking.rows import Rows, cast_floats, n_rows, take_rows
 
@@ -205,7 +206,7 @@ def check_outputs(net: NeuralNet, X: Rows, n_outputs: int) -> None:
         If the net cannot be evaluated on X, cannot be tracked, or has another number
         of outputs.
     """
-    with torch.random.fork_rng(devices=cuda_devices(net)):
+    with borrowed_generators(cuda_devices(net)):
         trial = clone(net).initialize()
         check_module(trial.module_)
         trial.module_.eval()
