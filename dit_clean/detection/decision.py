@@ -28,7 +28,7 @@ KINDS: dict[str, list[tuple[str, ...]]] = {
 }
 """By scoring: the sets of evidence that are judged by. Where influence explains the
 given labels hardly better than outputs alone do, it is as likely to mislead."""
-DECISIVE_FIT = 0.03
+DECISIVE_FIT = 0.015
 """A set of evidence counts e times as much as another for each such lead in the mean
 log-probability of the given labels."""
 MIN_CLEAN = 10
