@@ -149,7 +149,7 @@ def test_large_runs_are_kept_in_parts(tmp_path, monkeypatch, n_trainings):
     settings = {"max_epochs": 4, "memory": str(tmp_path), "random_state": 0}
     first = InfluenceCleaner(**settings).fit(X, y)
     again = InfluenceCleaner(**settings).fit(X, y)
-    assert len(n_trainings) == 3
+    assert len(n_trainings) == N_NETWORKS
     assert np.array_equal(again.suspicion_, first.suspicion_)
     assert np.array_equal(again.influence_on(X[:2]), first.influence_on(X[:2]))
 
