@@ -91,6 +91,21 @@ class CleanedClassifier(ClassifierMixin, CleanedModel):
         """
         return self._answer("predict_proba", X)
 
+    @available_if(_estimator_has("predict_log_proba"))
+    def predict_log_proba(self, X):
+        """Return the logarithms of the model's class probabilities.
+
+        Parameters
+        ----------
+        X : array, data frame or CSR matrix, first axis n_samples
+            Data to predict on.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes)
+        """
+        return self._answer("predict_log_proba", X)
+
     @available_if(_estimator_has("decision_function"))
     def decision_function(self, X):
         """Return the model's decision values.

@@ -199,7 +199,8 @@ def test_methods_are_those_of_the_model():
 def test_answers_are_those_of_the_model(flipped):
     X, y, _ = flipped
     model = CleanedClassifier(LogisticRegression(), CLEANER).fit(X, y)
-    for method in ("predict", "predict_proba", "decision_function"):
+    probabilities = ("predict_proba", "predict_log_proba")
+    for method in ("predict", *probabilities, "decision_function"):
         expected = getattr(model.estimator_, method)(X)
         assert np.array_equal(getattr(model, method)(X), expected)
     assert np.array_equal(model.classes_, [0, 1])
