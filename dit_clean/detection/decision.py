@@ -63,10 +63,9 @@ def judge_labels(
     rows, labels = np.arange(len(evidence.labels)), evidence.labels
     help_ = label_help(influence)[: _n_queries_heard(evidence)]
     believed = [_believed(evidence, help_, window, kinds) for kinds in KINDS[scoring]]
-    shares = softmax(np.array([fit for _, fit in believed]) / DECISIVE_FIT)
-    posterior = sum(
-        share * values for share, (values, _) in zip(shares, believed, strict=True)
-    )
+    posteriors, fits = zip(*believed, strict=True)
+    shares = softmax(np.array(fits) / DECISIVE_FIT)
+    posterior = np.average(posteriors, axis=0, weights=shares)
     suspicion = np.clip(1 - posterior[rows, labels], 0, 1)
     posterior[rows, labels] = 0
     return Judgement(
