@@ -11,7 +11,6 @@ from sklearn.base import (
     clone,
 )
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import (
@@ -187,11 +186,11 @@ def _weight_parameter(estimator: Any) -> str:
         If it takes none: names the estimator.
     """
     final, prefix = estimator, ""
-    while isinstance(final, Pipeline | GridSearchCV | RandomizedSearchCV):
+    while isinstance(final, Pipeline) or hasattr(final, "refit"):
         if isinstance(final, Pipeline):
             name, final = final.steps[-1]
             prefix += f"{name}__"
-        else:  # a search hands on what its fit gets
+        else:  # a search, which hands on what its fit gets
             final = final.estimator
     if not has_fit_parameter(final, "sample_weight"):
         raise ValueError(

@@ -1,6 +1,5 @@
 """`InfluenceCleaner`: finds, filters and weighs training samples that are wrong."""
 
-import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, check_memory
 
@@ -13,6 +12,7 @@ from dit_clean.crossfit import (
     Measurements,
     RecordedRuns,
     TrainingData,
+    kept_signal,
     make_folds,
 )
 from dit_clean.detection import warn_of_no_signal
@@ -27,6 +27,7 @@ from dit_clean.rescoring import Rescoring
 from dit_clean.selection import RowSelection
 from dit_clean.tables import TableEncoder
 from dit_clean.targets import encode_targets
+from dit_clean.tracking.exclusive import thread_count
 from dit_clean.tracking.networks import check_net, check_outputs, warn_of_weights
 from dit_clean.versions import library_versions
 
@@ -79,8 +80,7 @@ class InfluenceCleaner(
         Torch device; "auto" takes the given net's, and for the default network a GPU
         where there is one.
     n_jobs : int or None, default=None
-        Folds trained at the same time; the network on all rows follows. Does not change
-        a bit of the results.
+        Networks trained at the same time. Does not change a bit of the results.
     memory : str, joblib.Memory or None, default=None
         Where to keep tracked runs. A fit on the same data with the same network,
         folds and (integer) `random_state` then takes its run from there, so that a
@@ -242,7 +242,8 @@ class InfluenceCleaner(
         influence = EpochInfluence(measured.influence, recorded)
         window, decision = self._decide(evidence, influence, targets)
         if targets.is_classifier:
-            warn_of_no_signal(evidence, self._signal(evidence, recorded.key))
+            memory = self._memory_of(recorded.key)
+            warn_of_no_signal(kept_signal(memory, recorded.key, evidence))
         # Only now: an interrupted or refused fit leaves the earlier one as it was.
         self._data, self._recorded = data, recorded
         self._evidence, self._influence = evidence, influence
@@ -260,14 +261,15 @@ class InfluenceCleaner(
         """Train the folds, or take what they have shown from `memory`."""
         net = make_prototype(self, data.rows.shape[1], data.targets)
         if self.net is not None:
-            check_outputs(net, data.rows, data.targets.n_outputs)
+            n_trained = [len(data.targets.given), *(len(fold.train) for fold in folds)]
+            check_outputs(net, data.rows, data.targets.n_outputs, n_trained)
         plan = CrossFit(
             net=net,
             make_query=data.make_query,
             is_classifier=data.targets.is_classifier,
             storage=self.storage,
             max_bytes=parse_bytes(self.max_memory),
-            n_threads=max(1, torch.get_num_threads() // len(folds)),
+            n_threads=max(1, thread_count() // len(folds)),
         )
         return plan.run(
             data,

@@ -219,7 +219,7 @@ class InfluenceQuestions:
 
         Returns
         -------
-        rows : Tensor, dict of Tensor or csr_array, first axis n_queries
+        rows : Tensor or csr_array, first axis n_queries
             Inputs; with the default network scaled, imputed and encoded.
         targets : Tensor, first axis n_queries
             Class indices, or scaled targets (n_queries, 1). Only if y is given.

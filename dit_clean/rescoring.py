@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any, Self
 
 import numpy as np
+from joblib import Memory
 from sklearn.utils.validation import check_is_fitted, check_memory
 
 from dit_clean.checks import check_parameters
@@ -12,14 +13,12 @@ from dit_clean.crossfit import (
     TrainingData,
     decision_epochs,
     kept_judgement,
-    kept_signal,
 )
 from dit_clean.detection import (
     Decision,
     Judgement,
     LabelEvidence,
     TargetEvidence,
-    held_out_signal,
     judge_labels,
     judge_targets,
     sample_weights,
@@ -83,18 +82,13 @@ class Rescoring:
             _judge, evidence, influence, window, self.scoring, targets.is_classifier
         )
         key = influence.runs.key
-        if self.memory is None or key is None:
-            judgement = judge()
-        else:
-            memory = check_memory(self.memory)
-            judgement = kept_judgement(memory, key, window, self.scoring, judge)
+        memory = self._memory_of(key)
+        judgement = kept_judgement(memory, key, window, self.scoring, judge)
         return window, judgement.decide(self.contamination)
 
-    def _signal(self, evidence: LabelEvidence, key: str | None) -> float:
-        """Return how well held-out labels are predicted."""
-        if self.memory is None or key is None:
-            return held_out_signal(evidence)
-        return kept_signal(check_memory(self.memory), key, evidence)
+    def _memory_of(self, key: str | None) -> Memory:
+        """Return where to keep what a run has shown: nowhere if it has no key."""
+        return check_memory(None if key is None else self.memory)
 
     def _set_decision(self, window: Window, decision: Decision) -> Self:
         targets, self.window_ = self._data.targets, window

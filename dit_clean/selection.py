@@ -64,8 +64,7 @@ class RowSelection(OneToOneFeatureMixin, TransformerMixin):
         check_is_fitted(self, "_evidence")
         X = checked_data(self, X, reset=False)
         # set_output gives names to the columns of what it gets: not to the user's.
-        is_renamed = hasattr(X, "iloc") and not _has_plain_names(X)
-        return X.copy(deep=False) if is_renamed else X
+        return X.copy(deep=False) if hasattr(X, "iloc") else X
 
     def fit_predict(self, X, y=None, **fit_params):
         """Fit, and return +1 for kept and -1 for flagged rows.
@@ -105,8 +104,3 @@ class RowSelection(OneToOneFeatureMixin, TransformerMixin):
             check_consistent_length(array, self.keep_mask_)
         kept = tuple(select_rows(array, self.sample_indices_) for array in arrays)
         return kept[0] if len(kept) == 1 else kept
-
-
-def _has_plain_names(X: Any) -> bool:
-    """Tell whether set_output would leave the columns of a pandas frame as they are."""
-    return X.columns.name is None and all(isinstance(name, str) for name in X.columns)

@@ -64,7 +64,17 @@ class TestPandas:
         cleaner = make_cleaner(max_epochs=1).fit(X, y)
         new = X.iloc[:2].assign(category="never seen", text="nor this")
         assert cleaner.influence_on(new).shape == (2, N_ROWS)
-        assert cleaner.transform(new) is new
+        assert cleaner.transform(new).equals(new)
+
+    def test_names_given_by_set_output_are_not_the_users(self):
+        X, y = make_frame()
+        numbers = X[["a", "b"]].fillna(0.0)
+        cleaner = make_cleaner(max_epochs=1).set_output(transform="pandas")
+        cleaner.fit(numbers.to_numpy(), y)
+        with pytest.warns(UserWarning, match="fitted without feature names"):
+            named = cleaner.transform(numbers)
+        assert list(named.columns) == ["x0", "x1"]
+        assert list(numbers.columns) == ["a", "b"]
 
     @pytest.mark.filterwarnings("ignore::dit_clean.detection.NoSignalWarning")
     @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def main() -> None:
     type=click.IntRange(2),
     default=3,
     show_default=True,
-    help="Networks trained, each without one part of the data.",
+    help="Networks trained without one part of the data each; one more sees all.",
 )
 @click.option(
     "--seed",

@@ -105,7 +105,7 @@ class _Packed:
 
 
 def kept_judgement(
-    memory: joblib.Memory, key: str, window: Window, scoring: str, judge: Judge
+    memory: joblib.Memory, key: str | None, window: Window, scoring: str, judge: Judge
 ) -> Judgement:
     """Return what a run's evidence says of each sample: judges it only once.
 
@@ -114,16 +114,18 @@ def kept_judgement(
     return memory.cache(_judged, ignore=["judge"])(key, window, scoring, judge)
 
 
-def _judged(key: str, window: Window, scoring: str, judge: Judge) -> Judgement:
+def _judged(key: str | None, window: Window, scoring: str, judge: Judge) -> Judgement:
     return judge()
 
 
-def kept_signal(memory: joblib.Memory, key: str, evidence: LabelEvidence) -> float:
+def kept_signal(
+    memory: joblib.Memory, key: str | None, evidence: LabelEvidence
+) -> float:
     """Return how well a run predicts held-out labels: tests it only once."""
     return memory.cache(_signal, ignore=["evidence"])(key, evidence)
 
 
-def _signal(key: str, evidence: LabelEvidence) -> float:
+def _signal(key: str | None, evidence: LabelEvidence) -> float:
     return held_out_signal(evidence)
 
 

@@ -47,24 +47,21 @@ class Measurements:
     def of(cls, trained: CrossFitResult, *, is_classifier: bool) -> "Measurements":
         """Return the averages; runs that stopped early keep their last outputs."""
         results = trained.folds
-        folds = [result.fold for result in results]
 
         def read(outputs: np.ndarray) -> np.ndarray:
             extended = _extended(outputs, trained.n_epochs)
             return np.exp(extended) if is_classifier else extended
 
-        outputs = [read(result.outputs) for result in results]
         given = [result.clean_outputs for result in results]
         clean = [read(outputs) for outputs in given if outputs is not None]
-        pairs = list(zip(folds, outputs, strict=True))
-        held_out = np.empty_like(outputs[0])
-        for fold, output in pairs:
+        in_sample = read(trained.whole.outputs) * (len(results) - 1)
+        held_out = np.empty_like(in_sample)
+        for result in results:
+            fold, output = result.fold, read(result.outputs)
             held_out[fold.held_out] = output[fold.held_out]
-        inside = average_over_folds(
-            folds, [output[None, fold.train] for fold, output in pairs]
-        )[0]
+            in_sample[fold.train] += output[fold.train]
         return cls(
-            in_sample=(inside + read(trained.whole.outputs)) / 2,
+            in_sample=in_sample / (2 * (len(results) - 1)),
             held_out=held_out,
             influence=_average_influence(results),
             seconds=trained.seconds,

@@ -1,4 +1,4 @@
-"""Training all folds under tracking, in parallel, with progress."""
+"""Training the networks of a cross-fit under tracking, in parallel, with progress."""
 
 import time
 from collections.abc import Callable
@@ -56,6 +56,11 @@ class CrossFit:
     max_bytes: int
     n_threads: int
 
+    @property
+    def has_callbacks(self) -> bool:
+        """Whether the net brings callbacks of its own."""
+        return bool(self.net.callbacks) and self.net.callbacks != "disable"
+
     def run(
         self,
         data: TrainingData,
@@ -65,7 +70,7 @@ class CrossFit:
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> tuple[Measurements, RecordedRuns]:
-        """Train all folds, in parallel with `n_jobs`, then one network on all rows.
+        """Train a network on all rows and one for each fold, in parallel with `n_jobs`.
 
         With `memory`, what a run of the same plan on the same data, folds and seeds has
         shown is taken from there, and its recorded runs if they are asked for.
@@ -95,23 +100,27 @@ class CrossFit:
     ) -> CrossFitResult:
         """Return the results of all networks, without the data.
 
-        The one on all rows comes last: it trains as long as the longest of the others,
-        which callbacks may have stopped early.
+        Callbacks may stop a network early by its held-out rows, and the one on all rows
+        has none: it trains as long as most of the others, after them. Without callbacks
+        it comes first, since it takes longest.
         """
-        n_epochs = self.net.max_epochs
-        total = (len(folds) + 1) * n_epochs
-        with tqdm(total=total, unit="epoch", disable=not verbose) as bar:
-            train = partial(self.run_fold, X, y, sample_weight)
-            if joblib.effective_n_jobs(n_jobs) > 1 and len(folds) > 1:
-                results = _in_parallel(train, folds, n_jobs, n_epochs, bar)
-            else:
-                results = _in_turn(train, folds, bar)
-            bar.set_postfix_str("training on all rows")
-            n_epochs = max(result.n_epochs for result in results)
+        everything, data = Fold.of_all_rows(folds), (X, y, sample_weight)
+        bar = tqdm(
+            desc="training and reverse pass",
+            total=(len(folds) + 1) * self.net.max_epochs,
+            unit="epoch",
+            disable=not verbose,
+        )
+        with bar:
+            run = partial(self.run_fold, *data)
+            if not self.has_callbacks:
+                whole, *results = _run_all(run, [everything, *folds], n_jobs, bar)
+                return CrossFitResult(results, whole)
+            results = _run_all(run, folds, n_jobs, bar)
+            n_epochs = round(np.median([result.n_epochs for result in results]))
             net = clone(self.net).set_params(max_epochs=n_epochs)
-            train = partial(replace(self, net=net).run_fold, X, y, sample_weight)
-            whole = train(Fold.of_all_rows(folds), bar.update)
-        return CrossFitResult(results, whole)
+            whole = replace(self, net=net).run_fold(*data, everything, bar.update)
+            return CrossFitResult(results, whole)
 
     def run_fold(
         self,
@@ -123,18 +132,15 @@ class CrossFit:
     ) -> FoldResult:
         """Train one fold; the result leaves out the data, to be light to send.
 
-        Influence is asked, and states are kept for later questions, where there are
-        held-out rows to ask about.
+        Where nothing is held out there is no influence to ask about, now or later.
         """
-        asks = fold.holds_out
-        validation = self.make_query.validation if asks else None
-        keep_all = asks and self.storage == "all"
+        validation = self.make_query.validation
         watcher = EpochWatcher(
             X,
-            self.make_query(fold) if asks else None,
+            self.make_query(fold),
             is_classifier=self.is_classifier,
-            epochs=scheduled_epochs(self.net.max_epochs) if asks else (),
-            keep_all=keep_all,
+            epochs=scheduled_epochs(self.net.max_epochs) if fold.holds_out else (),
+            keep_all=self.storage == "all",
             clean=None if validation is None else validation[0],
             on_epoch=on_epoch,
         )
@@ -150,9 +156,9 @@ class CrossFit:
                 seed=fold.seed,
                 sample_weight=weight,
                 after_epoch=watcher,
-                epochs=None if keep_all else watcher.epochs,
+                epochs=None if self.storage == "all" else watcher.epochs,
             )
-        if self.storage == "none" or not asks:
+        if self.storage == "none" or not fold.holds_out:
             run.trajectory.store.keep_only(lambda t: False)
         total = time.perf_counter() - begin
         seconds = {"training": total - watcher.seconds, "influence": watcher.seconds}
@@ -172,36 +178,24 @@ class CrossFit:
         """
         if not self.net.train_split:
             return self.net
-        if not self.net.callbacks or self.net.callbacks == "disable":
+        if not self.has_callbacks:
             return clone(self.net).set_params(train_split=None)
         rows = torch.as_tensor(fold.held_out if fold.holds_out else fold.train)
         validation = Dataset(subset_rows(X, rows), y[rows])
         return clone(self.net).set_params(train_split=predefined_split(validation))
 
 
-def _in_turn(
-    train: Callable[..., FoldResult], folds: list[Fold], bar: tqdm
+def _run_all(
+    run: Callable[..., FoldResult], folds: list[Fold], n_jobs: int | None, bar: tqdm
 ) -> list[FoldResult]:
-    results = []
-    for number, fold in enumerate(folds, start=1):
-        bar.set_postfix_str(f"training and reverse pass, fold {number}")
-        results.append(train(fold, bar.update))
-    return results
-
-
-def _in_parallel(
-    train: Callable[..., FoldResult],
-    folds: list[Fold],
-    n_jobs: int | None,
-    n_epochs: int,
-    bar: tqdm,
-) -> list[FoldResult]:
+    """Return the results of all folds, in their order; the bar counts their epochs."""
+    if joblib.effective_n_jobs(n_jobs) == 1 or len(folds) == 1:
+        return [run(fold, bar.update) for fold in folds]
     # Processes whatever the surrounding backend: torch's random numbers are global, so
     # that threads would draw each other's.
     parallel = joblib.Parallel(n_jobs, backend="loky", return_as="generator")
-    bar.set_postfix_str("training and reverse pass, folds in parallel")
     results = []
-    for result in parallel(joblib.delayed(train)(fold) for fold in folds):
-        bar.update(n_epochs)
+    for result in parallel(joblib.delayed(run)(fold) for fold in folds):
         results.append(result)
+        bar.update(result.n_epochs)
     return results

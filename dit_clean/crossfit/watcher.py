@@ -24,8 +24,8 @@ class EpochWatcher:
     ----------
     X : Tensor, dict of Tensor or csr_array
         All rows, trained and held out.
-    query : callable, optional
-        What influence is measured on; None measures outputs alone.
+    query : callable
+        What influence is measured on.
     is_classifier : bool
         Whether outputs are class scores.
     keep_all : bool
@@ -41,7 +41,7 @@ class EpochWatcher:
     def __init__(
         self,
         X: Rows,
-        query: Query | None,
+        query: Query,
         *,
         is_classifier: bool,
         epochs: Collection[int],
@@ -62,7 +62,7 @@ class EpochWatcher:
         begin = time.perf_counter()
         starts = trajectory.epoch_starts
         self._evaluate(trajectory, starts[-1])
-        if self.query is not None and epoch in self.epochs:
+        if epoch in self.epochs:
             check_replay(trajectory, [starts[epoch], starts[epoch + 1] - 1])
             self.influence[epoch] = epoch_influence(
                 trajectory, self.query, epoch, each_label=self.is_classifier

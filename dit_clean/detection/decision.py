@@ -58,13 +58,13 @@ def judge_labels(
     judgement : Judgement
         Suspicion is the posterior probability that the given label is wrong: with
         "combined" the mean over a model with influence and one without, weighted by
-        how well they explain the given labels.
+        how well they explain the given labels, and by the trust in influence.
     """
     rows, labels = np.arange(len(evidence.labels)), evidence.labels
     help_ = label_help(influence)[: _n_queries_heard(evidence)]
     believed = [_believed(evidence, help_, window, kinds) for kinds in KINDS[scoring]]
-    posteriors, fits = zip(*believed, strict=True)
-    shares = softmax(np.array(fits) / DECISIVE_FIT)
+    posteriors, fits, trusts = zip(*believed, strict=True)
+    shares = trusts * softmax(np.array(fits) / DECISIVE_FIT)
     posterior = np.average(posteriors, axis=0, weights=shares)
     suspicion = np.clip(1 - posterior[rows, labels], 0, 1)
     posterior[rows, labels] = 0
@@ -79,12 +79,13 @@ def judge_labels(
 
 def _believed(
     evidence: LabelEvidence, help_: np.ndarray, window: slice, kinds: tuple[str, ...]
-) -> tuple[np.ndarray, float]:
+) -> tuple[np.ndarray, float, float]:
     """Return P(true label | sample, given label) by some kinds of evidence.
 
-    And how well these explain the given labels: their mean log-probability.
+    And how well these explain the given labels, their mean log-probability; and how
+    far that is to be trusted, in [0, 1].
     """
-    labels = evidence.labels
+    labels, trust = evidence.labels, 1.0
     blind = _stacked(evidence.outside, help_, evidence, window, kinds)
     full = _stacked(evidence.all_networks, help_, evidence, window, kinds)
     known = None
@@ -93,8 +94,9 @@ def _believed(
     model = fit_label_noise(blind, labels, known=known)
     fit = model.log_likelihood
     if len(kinds) > 1:
-        model = _trusting(model, len(help_), influence_trust(labels, evidence.n_folds))
-    return true_label_posterior(model, full, labels), fit
+        trust = influence_trust(labels, evidence.n_folds)
+        model = _trusting(model, len(help_), trust)
+    return true_label_posterior(model, full, labels), fit, trust
 
 
 def _stacked(

@@ -49,7 +49,7 @@ class LabelEvidence:
     labels: np.ndarray
     in_sample: np.ndarray
     held_out: np.ndarray
-    n_folds: int = 3
+    n_folds: int
     clean: CleanEvidence | None = None
 
     @property

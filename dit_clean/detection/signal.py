@@ -47,22 +47,19 @@ def _mean_logs(probability: np.ndarray) -> np.ndarray:
     return (logs - logs.mean(axis=1, keepdims=True)) / n_epochs
 
 
-def warn_of_no_signal(evidence: LabelEvidence, signal: float | None = None) -> None:
+def warn_of_no_signal(signal: float) -> None:
     """Warn if held-out labels are hardly predicted better than by chance.
 
     Parameters
     ----------
-    evidence : LabelEvidence
-        From cross-fitted training.
-    signal : float, optional
-        Its `held_out_signal`, where that is known already.
+    signal : float
+        See `held_out_signal`.
 
     Warns
     -----
     NoSignalWarning
         Then neither outputs nor influence say anything of single labels.
     """
-    signal = held_out_signal(evidence) if signal is None else signal
     if signal >= MIN_Z:
         return
     warnings.warn(

@@ -34,7 +34,7 @@ class TargetEvidence:
     targets: np.ndarray
     in_sample: np.ndarray
     held_out: np.ndarray
-    n_folds: int = 3
+    n_folds: int
 
     @property
     def n_epochs(self) -> int:

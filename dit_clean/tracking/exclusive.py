@@ -1,5 +1,6 @@
 """Torch's global state, used by one thread at a time."""
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,22 @@ import torch
 GLOBAL_STATE = threading.RLock()
 """Generators and number of threads are global: fits that run in threads at the same
 time would draw each other's random numbers."""
+
+
+def _renew_lock() -> None:
+    """Forget in a forked process who held the lock in its parent."""
+    global GLOBAL_STATE  # noqa: PLW0603
+    GLOBAL_STATE = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+def thread_count() -> int:
+    """Return torch's number of threads, while no fit has changed it."""
+    with GLOBAL_STATE:
+        return torch.get_num_threads()
 
 
 @contextmanager

@@ -188,7 +188,9 @@ def _check_methods(net: NeuralNet) -> None:
             )
 
 
-def check_outputs(net: NeuralNet, X: Rows, n_outputs: int) -> None:
+def check_outputs(
+    net: NeuralNet, X: Rows, n_outputs: int, n_trained: Sequence[int] = ()
+) -> None:
     """Try an untrained copy of the net on two rows, and raise if it does not fit.
 
     Parameters
@@ -199,12 +201,14 @@ def check_outputs(net: NeuralNet, X: Rows, n_outputs: int) -> None:
         Training inputs.
     n_outputs : int
         Outputs that the targets need.
+    n_trained : sequence of int, default=()
+        Numbers of rows that it is to be trained on.
 
     Raises
     ------
     ValueError
-        If the net cannot be evaluated on X, cannot be tracked, or has another number
-        of outputs.
+        If the net cannot be evaluated on X, cannot be tracked, has another number of
+        outputs, or cannot be trained on a last batch of one row.
     """
     with borrowed_generators(cuda_devices(net)):
         trial = clone(net).initialize()
@@ -220,6 +224,7 @@ def check_outputs(net: NeuralNet, X: Rows, n_outputs: int) -> None:
                 f"{type(trial.module_).__name__} cannot be evaluated on the first rows "
                 f"of X, {_described(batch)}: {error}"
             ) from error
+        _check_last_batch(trial, take_rows(rows, torch.arange(1)), n_trained)
     is_classifier = isinstance(net, NeuralNetClassifier)
     if tuple(output.shape[1:]) != (n_outputs,):
         needed = f"{n_outputs} classes" if is_classifier else "one target"
@@ -230,6 +235,25 @@ def check_outputs(net: NeuralNet, X: Rows, n_outputs: int) -> None:
         )
     if is_classifier:
         SampleLoss.of(trial.criterion_).check_classes()
+
+
+def _check_last_batch(net: NeuralNet, row: Any, n_trained: Sequence[int]) -> None:
+    """Raise if a last batch of one row is left over and the net cannot take it."""
+    options = net.get_params_for("iterator_train")
+    size = options.get("batch_size", net.batch_size)
+    left_over = [n for n in n_trained if n % size == 1 and n > 1]
+    if not left_over or options.get("drop_last", False):
+        return
+    net.module_.train()
+    try:
+        with torch.no_grad():
+            net.infer(row)
+    except ValueError as error:
+        raise ValueError(
+            f"Training on {left_over[0]} rows in batches of {size} leaves a last batch "
+            f"of one row, which {type(net.module_).__name__} cannot be trained on: "
+            f"{error} Set iterator_train__drop_last=True, or another batch_size."
+        ) from error
 
 
 def _described(batch: Any) -> str:

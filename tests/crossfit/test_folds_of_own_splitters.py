@@ -61,7 +61,7 @@ def test_skorchs_own_split_keeps_no_row_from_training(callbacks):
         assert len(seen) == len(result.fold.train)
 
 
-def test_run_on_all_rows_is_no_longer_than_the_longest_that_was_stopped(monkeypatch):
+def test_run_on_all_rows_is_as_long_as_those_that_were_stopped(monkeypatch):
     X, y = load_iris(return_X_y=True)
     callbacks = [StopAfterThreeEpochs(n_validated=50)]
     net = make_net(callbacks=callbacks, train_split=ValidSplit(5), max_epochs=20)

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from dit_clean.detection import CleanEvidence, LabelEvidence, judge_labels
-from dit_clean.detection.evidence import influence_trust
+from dit_clean.detection.decision import KINDS, _believed
+from dit_clean.detection.evidence import (
+    influence_trust,
+    label_help,
+    mean_of_networks,
+)
 from dit_clean.detection.weights import sample_weights
 
 N_SAMPLES, N_EPOCHS, N_CLASSES = 120, 4, 3
@@ -38,7 +43,7 @@ def make_evidence(seed=0, informative="both"):
     influence = helps * np.eye(3)[truth][None, :, None] + 0.2 * generator.randn(
         1, *shape
     )
-    return LabelEvidence(labels, inside, outside), influence
+    return LabelEvidence(labels, inside, outside, n_folds=3), influence
 
 
 @pytest.mark.parametrize("scoring", ["combined", "influence", "margin"])
@@ -77,6 +82,50 @@ def test_influence_counts_as_far_as_it_explains_the_given_labels(informative):
         assert gap["combined"] > gap["margin"] + 0.3
 
 
+def test_combined_lies_between_its_two_answers():
+    """For 750 samples in three classes, whose influence is trusted."""
+    evidence, influence = repeated(make_evidence(), 7)
+    both, alone = (
+        _believed(evidence, label_help(influence), slice(0, 4), kinds)[0]
+        for kinds in KINDS["combined"]
+    )
+    found = judge_labels(evidence, influence, slice(0, 4), "combined").suspicion
+    rows = np.arange(len(evidence.labels))
+    answers = [1 - posterior[rows, evidence.labels] for posterior in (both, alone)]
+    apart = np.abs(answers[0] - answers[1]) > 1e-6
+    assert apart.mean() > 0.2
+    low, high = np.minimum(*answers), np.maximum(*answers)
+    assert ((low < found) & (found < high))[apart].all()
+
+
+def repeated(made, n_times):
+    """Return evidence and influence with each sample so many times."""
+    evidence, influence = made
+    labels, outputs = evidence.labels, (evidence.in_sample, evidence.held_out)
+    more = [np.concatenate([values] * n_times) for values in (labels, *outputs)]
+    return LabelEvidence(*more, n_folds=3), np.concatenate([influence] * n_times, 1)
+
+
+def test_influence_that_is_not_trusted_has_no_say():
+    evidence, influence = make_evidence(informative="influence")
+    few = np.arange(39)  # 13 samples in each class
+    evidence = LabelEvidence(
+        evidence.labels[few], evidence.in_sample[few], evidence.held_out[few], 3
+    )
+    influence = influence[:, few]
+    assert influence_trust(evidence.labels, 3) == 0
+    found, expected = (
+        judge_labels(evidence, influence, slice(0, 4), scoring).suspicion
+        for scoring in ("combined", "margin")
+    )
+    assert np.allclose(found, expected)
+
+
+def test_networks_on_the_sample_count_twice_as_often_as_the_folds_they_are():
+    assert mean_of_networks(np.ones(1), np.zeros(1), 3) == pytest.approx(1 / 5)
+    assert mean_of_networks(np.ones(1), np.zeros(1), 5) == pytest.approx(1 / 9)
+
+
 def make_one_sided(seed=0):
     """Return evidence where most of class 0 is labeled 1, clean samples, and who is.
 
@@ -96,7 +145,7 @@ def make_one_sided(seed=0):
     labels = np.where(wrong, 1, truth)
     clean = CleanEvidence(known, np.stack([probabilities(known) for _ in range(2)]))
     return (
-        LabelEvidence(labels, probabilities(truth), probabilities(truth)),
+        LabelEvidence(labels, probabilities(truth), probabilities(truth), 3),
         clean,
         wrong,
     )
@@ -183,7 +232,7 @@ def test_influence_is_not_trusted_where_few_rows_of_a_class_are_held_out():
 def test_two_classes_and_certain_outputs_are_finite():
     labels = np.arange(40) % 2
     sure = np.repeat(np.eye(2)[labels][:, None], 2, axis=1)
-    evidence = LabelEvidence(labels, sure, sure)
+    evidence = LabelEvidence(labels, sure, sure, n_folds=3)
     decision = decide_labels(evidence, np.zeros((1, 40, 2, 2)), slice(0, 2))
     assert np.isfinite(decision.suspicion).all()
     assert not decision.flagged.any()

@@ -21,7 +21,7 @@ def make_evidence(strength, shares=(0.5, 0.3, 0.2), n_samples=300, seed=0):
     scores += strength * np.eye(3)[labels][:, None]
     outputs = np.exp(scores)
     outputs /= outputs.sum(axis=2, keepdims=True)
-    return LabelEvidence(labels, outputs, outputs)
+    return LabelEvidence(labels, outputs, outputs, n_folds=3)
 
 
 def test_chance_is_zero_whatever_the_class_shares():
@@ -35,10 +35,10 @@ def test_chance_is_zero_whatever_the_class_shares():
 
 def test_labels_that_cannot_be_predicted_are_warned_of():
     with pytest.warns(NoSignalWarning, match="standard errors better than chance"):
-        warn_of_no_signal(make_evidence(0.0))
+        warn_of_no_signal(held_out_signal(make_evidence(0.0)))
 
 
 def test_predictable_labels_are_not_warned_of():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warn_of_no_signal(make_evidence(0.5))
+        warn_of_no_signal(held_out_signal(make_evidence(0.5)))

@@ -64,7 +64,7 @@ def make_evidence(planted=True):
     harm = np.zeros(N_SAMPLES)
     harm[PLANTED] = 1.0
     influence = np.repeat(-harm[None, :, None], 3, axis=2)
-    return TargetEvidence(targets, outputs, outputs), influence
+    return TargetEvidence(targets, outputs, outputs, n_folds=3), influence
 
 
 @pytest.mark.parametrize("scoring", ["combined", "influence", "margin"])
@@ -85,7 +85,8 @@ def test_contamination_is_the_fraction_flagged():
 
 def test_samples_that_are_all_alike_are_not_all_flagged():
     same = np.zeros((20, 2))
-    evidence, influence = TargetEvidence(np.ones(20), same, same), np.zeros((1, 20, 2))
+    evidence = TargetEvidence(np.ones(20), same, same, n_folds=3)
+    influence = np.zeros((1, 20, 2))
     decision = decide_targets(evidence, influence, slice(0, 2), contamination=0.1)
     assert (~decision.flagged).sum() > 0
     assert np.isfinite(decision.suspicion).all()
