@@ -73,6 +73,7 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
             fitted on other data.
         """
         check_parameters(self, PARAMETERS)
+        check_model(self._model())
         estimator = clone(self._model())
         to_cleaner, to_model = self._routed(fit_params)
         X, y = checked_data(self, X, y)
@@ -167,6 +168,15 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
                 "give it unfrozen."
             )
         return cleaner
+
+
+def check_model(model: Any) -> None:
+    """Raise if a model cannot predict: a cleaner in its place, say."""
+    if not hasattr(model, "predict"):
+        raise TypeError(
+            f"estimator must be a model that can predict, got {type(model).__name__}. "
+            "The cleaner goes into the parameter cleaner."
+        )
 
 
 def has_rows(value: Any, n_rows: int) -> bool:

@@ -308,7 +308,7 @@ class InfluenceCleaner(
             contamination=self.contamination_,
             classes=targets.classes,
             index=X.index if hasattr(X, "iloc") else None,
-            parameters=self.get_params(deep=False),
+            parameters=self._decided_with,
             versions=library_versions(),
             seconds=self.fit_seconds_,
         )

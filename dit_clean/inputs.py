@@ -10,7 +10,7 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from dit_clean.tables import is_frame
-from dit_clean.targets import Targets
+from dit_clean.targets import Targets, check_none_missing
 from dit_clean.tracking.rows import Rows, as_rows
 
 ARRAYS = {"accept_sparse": "csr", "allow_nd": True}
@@ -29,11 +29,21 @@ def checked_data(
         scikit-learn's own messages, for wrong shapes, lengths, dtypes, NaN and inf.
     """
     asks_y = not (isinstance(y, str) and y == "no_validation")
+    if hasattr(y, "isna") and getattr(y.dtype, "kind", "O") != "f":
+        check_none_missing(np.asarray(y.isna()))
     if not is_frame(X):
         least = 2 if asks_y else 1
-        checked = validate_data(
-            estimator, X, y, reset=reset, ensure_min_samples=least, **ARRAYS
-        )
+        try:
+            checked = validate_data(
+                estimator, X, y, reset=reset, ensure_min_samples=least, **ARRAYS
+            )
+        except ValueError as error:
+            if not str(error).startswith("Input X contains NaN"):
+                raise
+            raise ValueError(
+                "Input X contains NaN. Missing values are imputed in data frames: give "
+                "pandas.DataFrame(X), or impute them before."
+            ) from error
         check_sample_shape(estimator, checked[0] if asks_y else checked, reset=reset)
         return checked
     if X.shape[1] == 0:

@@ -20,6 +20,7 @@ TRAINING_PARAMETERS = (
     "optimizer",
     "hidden_layer_sizes",
     "task",
+    "random_state",
 )
 PARAMETERS = {
     "scoring": is_one_of("combined", "influence", "margin"),

@@ -23,7 +23,7 @@ from dit_clean.crossfit import (
 )
 from dit_clean.detection import LabelEvidence, TargetEvidence, convergence_window
 from dit_clean.influence import SampleLosses, Steps, Window, resolve_window
-from dit_clean.influence.queries import Query
+from dit_clean.influence.queries import Query, SampleQuery
 from dit_clean.influence.scores import check_history
 from dit_clean.influence.windows import GridLike, WindowLike, window_in_steps
 from dit_clean.inputs import checked_data
@@ -47,6 +47,7 @@ class InfluenceQuestions:
     history: Any
     verbose: int
     _window_influence: dict[tuple[Window, str], np.ndarray]
+    _training: dict[str, Any]
 
     @property
     def _results(self) -> list[FoldRun]:
@@ -109,7 +110,7 @@ class InfluenceQuestions:
         window = self._window_of(window)
         history = check_history(self.history if history is None else history)
         if query is not None:
-            make_query = partial(_same_query, query)
+            make_query = partial(_same_query, self._checked_query(query))
             values = average_influence(self._results, make_query, window, history)
             return values[0] if len(values) == 1 else values
         if history == "window" and isinstance(window, Window) and len(window) == 1:
@@ -140,7 +141,9 @@ class InfluenceQuestions:
         check_is_fitted(self, "_evidence")
         history = check_history(self.history if history is None else history)
         grid = self._grid_of(windows)
-        make_query = self._make_query if query is None else partial(_same_query, query)
+        make_query = self._make_query
+        if query is not None:
+            make_query = partial(_same_query, self._checked_query(query))
         values = average_timeline(self._results, make_query, grid, history)
         return values[-1] if query is None or len(values) == 1 else values
 
@@ -256,6 +259,21 @@ class InfluenceQuestions:
         if not self._targets.is_classifier:
             return values
         return values[np.arange(len(values)), :, self._targets.codes]
+
+    def _checked_query(self, query: Query) -> Query:
+        """Return a query, or raise if the default network cannot take its samples."""
+        if self._training["net"] is not None:
+            return query
+        expected = type(self._data.rows)
+        for each in getattr(query, "queries", [query]):
+            if isinstance(each, SampleQuery) and not isinstance(each.X, expected):
+                name = type(each).__name__
+                raise TypeError(
+                    f"{name}: the default network takes samples scaled and encoded, as "
+                    f"{expected.__name__}; got {type(each.X).__name__}. Use "
+                    f"{name}(*cleaner.encode(X, y))."
+                )
+        return query
 
     def _grid_of(self, windows: GridLike) -> list[Window | Steps] | int:
         if windows is None:

@@ -41,6 +41,7 @@ class Rescoring:
     contamination: str | float
     weighting: str
     memory: Any
+    get_params: Any
 
     def rescore(self):
         """Decide again after `set_params`, from the recorded run: no training.
@@ -92,6 +93,7 @@ class Rescoring:
 
     def _set_decision(self, window: Window, decision: Decision) -> Self:
         targets, self.window_ = self._data.targets, window
+        self._decided_with = self.get_params(deep=False)
         self.suspicion_, self.threshold_ = decision.suspicion, decision.threshold
         self.keep_mask_ = ~decision.flagged
         self.sample_indices_ = np.flatnonzero(self.keep_mask_)

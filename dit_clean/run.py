@@ -1,6 +1,7 @@
 """Tracking the training of a skorch net."""
 
 import copy
+import warnings
 from collections.abc import Callable, Collection
 from typing import Any, cast
 
@@ -68,6 +69,11 @@ def track(
     FloatingPointError
         If training diverges.
 
+    Warns
+    -----
+    UserWarning
+        If some samples are in no batch.
+
     Examples
     --------
     >>> import torch
@@ -82,6 +88,7 @@ def track(
     ...     module__out_features=3,
     ...     criterion=torch.nn.CrossEntropyLoss,
     ...     max_epochs=5,
+    ...     train_split=None,
     ...     verbose=0,
     ... )
     >>> run = track(net, X[::2], y[::2], random_state=0)
@@ -91,7 +98,22 @@ def track(
     store = StateStore(None if record == "all" else parse_bytes(record))
     seed = check_random_state(random_state).randint(2**31)
     weight = checked_weight(sample_weight, len(y))
-    return fit_tracked(net, X, y, store=store, sample_weight=weight, seed=seed)
+    run = fit_tracked(net, X, y, store=store, sample_weight=weight, seed=seed)
+    warn_of_unseen(run.trajectory)
+    return run
+
+
+def warn_of_unseen(trajectory: Trajectory) -> None:
+    """Warn if there are samples that a run has never trained on."""
+    seen = torch.cat([record.sample_indices for record in trajectory]).unique()
+    n_samples = trajectory.model.n_samples
+    if len(seen) < n_samples:
+        warnings.warn(
+            f"{n_samples - len(seen)} of {n_samples} samples were in no batch: their "
+            "influence is 0. skorch sets a fifth aside for validation unless "
+            "train_split=None.",
+            stacklevel=3,
+        )
 
 
 def fit_tracked(

@@ -1,5 +1,6 @@
 """Rows kept, rows replaced: the methods by which a cleaner hands back data."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -39,10 +40,19 @@ class RowSelection(OneToOneFeatureMixin, TransformerMixin):
         Returns
         -------
         X_clean : same container as X
+
+        Warns
+        -----
+        UserWarning
+            If flagged regression targets lie outside the range of the kept ones: they
+            stay in y, and no kept row goes with them.
         """
         self.fit(X, y, **fit_params)
         targets = self._data.targets
-        stand_in = replacement_rows if targets.is_classifier else nearest_target_rows
+        stand_in = replacement_rows
+        if not targets.is_classifier:
+            stand_in = nearest_target_rows
+            warn_of_far_targets(targets.given, self.keep_mask_)
         X = X if is_frame(X) else checked_data(self, X, reset=False)
         X_clean = select_rows(X, stand_in(self.keep_mask_, targets.codes))
         # pandas aligns by index: y must still meet its own row.
@@ -104,3 +114,16 @@ class RowSelection(OneToOneFeatureMixin, TransformerMixin):
             check_consistent_length(array, self.keep_mask_)
         kept = tuple(select_rows(array, self.sample_indices_) for array in arrays)
         return kept[0] if len(kept) == 1 else kept
+
+
+def warn_of_far_targets(targets: np.ndarray, kept: np.ndarray) -> None:
+    """Warn if flagged targets lie outside the range of those kept."""
+    low, high = targets[kept].min(), targets[kept].max()
+    n_far = int(((targets < low) | (targets > high)).sum())
+    if n_far:
+        warnings.warn(
+            f"{n_far} flagged targets lie outside the range of the kept ones. "
+            "fit_transform replaces rows of X and cannot change y, so that they go on "
+            "harming the model. Use CleanedRegressor, or fit it on filter(X, y).",
+            stacklevel=3,
+        )

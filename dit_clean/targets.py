@@ -129,17 +129,22 @@ def check_labels(y: np.ndarray) -> None:
     """Raise if labels are missing, or of types that cannot be sorted together."""
     if y.dtype.kind != "O":
         return
-    missing = np.flatnonzero([is_missing(label) for label in y])
-    if len(missing):
-        raise ValueError(
-            f"y has no label in {len(missing)} of {len(y)} rows (first: row "
-            f"{missing[0]}). Drop these rows, or give them a label of their own."
-        )
+    check_none_missing(np.array([is_missing(label) for label in y]))
     kinds = {"str" if isinstance(v, str) else type(v).__name__ for v in y}
     if "str" in kinds and len(kinds) > 1:
         raise ValueError(
             f"y mixes labels of types {', '.join(sorted(kinds))}. Give all labels as "
             "strings, or all as numbers."
+        )
+
+
+def check_none_missing(missing: np.ndarray) -> None:
+    """Raise if a label is missing; `missing` is a mask."""
+    rows = np.flatnonzero(missing)
+    if len(rows):
+        raise ValueError(
+            f"y has no label in {len(rows)} of {len(missing)} rows (first: row "
+            f"{rows[0]}). Drop these rows, or give them a label of their own."
         )
 
 

@@ -25,7 +25,7 @@ from dit_clean.influence.windows import (
 from dit_clean.tracking import TrackedModel, Trajectory
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrackedRun:
     """A recorded training run and the questions it answers.
 
@@ -40,6 +40,9 @@ class TrackedRun:
 
     trajectory: Trajectory
     net_: NeuralNet | None
+
+    def __repr__(self) -> str:
+        return f"TrackedRun({self.trajectory.summary})"
 
     @property
     def model(self) -> TrackedModel:

@@ -19,7 +19,13 @@ from torch import nn
 
 from dit_clean import InfluenceCleaner
 from dit_clean.detection import NoSignalWarning
-from dit_clean.queries import ClassProbability, MeanLoss, SampleLosses
+from dit_clean.queries import (
+    ClassProbability,
+    MeanLoss,
+    Parameter,
+    SampleLosses,
+    Several,
+)
 from tests.nets import (
     Convolution,
     Mixed,
@@ -244,7 +250,7 @@ class TestUse:
     def test_pickled_cleaner_answers_the_same(self, fitted, data):
         again = pickle.loads(pickle.dumps(fitted))
         assert np.array_equal(again.suspicion_, fitted.suspicion_)
-        query = MeanLoss(data[0][:5], data[1][:5])
+        query = MeanLoss(*fitted.encode(data[0][:5], data[1][:5]))
         assert np.array_equal(
             again.influence(query=query), fitted.influence(query=query)
         )
@@ -487,7 +493,7 @@ class TestQuestions:
         assert not np.allclose(gone, absent)
 
     def test_query_of_several_values_gives_a_row_for_each(self, fitted, data):
-        X, y = data
+        X, y = fitted.encode(*data)
         three = fitted.influence(query=SampleLosses(X[:3], y[:3]))
         assert three.shape == (3, N_ROWS)
         first = fitted.influence(query=SampleLosses(X[:1], y[:1]))
@@ -503,6 +509,26 @@ class TestQuestions:
         assert np.allclose(found, expected, rtol=1e-4, atol=1e-7)
         with pytest.raises(ValueError, match="inconsistent numbers of samples"):
             fitted.encode(X[:5], y[:4])
+
+    def test_samples_that_are_not_encoded_are_refused(self, fitted, data):
+        X, y = data
+        with pytest.raises(
+            TypeError, match=r"Use MeanLoss\(\*cleaner.encode\(X, y\)\)"
+        ):
+            fitted.influence(query=MeanLoss(X, y))
+        both = Several((Parameter("output"), SampleLosses(X, y)))
+        with pytest.raises(TypeError, match=r"SampleLosses: the default network takes"):
+            fitted.timeline(query=both)
+
+    def test_report_shows_the_settings_that_were_decided_with(self, data):
+        cleaner = make_cleaner(max_epochs=2).fit(*data)
+        cleaner.set_params(window="late", random_state=7)
+        shown = cleaner.audit_data().parameters
+        assert (shown["window"], shown["random_state"]) == ("convergence", 0)
+        with pytest.raises(ValueError, match="random_state changed since fit"):
+            cleaner.rescore()
+        cleaner.set_params(random_state=0).rescore()
+        assert cleaner.audit_data().parameters["window"] == "late"
 
     def test_influence_on_has_a_row_for_each_sample(self, fitted, data):
         X, y = data

@@ -9,7 +9,7 @@ from skorch.callbacks import GradientNormClipping
 from torch import nn
 
 from dit_clean import InfluenceCleaner
-from tests.nets import Convolution, Linear, make_net, make_regressor
+from tests.nets import Convolution, Linear, Mixed, make_net, make_regressor
 from tests.test_cleaner import N_ROWS, make_cleaner, make_labels, make_targets
 
 
@@ -280,3 +280,30 @@ def test_questions_about_samples_that_do_not_match():
 def test_defaults_can_be_constructed_without_arguments():
     assert InfluenceCleaner().get_params()["window"] == "convergence"
     assert Linear().output.out_features == 3
+
+
+def test_missing_numbers_of_arrays_point_to_data_frames():
+    X, _ = make_labels()
+    X[3, 0] = np.nan
+    refused(ValueError, r"give pandas\.DataFrame\(X\), or impute", X=X)
+
+
+def test_missing_strings_of_a_series_are_counted():
+    _, y = make_labels()
+    y = pd.Series(np.array(list("abc"))[y]).where(np.arange(N_ROWS) != 5)
+    refused(ValueError, r"no label in 1 of 90 rows \(first: row 5\)", y=y)
+
+
+def test_last_batch_of_one_row_is_refused_by_a_net_that_cannot_take_it():
+    net = make_net(Mixed, batch_size=89)  # 90 rows leave one
+    refused(ValueError, "Training on 90 rows in batches of 89", InfluenceCleaner(net))
+    dropping = net.set_params(iterator_train__drop_last=True)
+    refused(AssertionError, "training has begun", InfluenceCleaner(dropping))
+    other = make_net(Linear, batch_size=89)
+    refused(AssertionError, "training has begun", InfluenceCleaner(other))
+
+
+def test_folds_that_hold_out_nothing_are_refused():
+    rows = np.arange(N_ROWS)
+    splits = [(rows[45:], rows[:45]), (rows[:45], rows[45:]), (rows, rows[:0])]
+    refused(ValueError, "each of the 90 samples exactly once", make_cleaner(cv=splits))

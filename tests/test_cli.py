@@ -1,5 +1,7 @@
 """The command line: what it writes, and how it refuses."""
 
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -188,3 +190,9 @@ def test_a_file_that_cannot_be_written_is_named(folder, iris, monkeypatch):
     result = call("iris.csv", "--label=kind", "--drop=id", "--output=out.csv", *QUICK)
     assert result.exit_code == 1
     assert "Permission denied: 'out.csv'" in result.output
+
+
+def test_package_is_the_command_line_too():
+    command = [sys.executable, "-m", "dit_clean", "audit", "--help"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert shown.startswith("Usage: dit-clean audit")

@@ -31,7 +31,11 @@ ESTIMATORS = (
     "sampler",
     "scoring",
 )
-FACADES = ("queries", "__init__")  # nothing inside the package imports these
+FACADES = (
+    "queries",
+    "__init__",
+    "__main__",
+)  # nothing inside the package imports these
 FLOW = (
     ("tracking",),
     ("influence",),

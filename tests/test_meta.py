@@ -246,3 +246,9 @@ def test_search_reaches_cleaner_and_model(flipped):
     search = GridSearchCV(model, grid, cv=2).fit(X[:200], y[:200])
     assert set(search.best_params_) == set(grid)
     assert cross_val_score(model, X[:200], y[:200], cv=2).min() > 0.7
+
+
+def test_cleaner_in_the_place_of_the_model_is_refused(flipped):
+    X, y, _ = flipped
+    with pytest.raises(TypeError, match=r"can predict, got InfluenceCleaner\. The cle"):
+        CleanedClassifier(InfluenceCleaner()).fit(X, y)

@@ -1,5 +1,7 @@
 """The cleaner as a middle step of scikit-learn's own tools."""
 
+import warnings
+
 import joblib
 import numpy as np
 import pandas as pd
@@ -9,7 +11,7 @@ import sklearn
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_diabetes, load_iris
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
@@ -136,3 +138,15 @@ def test_trusted_scorer_ignores_the_fold(flipped):
     truth = load_iris(return_X_y=True)[1]
     scorer = TrustedScorer(X[::2], truth[::2])
     assert scorer(model, X[:1], y[:1]) == model.score(X[::2], truth[::2])
+
+
+def test_targets_that_no_kept_row_goes_with_are_warned_of():
+    X, y = load_diabetes(return_X_y=True)
+    cleaner = InfluenceCleaner(max_epochs=5, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cleaner.fit_transform(X, y)
+    y = y.copy()
+    y[:8] += 2000
+    with pytest.warns(UserWarning, match=r"8 flagged targets lie outside the range"):
+        cleaner.fit_transform(X, y)

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from dit_clean.influence.queries import HasModel, as_batch
+from dit_clean.influence.queries import HasModel, SampleQuery, as_batch
 from dit_clean.tracking import TrackedModel
 from dit_clean.tracking.rows import as_tensor
 
 PREDICTIONS = ("probability", "logit", "margin", "output")
 
 
-@dataclass(frozen=True, eq=False)
-class Prediction:
+@dataclass(frozen=True, eq=False, repr=False)
+class Prediction(SampleQuery):
     """What the network says of each given sample: one query per sample.
 
     Influence on it: negative = the training sample raises the value.
@@ -36,7 +36,6 @@ class Prediction:
         - "output", the number that the network itself returns; taken where y is None.
     """
 
-    X: Any
     y: Any = None
     kind: str = "probability"
 
@@ -91,8 +90,8 @@ class Parameter:
         return members
 
 
-@dataclass(frozen=True, eq=False)
-class FeatureImportance:
+@dataclass(frozen=True, eq=False, repr=False)
+class FeatureImportance(SampleQuery):
     """How strongly the network reacts to each input feature: one query per feature.
 
     The gradient with respect to a feature of what `kind` names, averaged over the
@@ -116,7 +115,6 @@ class FeatureImportance:
         Whether to average absolute gradients.
     """
 
-    X: Any
     y: Any = None
     features: Sequence[int] | None = None
     kind: str = "probability"

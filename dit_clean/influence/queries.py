@@ -31,8 +31,45 @@ class HasModel(Protocol):
 Query: TypeAlias = Callable[[Mapping[str, Tensor], HasModel], Tensor]
 
 
-@dataclass(frozen=True, eq=False)
-class MeanLoss:
+@dataclass(frozen=True, eq=False, repr=False)
+class SampleQuery:
+    """A query on given samples.
+
+    Parameters
+    ----------
+    X : array-like, first axis n_query_samples
+        Inputs as the network takes them.
+    y : array-like, first axis n_query_samples, or None
+        Labels or targets.
+
+    Raises
+    ------
+    ValueError
+        If X and y differ in length.
+    """
+
+    X: Any
+    y: Any
+
+    def __post_init__(self) -> None:
+        n_labels = self.n_samples if self.y is None else len(self.y)
+        if n_labels != self.n_samples:
+            raise ValueError(
+                f"{type(self).__name__}: X has {self.n_samples} samples, but y has "
+                f"{n_labels}. Give one label or target for each sample."
+            )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.n_samples} samples)"
+
+    @property
+    def n_samples(self) -> int:
+        """Number of given samples."""
+        return n_rows(as_rows(self.X))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MeanLoss(SampleQuery):
     """Mean training loss on given samples, in evaluation mode (the paper's query).
 
     Influence on it: negative = harmful, since removal would lower the loss.
@@ -45,16 +82,13 @@ class MeanLoss:
         Targets as the criterion takes them.
     """
 
-    X: Any
-    y: Any
-
     def __call__(self, params: Mapping[str, Tensor], run: HasModel) -> Tensor:
         """Return the mean loss, a scalar in the unit of the criterion."""
         return SampleLosses(self.X, self.y)(params, run).mean()
 
 
-@dataclass(frozen=True, eq=False)
-class ClassProbability:
+@dataclass(frozen=True, eq=False, repr=False)
+class ClassProbability(SampleQuery):
     """Mean probability of each sample's label: one query per class, or one for all.
 
     Bounded in [0, 1], so that wrong labels among the query samples cannot dominate
@@ -71,8 +105,6 @@ class ClassProbability:
         (0 for a class without rows); without, one query over all rows.
     """
 
-    X: Any
-    y: Any
     n_classes: int | None = None
 
     def __call__(self, params: Mapping[str, Tensor], run: HasModel) -> Tensor:
@@ -84,8 +116,8 @@ class ClassProbability:
         return totals / labels.bincount(minlength=self.n_classes).clamp(min=1)
 
 
-@dataclass(frozen=True, eq=False)
-class LabelError:
+@dataclass(frozen=True, eq=False, repr=False)
+class LabelError(SampleQuery):
     """Mean probability of not predicting the label, over samples and over classes.
 
     One minus the probability of the given label, averaged over all given samples and
@@ -101,9 +133,6 @@ class LabelError:
         Class indices.
     """
 
-    X: Any
-    y: Any
-
     def __call__(self, params: Mapping[str, Tensor], run: HasModel) -> Tensor:
         """Return the mean error, a scalar in [0, 1]."""
         labels, given = _given_probability(self, params, run)
@@ -113,8 +142,8 @@ class LabelError:
         return (error.mean() + (error * share).sum()) / 2
 
 
-@dataclass(frozen=True, eq=False)
-class BoundedError:
+@dataclass(frozen=True, eq=False, repr=False)
+class BoundedError(SampleQuery):
     """Mean bounded squared error on given samples, for regression targets.
 
     Geman and McClure's 1 - 1 / (1 + (r / scale)^2) of each residual r: squared error
@@ -130,8 +159,6 @@ class BoundedError:
         Residual that counts half, in the unit of y.
     """
 
-    X: Any
-    y: Any
     scale: float
 
     def __call__(self, params: Mapping[str, Tensor], run: HasModel) -> Tensor:
@@ -142,8 +169,8 @@ class BoundedError:
         return (square / (1 + square)).mean()
 
 
-@dataclass(frozen=True, eq=False)
-class SampleLosses:
+@dataclass(frozen=True, eq=False, repr=False)
+class SampleLosses(SampleQuery):
     """Training loss of each given sample: one query per sample, evaluation mode.
 
     Parameters
@@ -153,9 +180,6 @@ class SampleLosses:
     y : array-like of shape (n_query_samples, ...)
         Targets as the criterion takes them.
     """
-
-    X: Any
-    y: Any
 
     def __call__(self, params: Mapping[str, Tensor], run: HasModel) -> Tensor:
         """Return losses, shape (n_query_samples,), in the unit of the criterion."""

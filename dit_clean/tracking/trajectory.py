@@ -46,7 +46,7 @@ class StepRecord:
         return float(self.hyper[0]["lr"])
 
 
-@dataclass
+@dataclass(repr=False)
 class Trajectory:
     """A training run: T steps and the T + 1 states around them.
 
@@ -76,6 +76,16 @@ class Trajectory:
     store: StateStore
     replayer: Replayer
     records: list[StepRecord] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return f"Trajectory({self.summary})"
+
+    @property
+    def summary(self) -> str:
+        """Size of the run in words."""
+        epochs = f"{self.n_epochs} epochs, {self.n_steps} steps"
+        optimizer = self.optimizer_type.__name__
+        return f"{self.model.n_samples} samples, {epochs}, {optimizer}"
 
     def __len__(self) -> int:
         return len(self.records)

@@ -19,7 +19,7 @@ from dit_clean.influence import (
     leave_one_out,
     queries,
 )
-from dit_clean.queries import Several
+from dit_clean.queries import Prediction, Several
 from tests.cases import CASES, N_CLASSES, QUERIES, make_data, train
 from tests.influence.reference import relative_error
 
@@ -182,3 +182,12 @@ def test_floating_point_shape_mismatch_is_refused():
     loss = SampleLoss.of(torch.nn.MSELoss())
     with pytest.raises(ValueError, match=r"shape \(4,\) for targets of shape \(4, 1\)"):
         loss.each(torch.zeros(4), torch.zeros(4, 1))
+
+
+@pytest.mark.parametrize("make_query", [MeanLoss, SampleLosses, LabelError, Prediction])
+def test_samples_and_labels_of_different_length_are_refused(make_query):
+    X, y = np.zeros((4, 2)), np.zeros(3, dtype=int)
+    name = make_query.__name__
+    with pytest.raises(ValueError, match=f"{name}: X has 4 samples, but y has 3"):
+        make_query(X, y)
+    assert repr(make_query(X[:3], y)) == f"{name}(3 samples)"

@@ -27,6 +27,14 @@ class StateCollector(Callback):
             self.states.append({k: p.detach().clone() for k, p in params})
 
 
+def test_samples_that_are_never_trained_on_are_warned_of():
+    X, y = make_rows()
+    net = make_net(train_split=ValidSplit(3, stratified=True))
+    with pytest.warns(UserWarning, match="15 of 45 samples were in no batch"):
+        track(net, X, y, random_state=0)
+
+
+@pytest.mark.filterwarnings("ignore:15 of 45 samples were in no batch")
 @pytest.mark.parametrize("train_split", [None, ValidSplit(3, stratified=True)])
 def test_indices_are_rows_of_X_whatever_the_split_does(train_split):
     X, y = make_rows()
