@@ -63,7 +63,8 @@ class SuspicionDisplay(Display):
         ax.set(xlim=(0, 1), xlabel="suspicion", ylabel="samples")
         ax.set_ylim(bottom=0)
         ax.yaxis.set_major_formatter("{x:,.0f}")
-        ax.legend(frameon=False)
+        # Above the axes: bars may be anywhere inside.
+        ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
         despine(ax)
         self.ax_, self.figure_ = ax, ax.figure
         return self
