@@ -12,6 +12,8 @@ from dit_clean.detection.judgement import Judgement
 
 TAIL = 10
 """Degrees of freedom of the residuals of right targets: heavier tails than normal."""
+LOCALITY = 0.25
+"""How far the spread of residuals is that of similar predictions, not of all."""
 N_NEIGHBORS = 150
 """Samples of similar prediction that the local spread of residuals is read off."""
 
@@ -138,8 +140,8 @@ def wrong_target_probability(
 def local_spread(residual: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     """Return the scale of residuals among samples of similar prediction.
 
-    The geometric mean of their median absolute residual and that of all samples: half
-    way from one noise level for all to one for each neighborhood.
+    A geometric mean of their median absolute residual and that of all samples: a
+    quarter of the way from one noise level for all to one for each neighborhood.
     """
     order = np.argsort(prediction, kind="stable")
     size = min(N_NEIGHBORS, len(residual))
@@ -147,6 +149,5 @@ def local_spread(residual: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     spread = np.empty_like(smoothed, dtype=np.float64)
     spread[order] = smoothed
     overall = np.median(np.abs(residual)) + np.finfo(np.float32).eps
-    return np.sqrt(np.maximum(spread, 0.01 * overall) * overall) / student.ppf(
-        0.75, TAIL
-    )
+    local = np.maximum(spread, 0.01 * overall) / overall
+    return overall * local**LOCALITY / student.ppf(0.75, TAIL)

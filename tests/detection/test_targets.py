@@ -45,11 +45,11 @@ def test_result_does_not_depend_on_the_unit():
     assert np.allclose(scaled, expected, atol=1e-4)
 
 
-def test_local_spread_goes_half_way_with_the_residuals():
+def test_local_spread_goes_a_quarter_of_the_way_with_the_residuals():
     prediction = np.arange(800.0)
     residual = np.where(prediction < 400, 0.1, 1.0) * np.resize([1, -1], 800)
     spread = local_spread(residual, prediction)
-    assert spread[600] / spread[200] == pytest.approx(10**0.5)
+    assert spread[600] / spread[200] == pytest.approx(10**0.25)
 
 
 def decide_targets(
