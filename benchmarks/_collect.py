@@ -29,9 +29,9 @@ half (two seeds, over-trained nets too) and on seven data sets made for it, whic
 reported nowhere here; twelve cells of the confirm half, with a seed that is not in the
 tables, were looked at in between to see where there was more to be gained. How clean
 rows are used was chosen on the dev half and on small data sets made for it, and so was
-the decision to leave the other settings as they were. For regression targets the weight
-of the networks and the spread of residuals were chosen with other seeds on the same data,
-and on two data sets beside them.
+the decision to leave the other settings as they were. For regression targets the
+weight of the networks and the spread of residuals were chosen with other seeds on the
+same data, and on two data sets beside them.
 """
 
 PARTS = {
