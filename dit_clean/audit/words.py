@@ -8,7 +8,7 @@ from dit_clean.audit.data import AuditData
 from dit_clean.audit.style import number
 
 FEW_SAMPLES = 300
-UNEVEN = 2.0
+UNEVEN = 1.5
 """Times the mean flag rate from which on a class is named."""
 
 
