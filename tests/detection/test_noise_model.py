@@ -5,6 +5,7 @@ import pytest
 from scipy.optimize import check_grad
 
 from dit_clean.detection.noise_model import (
+    MIN_WEIGHT,
     KnownLabels,
     _objective,
     _Problem,
@@ -116,3 +117,11 @@ def test_softmax_of_large_logits_is_finite():
     assert np.allclose(
         softmax(np.array([[1e4, 0.0], [-1e4, -1e4]])), [[1, 0], [0.5, 0.5]]
     )
+
+
+def test_misleading_evidence_keeps_the_least_weight():
+    evidence, given, _ = simulate(SYMMETRIC)
+    misleading = np.random.RandomState(1).permutation(evidence)
+    model = fit_label_noise(np.concatenate([evidence, misleading], axis=2), given)
+    assert model.weights[1] == pytest.approx(MIN_WEIGHT)
+    assert model.weights[0] > 3 * MIN_WEIGHT
