@@ -29,7 +29,8 @@ def checked_data(
         scikit-learn's own messages, for wrong shapes, lengths, dtypes, NaN and inf.
     """
     asks_y = not (isinstance(y, str) and y == "no_validation")
-    if hasattr(y, "isna") and getattr(y.dtype, "kind", "O") != "f":
+    is_series = hasattr(y, "isna") and y.ndim == 1
+    if is_series and y.dtype.kind != "f":
         check_none_missing(np.asarray(y.isna()))
     if not is_frame(X):
         least = 2 if asks_y else 1

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.exceptions import DataConversionWarning
 from sklearn.model_selection import RepeatedKFold, ShuffleSplit, TimeSeriesSplit
 from skorch.callbacks import GradientNormClipping
 from torch import nn
@@ -307,3 +308,11 @@ def test_folds_that_hold_out_nothing_are_refused():
     rows = np.arange(N_ROWS)
     splits = [(rows[45:], rows[:45]), (rows[:45], rows[45:]), (rows, rows[:0])]
     refused(ValueError, "each of the 90 samples exactly once", make_cleaner(cv=splits))
+
+
+def test_labels_in_a_frame_of_one_column_are_taken(trains):
+    X, y = make_labels()
+    expected = make_cleaner(max_epochs=1).fit(X, y).suspicion_
+    with pytest.warns(DataConversionWarning, match="A column-vector y was passed"):
+        found = make_cleaner(max_epochs=1).fit(X, pd.DataFrame({"label": y}))
+    assert np.array_equal(found.suspicion_, expected)
