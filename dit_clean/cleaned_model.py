@@ -73,8 +73,8 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
             fitted on other data.
         """
         check_parameters(self, PARAMETERS)
-        check_model(self._model())
         estimator = clone(self._model())
+        check_model(estimator)
         to_cleaner, to_model = self._routed(fit_params)
         X, y = checked_data(self, X, y)
         weight = checked_weight(to_model.pop("sample_weight", None), len(y))

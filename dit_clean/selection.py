@@ -49,9 +49,8 @@ class RowSelection(OneToOneFeatureMixin, TransformerMixin):
         """
         self.fit(X, y, **fit_params)
         targets = self._data.targets
-        stand_in = replacement_rows
+        stand_in = replacement_rows if targets.is_classifier else nearest_target_rows
         if not targets.is_classifier:
-            stand_in = nearest_target_rows
             warn_of_far_targets(targets.given, self.keep_mask_)
         X = X if is_frame(X) else checked_data(self, X, reset=False)
         X_clean = select_rows(X, stand_in(self.keep_mask_, targets.codes))

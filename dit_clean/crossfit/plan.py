@@ -135,12 +135,13 @@ class CrossFit:
         Where nothing is held out there is no influence to ask about, now or later.
         """
         validation = self.make_query.validation
+        storage = self.storage if fold.holds_out else "none"
         watcher = EpochWatcher(
             X,
             self.make_query(fold),
             is_classifier=self.is_classifier,
             epochs=scheduled_epochs(self.net.max_epochs) if fold.holds_out else (),
-            keep_all=self.storage == "all",
+            keep_all=storage == "all",
             clean=None if validation is None else validation[0],
             on_epoch=on_epoch,
         )
@@ -156,9 +157,9 @@ class CrossFit:
                 seed=fold.seed,
                 sample_weight=weight,
                 after_epoch=watcher,
-                epochs=None if self.storage == "all" else watcher.epochs,
+                epochs=None if storage == "all" else watcher.epochs,
             )
-        if self.storage == "none" or not fold.holds_out:
+        if storage == "none":
             run.trajectory.store.keep_only(lambda t: False)
         total = time.perf_counter() - begin
         seconds = {"training": total - watcher.seconds, "influence": watcher.seconds}

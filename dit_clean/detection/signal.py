@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from dit_clean.detection.evidence import PROBABILITY_FLOOR, TINY, LabelEvidence
+from dit_clean.detection.evidence import TINY, LabelEvidence, centered_log
 
 MIN_Z = 2.0
 """Standard errors above chance from which on held-out labels count as predictable."""
@@ -25,26 +25,18 @@ def held_out_signal(evidence: LabelEvidence) -> float:
     evidence : LabelEvidence
         From cross-fitted training.
     """
-    labels, outputs = evidence.labels, _mean_logs(evidence.held_out)
-    n_samples, n_classes = outputs.shape
-    counts = np.bincount(labels, minlength=n_classes)
+    # Epoch by epoch: all at once would copy every output in double precision.
+    epochs = range(evidence.n_epochs)
+    logs = sum(centered_log(evidence.held_out[:, epoch]) for epoch in epochs)
+    outputs = np.asarray(logs) / evidence.n_epochs
+    labels, n_samples = evidence.labels, len(evidence.labels)
+    counts = np.bincount(labels, minlength=outputs.shape[1])
     excess = outputs - outputs.mean(axis=0)
     gain = excess[np.arange(n_samples), labels].sum()
     # The variance of that sum over all permutations of the labels (Hoeffding 1951).
     excess = excess - excess @ counts[:, None] / n_samples
     variance = (excess**2 @ counts).sum() / (n_samples - 1)
     return float(gain / (np.sqrt(variance) + TINY))
-
-
-def _mean_logs(probability: np.ndarray) -> np.ndarray:
-    """Return log-probabilities averaged over epochs, with mean 0 over classes."""
-    n_samples, n_epochs, n_classes = probability.shape
-    # Epoch by epoch: all at once would copy every output in double precision.
-    logs = np.zeros((n_samples, n_classes))
-    for epoch in range(n_epochs):
-        bounded = np.maximum(probability[:, epoch], PROBABILITY_FLOOR)
-        logs += np.log(bounded, dtype=np.float64)
-    return (logs - logs.mean(axis=1, keepdims=True)) / n_epochs
 
 
 def warn_of_no_signal(signal: float) -> None:

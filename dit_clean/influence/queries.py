@@ -52,11 +52,11 @@ class SampleQuery:
     y: Any
 
     def __post_init__(self) -> None:
-        n_labels = self.n_samples if self.y is None else len(self.y)
-        if n_labels != self.n_samples:
+        n_samples = self.n_samples
+        if self.y is not None and len(self.y) != n_samples:
             raise ValueError(
-                f"{type(self).__name__}: X has {self.n_samples} samples, but y has "
-                f"{n_labels}. Give one label or target for each sample."
+                f"{type(self).__name__}: X has {n_samples} samples, but y has "
+                f"{len(self.y)}. Give one label or target for each sample."
             )
 
     def __repr__(self) -> str:
@@ -84,7 +84,7 @@ class MeanLoss(SampleQuery):
 
     def __call__(self, params: Mapping[str, Tensor], run: HasModel) -> Tensor:
         """Return the mean loss, a scalar in the unit of the criterion."""
-        return SampleLosses(self.X, self.y)(params, run).mean()
+        return _losses(self, params, run).mean()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -183,7 +183,7 @@ class SampleLosses(SampleQuery):
 
     def __call__(self, params: Mapping[str, Tensor], run: HasModel) -> Tensor:
         """Return losses, shape (n_query_samples,), in the unit of the criterion."""
-        return read_in_parts(run.model.losses, params, self.X, _targets(self, params))
+        return _losses(self, params, run)
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,10 +254,16 @@ def _given_probability(
     return labels, logs.gather(1, labels[:, None])[:, 0].exp()
 
 
-def _targets(query: SampleLosses, params: Mapping[str, Tensor]) -> Tensor:
-    """Return float targets in the precision of the parameters; labels as they are."""
+def _losses(
+    query: MeanLoss | SampleLosses, params: Mapping[str, Tensor], run: HasModel
+) -> Tensor:
+    """Return the loss of each sample, (n_query_samples,).
+
+    Float targets are taken in the precision of the parameters; labels as they are.
+    """
     y = as_tensor(query.y)
-    return y.to(_dtype(params)) if y.is_floating_point() else y
+    y = y.to(_dtype(params)) if y.is_floating_point() else y
+    return read_in_parts(run.model.losses, params, query.X, y)
 
 
 def _dtype(params: Mapping[str, Tensor]) -> torch.dtype:

@@ -82,6 +82,9 @@ def test_run_on_all_rows_is_as_long_as_those_that_were_stopped(monkeypatch):
 
 def test_module_instance_is_warned_of():
     X, y = load_iris(return_X_y=True)
-    net = make_net(module=torch.nn.Linear(4, 3), max_epochs=1)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # a module draws its weights when it is made
+        module = torch.nn.Linear(4, 3)
+    net = make_net(module=module, max_epochs=3)
     with pytest.warns(UserWarning, match="starts from its present weights"):
         InfluenceCleaner(net, random_state=0).fit(X.astype(np.float32), y)
