@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
+from dit_clean.detection.class_noise import fit_class_noise
 from dit_clean.detection.convergence import split_at_turn, turning_point
 from dit_clean.detection.evidence import (
     LabelEvidence,
@@ -13,23 +15,35 @@ from dit_clean.detection.evidence import (
     label_help,
 )
 from dit_clean.detection.judgement import Judgement
-from dit_clean.detection.noise_model import (
-    KnownLabels,
-    LabelNoiseModel,
-    fit_label_noise,
-    softmax,
-    true_label_posterior,
-)
+from dit_clean.detection.latent_labels import KnownLabels, softmax
+from dit_clean.detection.noise_model import LabelNoiseModel, true_label_posterior
+from dit_clean.detection.uniform_noise import fit_uniform_noise
 
-KINDS: dict[str, list[tuple[str, ...]]] = {
-    "influence": [("influence",)],
-    "margin": [("outputs",)],
-    "combined": [("outputs", "influence"), ("outputs",)],
+
+class Explanation(NamedTuple):
+    """One way to explain the given labels: how they go wrong, and what tells so."""
+
+    fit: Callable[..., LabelNoiseModel]
+    kinds: tuple[str, ...]
+
+
+EXPLANATIONS = {
+    "influence": [Explanation(fit_class_noise, ("influence",))],
+    "margin": [
+        Explanation(fit_class_noise, ("outputs",)),
+        Explanation(fit_uniform_noise, ("outputs",)),
+    ],
+    "combined": [
+        Explanation(fit_class_noise, ("outputs", "influence")),
+        Explanation(fit_class_noise, ("outputs",)),
+        Explanation(fit_uniform_noise, ("outputs",)),
+    ],
 }
-"""By scoring: the sets of evidence that are judged by. Where influence explains the
-given labels hardly better than outputs alone do, it is as likely to mislead."""
+"""By scoring. Where influence explains the given labels hardly better than outputs
+alone do, it is as likely to mislead; and so are errors by class beside errors that do
+not depend on the class."""
 DECISIVE_FIT = 0.015
-"""A set of evidence counts e times as much as another for each such lead in the mean
+"""An explanation counts e times as much as another for each such lead in the mean
 log-probability of the given labels."""
 MIN_CLEAN = 10
 """Clean samples per class (median) from which on influence on their loss is evidence:
@@ -56,13 +70,16 @@ def judge_labels(
     Returns
     -------
     judgement : Judgement
-        Suspicion is the posterior probability that the given label is wrong: with
-        "combined" the mean over a model with influence and one without, weighted by
-        how well they explain the given labels, and by the trust in influence.
+        Suspicion is the posterior probability that the given label is wrong: the mean
+        over the `EXPLANATIONS` of the given labels, weighted by how well they explain
+        them, and by the trust in influence.
     """
     rows, labels = np.arange(len(evidence.labels)), evidence.labels
     help_ = label_help(influence)[: _n_queries_heard(evidence)]
-    believed = [_believed(evidence, help_, window, kinds) for kinds in KINDS[scoring]]
+    believed = [
+        _believed(evidence, help_, window, explanation)
+        for explanation in EXPLANATIONS[scoring]
+    ]
     posteriors, fits, trusts = zip(*believed, strict=True)
     shares = trusts * softmax(np.array(fits) / DECISIVE_FIT)
     posterior = np.average(posteriors, axis=0, weights=shares)
@@ -78,20 +95,23 @@ def judge_labels(
 
 
 def _believed(
-    evidence: LabelEvidence, help_: np.ndarray, window: slice, kinds: tuple[str, ...]
+    evidence: LabelEvidence,
+    help_: np.ndarray,
+    window: slice,
+    explanation: Explanation,
 ) -> tuple[np.ndarray, float, float]:
-    """Return P(true label | sample, given label) by some kinds of evidence.
+    """Return P(true label | sample, given label) by one explanation.
 
-    And how well these explain the given labels, their mean log-probability; and how
-    far that is to be trusted, in [0, 1].
+    And how well that explains the given labels, their mean log-probability; and how
+    far it is to be trusted, in [0, 1].
     """
-    labels, trust = evidence.labels, 1.0
+    labels, kinds, trust = evidence.labels, explanation.kinds, 1.0
     blind = _stacked(evidence.outside, help_, evidence, window, kinds)
     full = _stacked(evidence.all_networks, help_, evidence, window, kinds)
     known = None
     if "outputs" in kinds:
         known = _known_labels(evidence, window, blind.shape[2])
-    model = fit_label_noise(blind, labels, known=known)
+    model = explanation.fit(blind, labels, known=known)
     fit = model.log_likelihood
     if len(kinds) > 1:
         trust = influence_trust(labels, evidence.n_folds)

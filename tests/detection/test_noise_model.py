@@ -4,16 +4,15 @@ import numpy as np
 import pytest
 from scipy.optimize import check_grad
 
+from dit_clean.detection import class_noise, uniform_noise
+from dit_clean.detection.class_noise import fit_class_noise
+from dit_clean.detection.latent_labels import MIN_WEIGHT, KnownLabels, Problem, softmax
 from dit_clean.detection.noise_model import (
-    MIN_WEIGHT,
-    KnownLabels,
-    _objective,
-    _Problem,
-    fit_label_noise,
-    softmax,
+    LabelNoiseModel,
     symmetric_transition,
     true_label_posterior,
 )
+from dit_clean.detection.uniform_noise import fit_uniform_noise
 
 ONE_SIDED = np.array([[0.7, 0.3, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
 SYMMETRIC = symmetric_transition(0.2, 3)
@@ -33,16 +32,46 @@ def simulate(transition, n_samples=900, seed=0, sharpness=4.0):
 @pytest.mark.parametrize("transition", [ONE_SIDED, SYMMETRIC, CLEAN])
 def test_transition_matrix_is_recovered(transition):
     evidence, given, _ = simulate(transition)
-    model = fit_label_noise(evidence, given)
+    model = fit_class_noise(evidence, given)
     assert np.abs(model.transition - transition).max() < 0.08
     assert np.allclose(model.transition.sum(axis=1), 1)
     assert model.weights.min() >= 0
 
 
-@pytest.mark.parametrize("transition", [ONE_SIDED, SYMMETRIC])
-def test_posterior_finds_the_wrong_labels(transition):
+@pytest.mark.parametrize("rate", [0.0, 0.2, 0.5])
+def test_uniform_rate_is_recovered(rate):
+    evidence, given, _ = simulate(symmetric_transition(rate, 3), n_samples=1500)
+    model = fit_uniform_noise(evidence, given)
+    off_diagonal = model.transition[~np.eye(3, dtype=bool)]
+    assert np.ptp(off_diagonal) == 0
+    assert 1 - model.transition[0, 0] == pytest.approx(rate, abs=0.05)
+
+
+def test_the_model_that_made_the_noise_explains_it_best():
+    """Where noise is uniform, free entries of T explain it no better by much."""
+    lead = {}
+    for name, transition in {"one-sided": ONE_SIDED, "uniform": SYMMETRIC}.items():
+        evidence, given, _ = simulate(transition)
+        free, uniform = (
+            fit(evidence, given).log_likelihood
+            for fit in (fit_class_noise, fit_uniform_noise)
+        )
+        lead[name] = free - uniform
+    assert lead["one-sided"] > 0.02
+    assert abs(lead["uniform"]) < 0.01
+
+
+@pytest.mark.parametrize(
+    "fit, transition",
+    [
+        (fit_class_noise, ONE_SIDED),
+        (fit_class_noise, SYMMETRIC),
+        (fit_uniform_noise, SYMMETRIC),
+    ],
+)
+def test_posterior_finds_the_wrong_labels(fit, transition):
     evidence, given, truth = simulate(transition)
-    model = fit_label_noise(evidence, given)
+    model = fit(evidence, given)
     posterior = true_label_posterior(model, evidence, given)
     suspicion = 1 - posterior[np.arange(len(given)), given]
     wrong = given != truth
@@ -50,28 +79,65 @@ def test_posterior_finds_the_wrong_labels(transition):
     assert (posterior.argmax(axis=1) == truth)[wrong].mean() > 0.85
 
 
-@pytest.mark.parametrize("confusion", [0.0, 0.2])
+def even_model(n_classes, *, transition=None, confusion=0.0):
+    """Return a model that takes one kind of evidence as it is."""
+    transition = np.eye(n_classes) if transition is None else transition
+    return LabelNoiseModel(
+        np.ones(1), np.zeros(n_classes), transition, 0.0, confusion=confusion
+    )
+
+
+@pytest.mark.parametrize("confusion", [0.0, 1.0])
 def test_posterior_sums_to_one(confusion):
     evidence, given, _ = simulate(SYMMETRIC, n_samples=60)
-    model = fit_label_noise(evidence, given)
-    posterior = true_label_posterior(model, evidence, given, confusion=confusion)
+    model = even_model(3, transition=SYMMETRIC, confusion=confusion)
+    posterior = true_label_posterior(model, evidence, given)
     assert np.allclose(posterior.sum(axis=1), 1)
     assert posterior.min() >= 0
 
 
+def test_confusion_is_with_the_strongest_rival_alone():
+    prior = np.array([[0.2, 0.5, 0.3]])
+    model = even_model(3, confusion=0.4)
+    (posterior,) = true_label_posterior(
+        model, np.log(prior)[:, :, None], np.zeros(1, int)
+    )
+    rival = 0.4 * 0.2 * (1 + 0.5 - 0.2) / 2
+    assert np.allclose(posterior, np.array([0.2, rival, 0]) / (0.2 + rival))
+
+
+def test_confusion_leaves_the_likelihood_of_two_classes_as_it_is():
+    """Why it is assumed: the given labels cannot tell."""
+    prior, confusion = np.array([0.3, 0.7]), 0.4
+    both = np.full(2, confusion * prior.prod())  # P(true, given) of each mistake
+    given = prior - both + both[::-1]
+    assert np.allclose(given, prior)
+    evidence = np.log(np.stack([prior, prior]))[:, :, None]
+    posterior = true_label_posterior(
+        even_model(2, confusion=confusion), evidence, np.array([0, 1])
+    )
+    assert np.allclose(posterior[[0, 1], [1, 0]], both / (prior + both))
+
+
 @pytest.mark.parametrize("n_known", [0, 6])
 @pytest.mark.parametrize("seed", range(3))
-def test_analytic_gradient_equals_differences(seed, n_known):
+@pytest.mark.parametrize("noise", [class_noise, uniform_noise])
+def test_analytic_gradient_equals_differences(noise, seed, n_known):
     generator = np.random.RandomState(seed)
     evidence, given, _ = simulate(SYMMETRIC, n_samples=30, seed=seed)
     evidence = np.concatenate([evidence, generator.randn(*evidence.shape)], axis=2)
-    flat = np.concatenate([[0.7, 0.4], generator.randn(3), generator.randn(9)])
-    problem = _Problem.of(evidence, given)
     known = generator.randn(n_known, 3, 2), generator.randint(3, size=n_known)
-    sure = _Problem.of(*known, weight=0.5) if n_known else None
-    rest = (problem, symmetric_transition(0.3, 3), 20.0, 1e-3, sure)
+    known = KnownLabels(*known, weight=0.5) if n_known else None
+    problem = Problem.of(evidence, given, known)
+    if noise is class_noise:
+        n_free, rest = 9, (problem, symmetric_transition(0.3, 3), 20.0)
+    else:
+        n_free, rest = 1, (problem,)
+    flat = np.concatenate([[0.7, 0.4], generator.randn(3 + n_free)])
     error = check_grad(
-        lambda x: _objective(x, *rest)[0], lambda x: _objective(x, *rest)[1], flat
+        lambda x: noise._objective(x, *rest)[0],
+        lambda x: noise._objective(x, *rest)[1],
+        flat,
     )
     assert error < 1e-5
 
@@ -83,18 +149,19 @@ def test_known_labels_tell_noise_from_overlap():
     evidence, given, _ = simulate(one_sided, n_samples=300, sharpness=1.0)
     more, _, known = simulate(CLEAN, n_samples=90, seed=1, sharpness=1.0)
     errors = [
-        np.abs(fit_label_noise(evidence, given, known=labels).transition - one_sided)
+        np.abs(fit_class_noise(evidence, given, known=labels).transition - one_sided)
         for labels in (None, KnownLabels(more, known))
     ]
     assert errors[1].max() < 0.7 * errors[0].max()
 
 
-def test_known_labels_count_by_their_weight():
+@pytest.mark.parametrize("fit", [fit_class_noise, fit_uniform_noise])
+def test_known_labels_count_by_their_weight(fit):
     evidence, given, _ = simulate(SYMMETRIC, n_samples=90)
     more, _, known = simulate(CLEAN, n_samples=30, seed=1)
-    once = fit_label_noise(evidence, given, known=KnownLabels(more, known))
+    once = fit(evidence, given, known=KnownLabels(more, known))
     twice = KnownLabels(np.tile(more, (2, 1, 1)), np.tile(known, 2), weight=0.5)
-    listed_twice = fit_label_noise(evidence, given, known=twice)
+    listed_twice = fit(evidence, given, known=twice)
     assert np.allclose(once.weights, listed_twice.weights)
     assert np.allclose(once.transition, listed_twice.transition)
 
@@ -102,7 +169,7 @@ def test_known_labels_count_by_their_weight():
 def test_useless_evidence_gets_less_weight_than_good_evidence():
     evidence, given, _ = simulate(SYMMETRIC)
     noise = np.random.RandomState(1).randn(*evidence.shape)
-    model = fit_label_noise(np.concatenate([evidence, noise], axis=2), given)
+    model = fit_class_noise(np.concatenate([evidence, noise], axis=2), given)
     assert model.weights[0] > 3 * model.weights[1]
 
 
@@ -122,7 +189,7 @@ def test_softmax_of_large_logits_is_finite():
 def test_misleading_evidence_keeps_the_least_weight():
     evidence, given, _ = simulate(SYMMETRIC)
     misleading = np.random.RandomState(1).permutation(evidence)
-    model = fit_label_noise(np.concatenate([evidence, misleading], axis=2), given)
+    model = fit_class_noise(np.concatenate([evidence, misleading], axis=2), given)
     assert model.weights[1] == pytest.approx(MIN_WEIGHT)
     assert model.weights[1] > 0.1  # no kind of evidence is dropped
     assert model.weights[0] > 3 * MIN_WEIGHT

@@ -1,0 +1,107 @@
+"""Labels that go wrong by class: every entry of T is free."""
+
+import numpy as np
+from scipy.optimize import minimize
+
+from dit_clean.detection.evidence import TINY
+from dit_clean.detection.latent_labels import (
+    INITIAL_RATE,
+    KnownLabels,
+    Problem,
+    normalized,
+    softmax,
+)
+from dit_clean.detection.noise_model import LabelNoiseModel, symmetric_transition
+
+CONFUSION = 0.3
+"""Chance that labels are confused where classes meet, beside the errors in T."""
+
+
+def fit_class_noise(
+    evidence: np.ndarray,
+    labels: np.ndarray,
+    *,
+    known: KnownLabels | None = None,
+    strength: float | None = None,
+    n_rounds: int = 3,
+    max_iter: int = 40,
+) -> LabelNoiseModel:
+    """Fit how labels go wrong by class, from evidence that has not seen them.
+
+    Parameters
+    ----------
+    evidence : ndarray of shape (n_samples, n_classes, n_evidence)
+        Kinds of evidence, each on the scale of centered log-probabilities.
+    labels : ndarray of int, shape (n_samples,)
+        Given class indices.
+    known : KnownLabels, optional
+        Samples whose labels are known to be right.
+    strength : float, default=max(2, n_classes / 5)
+        Pseudo-samples that pull each row of T towards symmetric noise at the pooled
+        rate: classes with few rows keep to it.
+    n_rounds : int, default=3
+        How often the pooled rate is estimated anew.
+    max_iter : int, default=40
+        L-BFGS iterations a round.
+
+    Returns
+    -------
+    model : LabelNoiseModel
+    """
+    problem = Problem.of(evidence, labels, known)
+    n_classes = problem.n_classes
+    strength = max(2.0, n_classes / 5) if strength is None else strength
+    pooled = symmetric_transition(INITIAL_RATE, n_classes)
+    flat = np.concatenate([problem.start(), np.log(pooled).ravel()])
+    for _ in range(n_rounds):
+        flat = minimize(
+            _objective,
+            flat,
+            (problem, pooled, strength),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=problem.bounds(len(flat)),
+            options={"maxiter": max_iter},
+        ).x
+        weights, biases, logits = problem.split(flat)
+        transition = _transition(logits, n_classes)
+        joint = problem.joint(problem.prior(weights, biases), transition)
+        wrong = 1 - normalized(joint)[labels, problem.rows]
+        pooled = symmetric_transition(float(wrong.mean()), n_classes)
+    fit = problem.log_likelihood(weights, biases, transition)
+    return LabelNoiseModel(weights, biases, transition, fit, CONFUSION)
+
+
+def _transition(logits: np.ndarray, n_classes: int) -> np.ndarray:
+    return softmax(logits.reshape(n_classes, n_classes))
+
+
+def _objective(
+    flat: np.ndarray, problem: Problem, pooled: np.ndarray, strength: float
+) -> tuple[float, np.ndarray]:
+    """Return the penalized negative log-likelihood per sample and its gradient."""
+    n_samples = problem.n_samples
+    weights, biases, logits = problem.split(flat)
+    transition = _transition(logits, problem.n_classes)
+    prior = problem.prior(weights, biases)
+    joint = problem.joint(prior, transition)
+    observed = np.maximum(joint.sum(axis=0), TINY)
+    joint /= observed
+    counts = _counts(joint, problem.labels) + strength * pooled
+    joint -= prior
+    penalty, gradient = problem.penalty(weights, biases)
+    log_transition = np.log(np.maximum(transition, TINY))
+    value = (
+        -np.log(observed).mean()
+        - strength * (pooled * log_transition).sum() / n_samples
+        + penalty
+    )
+    gradient -= problem.slope(joint) / n_samples
+    by_logit = -(counts - transition * counts.sum(axis=1, keepdims=True)) / n_samples
+    return float(value), np.concatenate([gradient, by_logit.ravel()])
+
+
+def _counts(posterior: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return expected numbers of samples by true and given label."""
+    n_classes = len(posterior)
+    return np.array([np.bincount(labels, p, n_classes) for p in posterior])
