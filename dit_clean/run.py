@@ -28,6 +28,10 @@ from dit_clean.tracking.probabilities import check_probabilities, takes_log
 from dit_clean.tracking.rows import as_rows, cast_floats
 from dit_clean.tracking.weighting import SampleWeighting
 
+AUTO_BYTES_PER_STEP = 2**18
+"""Recorded states of this size take a step of training about a tenth of a millisecond,
+where memory has to be fetched from the system."""
+
 
 def track(
     net: NeuralNet,
@@ -49,9 +53,11 @@ def track(
     y : array-like of shape (n_samples, ...)
         Targets as the criterion takes them.
     record : "auto", "all", str or int, default="auto"
-        Memory for recorded states: all of them, at most so much ("256MiB", or bytes),
-        or at most 1 GiB ("auto"). States beyond it are replayed exactly when asked
-        for; scores do not depend on it.
+        Memory for recorded states: all of them, or at most so much ("256MiB", or
+        bytes). "auto" is at most 1 GiB, and of states above 256 KiB every k-th, so that
+        recording hardly slows training down. States in between are replayed exactly
+        when asked for, at one training step each; scores do not depend on it. Choose
+        "all" for many questions about a large network.
     sample_weight : array-like of shape (n_samples,), optional
         Factor of each sample's loss.
     random_state : int, RandomState instance or None
@@ -95,7 +101,10 @@ def track(
     >>> run.influence(MeanLoss(X[1::2], y[1::2]), window=2).shape
     (75,)
     """
-    store = StateStore(None if record == "all" else parse_bytes(record))
+    store = StateStore(
+        max_bytes=None if record == "all" else parse_bytes(record),
+        bytes_per_step=AUTO_BYTES_PER_STEP if record == "auto" else None,
+    )
     seed = check_random_state(random_state).randint(2**31)
     weight = checked_weight(sample_weight, len(y))
     run = fit_tracked(net, X, y, store=store, sample_weight=weight, seed=seed)

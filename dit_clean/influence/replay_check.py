@@ -10,6 +10,7 @@ from dit_clean.influence.functional import batch_gradient, loss_gradient
 from dit_clean.influence.update_rules import update_rule_of
 from dit_clean.tracking import StepRecord, Trajectory
 from dit_clean.tracking.model import get_rng_state
+from dit_clean.tracking.storage import MAX_STRIDE
 
 TOLERANCE = 0.05
 """Allowed error of an update, relative to its norm: rounding stays far below it."""
@@ -62,33 +63,36 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
     trajectory : Trajectory
         Recorded run.
     steps : iterable of int, optional
-        Steps to check, by default the first of each epoch. A step is passed over
-        unless the states before and after it are kept.
+        Steps to check, by default the first of each epoch. Where the state after it is
+        not kept, up to `MAX_STRIDE` steps are checked together, and beyond none.
 
     Raises
     ------
     RuntimeError
-        Names the step whose recorded update differs.
+        Names the steps whose recorded updates differ.
 
     Notes
     -----
-    Cost: one gradient of the batch loss for each step that is checked.
+    Cost: one gradient of the batch loss for each step that is checked, and a training
+    step for each but the last that is checked together with others.
     """
-    rule = update_rule_of(trajectory.optimizer_type)
+    rule, store = update_rule_of(trajectory.optimizer_type), trajectory.store
     for t in trajectory.epoch_starts[:-1] if steps is None else steps:
-        if t not in trajectory.store or t + 1 not in trajectory.store:
+        kept = store.following(t)
+        if t not in store or kept is None or kept > t + MAX_STRIDE:
             continue
-        record, state = trajectory.records[t], trajectory.store[t]
+        record, state = trajectory.records[kept - 1], trajectory.state(kept - 1)
         grad = loss_gradient(trajectory.model, trajectory.layout, record, state)
         before = {PARAMS: state.params, **state.slots}
         groups = trajectory.layout.groups
         found = apply_rule(rule, groups, record.hyper, before, grad)[PARAMS]
-        actual = trajectory.store[t + 1].params
+        actual = store[kept].params
         rounding = 10 * torch.finfo(actual.dtype).eps * actual.norm()
         allowed = TOLERANCE * (actual - state.params).norm() + rounding
         if (found - actual).norm() > allowed:
+            where = f"step {t}" if kept == t + 1 else f"steps {t} to {kept - 1}"
             raise RuntimeError(
-                f"The recorded update of step {t} (epoch {record.epoch}) does not "
+                f"The recorded update of {where} (epoch {record.epoch}) does not "
                 "follow from its batch, loss and optimizer. Training does something "
                 "that tracking does not see, such as gradient clipping, a penalty "
                 "outside of the criterion or a custom train_step: remove it."

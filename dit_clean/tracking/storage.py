@@ -1,5 +1,6 @@
 """Which states of a run are kept in memory: bounded, whatever the run's length."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -8,6 +9,8 @@ from torch import Tensor
 
 MIN_STATES = 2
 """States that are kept whatever the bound: there is nothing to halve."""
+MAX_STRIDE = 16
+"""Steps that are replayed at most because keeping their states takes time."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,18 @@ class StateStore:
 
     Parameters
     ----------
-    max_bytes : int or None
-        Bound on the memory of the kept states; None keeps everything.
+    max_bytes : int, optional
+        Bound on the memory of the kept states, by default none.
+    bytes_per_step : int, optional
+        Memory that a step of training may take, for copying a large state takes time:
+        a state of k times this size is kept at every k-th step, k at most
+        `MAX_STRIDE`. By default states of any size are kept at every step.
     """
 
-    def __init__(self, max_bytes: int | None = None):
-        self.max_bytes = max_bytes
+    def __init__(self, max_bytes: int | None = None, bytes_per_step: int | None = None):
+        self.max_bytes, self.bytes_per_step = max_bytes, bytes_per_step
         self._states: dict[int, TrainingState] = {}
-        self._nbytes = 0
+        self._nbytes = self._largest = 0
         self._every = 1
 
     def __contains__(self, t: int) -> bool:
@@ -83,6 +90,10 @@ class StateStore:
         self._drop(t)
         self._states[t] = state
         self._nbytes += state.nbytes
+        self._largest = max(self._largest, state.nbytes)
+        if self.bytes_per_step is not None:
+            stride = math.ceil(state.nbytes / self.bytes_per_step)
+            self._every = max(self._every, min(stride, MAX_STRIDE))
         while self.max_bytes is not None and self._nbytes > self.max_bytes:
             if len(self._states) <= MIN_STATES:
                 return
@@ -96,10 +107,20 @@ class StateStore:
         for t in [t for t in self._states if t != first and not wanted(t)]:
             self._drop(t)
 
+    def n_fitting(self, n_states: int) -> int:
+        """Return how many of `n_states` further states fit into the bound."""
+        if self.max_bytes is None:
+            return n_states
+        return min(n_states, max(MIN_STATES, self.max_bytes // self._largest))
+
     def nearest(self, t: int) -> int:
         """Return the last kept step that is not after t."""
         steps = self.steps
         return steps[int(np.searchsorted(steps, t, side="right")) - 1]
+
+    def following(self, t: int) -> int | None:
+        """Return the first kept step after t, None if there is none."""
+        return min((step for step in self._states if step > t), default=None)
 
     def _drop(self, t: int) -> None:
         state = self._states.pop(t, None)

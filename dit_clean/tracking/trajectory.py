@@ -1,8 +1,10 @@
 """What a tracked training run leaves behind: steps, states and how to repeat them."""
 
+import math
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -137,14 +139,36 @@ class Trajectory:
     def iterate_back(
         self, start: int, stop: int
     ) -> Iterator[tuple[StepRecord, TrainingState]]:
-        """Yield (record, state before it) for steps stop - 1 down to start."""
+        """Yield (record, state before it) for steps stop - 1 down to start.
+
+        Notes
+        -----
+        States that were not kept are replayed forwards, and as many of them held as
+        fit into the bound of the store. Where more steps lie between kept states, some
+        are replayed again, with m states held and n steps about log(n) / log(m) times.
+        """
         t = stop
         while t > start:
             base = max(self.store.nearest(t - 1), start)
-            states = list(self._iterate_states(base, t - 1))
-            for step in range(t - 1, base - 1, -1):
-                yield self.records[step], states[step - base]
+            yield from self._replay_back(self.state(base), base, t)
             t = base
+
+    def _replay_back(
+        self, state: TrainingState, start: int, stop: int
+    ) -> Iterator[tuple[StepRecord, TrainingState]]:
+        """Yield the same from the state before `start`."""
+        n_steps = stop - start
+        stride = math.ceil(n_steps / self.store.n_fitting(n_steps))
+        records = self.records[start : start + (n_steps - 1) // stride * stride]
+        states = self.replayer.iterate_states(self.model, state, records)
+        held = list(islice(chain([state], states), 0, None, stride))
+        while held:
+            first = start + (len(held) - 1) * stride
+            if stride == 1:
+                yield self.records[first], held.pop()
+            else:
+                yield from self._replay_back(held.pop(), first, stop)
+            stop = first
 
     def _iterate_states(self, first: int, last: int) -> Iterator[TrainingState]:
         """Yield states first..last, both included, replayed from the first."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dit_clean.influence import check_replay
+from dit_clean.influence import check_replay, replay_check
 from tests.cases import CASES, train
 
 
@@ -52,7 +52,20 @@ def test_tampered_parameters_are_noticed():
         check_replay(trajectory)
 
 
-def test_steps_whose_states_were_dropped_are_passed_over():
+@pytest.mark.parametrize("name", CASES)
+def test_steps_between_kept_states_are_checked_together(name):
+    trajectory = train(CASES[name])
+    trajectory.store.keep_only(lambda t: t % 3 == 0)
+    check_replay(trajectory)
+    wrong = trajectory.records[1].sample_indices.flip(0)
+    with_record(trajectory, 0, sample_indices=wrong)
+    with pytest.raises(RuntimeError, match="steps 0 to 2 "):
+        check_replay(trajectory)
+
+
+def test_steps_far_from_kept_states_are_passed_over(monkeypatch):
     trajectory = train(CASES["sgd"])
-    trajectory.store.keep_only(lambda t: t % 2 == 0)
+    trajectory.store.keep_only(lambda t: t % 3 == 0)
+    with_record(trajectory, 0, sample_indices=trajectory.records[1].sample_indices)
+    monkeypatch.setattr(replay_check, "MAX_STRIDE", 2)
     check_replay(trajectory)

@@ -1,5 +1,8 @@
 """States that were dropped come back to the bit."""
 
+import math
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +11,7 @@ from dit_clean import track
 from dit_clean.queries import MeanLoss
 from dit_clean.tracking import StateStore
 from tests.cases import CASES, train
-from tests.nets import Mixed, make_net, make_rows
+from tests.nets import N_COLUMNS, N_LABELS, Mixed, make_net, make_rows
 
 OPTIMIZERS = {
     "sgd": {"optimizer": torch.optim.SGD},
@@ -81,3 +84,50 @@ def test_a_step_draws_its_own_dropout_mask_again():
 def test_nets_without_random_layers_store_no_random_state():
     trajectory = track(make_net(), *make_rows()).trajectory
     assert all(record.rng_state is None for record in trajectory)
+
+
+@pytest.mark.parametrize("n_fitting", [2, 3, 5, 100])
+@pytest.mark.parametrize("start", [0, 4])
+def test_going_back_holds_no_more_states_than_fit(monkeypatch, n_fitting, start):
+    everything = train(CASES["adam"])
+    bound = n_fitting * everything.state(1).nbytes
+    few = train(CASES["adam"], store=StateStore(bound))
+    few.store.keep_only(lambda t: False)
+    replayed = []
+    iterate_states = few.replayer.iterate_states
+
+    def watched(*args):
+        for state in iterate_states(*args):
+            replayed.append(weakref.ref(state))
+            yield state
+
+    monkeypatch.setattr(few.replayer, "iterate_states", watched)
+    steps = range(everything.n_steps - 1, start - 1, -1)
+    going_back, n_alive = few.iterate_back(start, everything.n_steps), []
+    for step in steps:
+        record, state = next(going_back)
+        assert record.step == step
+        assert same_state(state, everything.state(step))
+        n_alive.append(sum(reference() is not None for reference in replayed))
+    assert next(going_back, None) is None
+    n_levels = math.ceil(math.log(everything.n_steps, n_fitting))
+    assert max(n_alive) <= max(1, n_levels) * n_fitting
+    assert len(replayed) <= max(1, n_levels) * everything.n_steps + start
+
+
+def test_large_states_are_replayed_to_the_same_scores():
+    """3 x 313 KiB are kept at every fourth step, and at the ends of epochs."""
+
+    class Wide(torch.nn.Sequential):
+        def __init__(self):
+            wide = torch.nn.Linear(N_COLUMNS, 10_000), torch.nn.ReLU()
+            super().__init__(*wide, torch.nn.Linear(10_000, N_LABELS))
+
+    X, y = make_rows()
+    net = make_net(Wide, optimizer=torch.optim.Adam, lr=1e-3, batch_size=5)
+    some, everything = (
+        track(net, X, y, record=record, random_state=0) for record in ("auto", "all")
+    )
+    assert some.trajectory.store.steps == [0, 2, 4, 8, 9, 12, 16, 18, 20, 24, 27]
+    query = MeanLoss(X, y)
+    assert np.array_equal(some.influence(query), everything.influence(query))

@@ -32,6 +32,22 @@ def test_kept_states_stay_evenly_spread():
     assert store.steps == [0, 8, 16, 24, 32]
 
 
+@pytest.mark.parametrize("per_step, every", [(40, 1), (39, 2), (10, 4), (1, 16)])
+def test_large_states_are_kept_less_often(per_step, every):
+    store = StateStore(bytes_per_step=per_step)
+    for t in range(33):
+        if store.wants(t):
+            store.put(t, make_state())
+    assert store.steps == list(range(0, 33, every))
+
+
+def test_following_is_the_first_kept_step_after():
+    store = StateStore()
+    for t in (0, 3, 7):
+        store.put(t, make_state())
+    assert [store.following(t) for t in (0, 2, 3, 6, 7)] == [3, 3, 7, 7, None]
+
+
 def test_nearest_is_the_last_kept_step_that_is_not_after():
     store = StateStore()
     for t in (0, 3, 7):
