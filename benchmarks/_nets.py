@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from _cells import Cell, Problem
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer
 from skorch import NeuralNetClassifier
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
+from dit_clean.tables import DenseScaler
 from dit_clean.tracking.networks import make_default_net
 
 BATCH_SIZE = 64
@@ -69,7 +70,7 @@ def make_net(cell: Cell, problem: Problem, n_outputs: int | None = None):
 
 def make_scaled_net(cell: Cell, problem: Problem):
     """Return scaler and network in a pipeline: what `InfluenceCleaner` does inside."""
-    scaler = FunctionTransformer() if problem.uses_cnn else StandardScaler()
+    scaler = FunctionTransformer() if problem.uses_cnn else DenseScaler()
     return make_pipeline(scaler, make_net(cell, problem))
 
 
@@ -111,7 +112,7 @@ def train_plainly(
     net = make_net(cell, problem, n_outputs).initialize()
     module, X, y = net.module_, problem.train.X, torch.as_tensor(labels)
     if not problem.uses_cnn:
-        X = StandardScaler().fit_transform(X)
+        X = DenseScaler().fit_transform(X)
     X = torch.as_tensor(X)
     optimizer = torch.optim.SGD(module.parameters(), lr=net.lr)
     every = max(1, cell.n_epochs // n_checkpoints) if n_checkpoints else 0
