@@ -33,8 +33,9 @@ and confusion with the strongest rival were chosen on the same two seeds and sev
 sets, after the table had shown that instance-dependent noise was lost to peers. That
 inputs are squashed was chosen on digits, Adult and SMS spam (two seeds). How clean rows
 are used was chosen on the dev half and on small data sets made for it, and so was the
-decision to leave the other settings as they were. For regression targets the weight of the networks and the spread of residuals were chosen with other seeds on the
-same data, and on two data sets beside them.
+decision to leave the other settings as they were. For regression targets the weight of
+the networks and the spread of residuals were chosen with other seeds on the same data,
+and on two data sets beside them.
 """
 
 PARTS = {
