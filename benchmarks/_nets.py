@@ -11,7 +11,7 @@ from skorch import NeuralNetClassifier
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from dit_clean.tables import DenseScaler
+from dit_clean.tables import ColumnScaler
 from dit_clean.tracking.networks import make_default_net
 
 BATCH_SIZE = 64
@@ -70,7 +70,7 @@ def make_net(cell: Cell, problem: Problem, n_outputs: int | None = None):
 
 def make_scaled_net(cell: Cell, problem: Problem):
     """Return scaler and network in a pipeline: what `InfluenceCleaner` does inside."""
-    scaler = FunctionTransformer() if problem.uses_cnn else DenseScaler()
+    scaler = FunctionTransformer() if problem.uses_cnn else ColumnScaler(squash=True)
     return make_pipeline(scaler, make_net(cell, problem))
 
 
@@ -112,7 +112,7 @@ def train_plainly(
     net = make_net(cell, problem, n_outputs).initialize()
     module, X, y = net.module_, problem.train.X, torch.as_tensor(labels)
     if not problem.uses_cnn:
-        X = DenseScaler().fit_transform(X)
+        X = ColumnScaler(squash=True).fit_transform(X)
     X = torch.as_tensor(X)
     optimizer = torch.optim.SGD(module.parameters(), lr=net.lr)
     every = max(1, cell.n_epochs // n_checkpoints) if n_checkpoints else 0

@@ -40,7 +40,7 @@ from skorch import NeuralNetRegressor
 from torch import nn
 
 from dit_clean import InfluenceCleaner
-from dit_clean.tables import DenseScaler
+from dit_clean.tables import ColumnScaler
 from dit_clean.tracking.networks import MLP
 
 OUTPUT = ROOT / "outputs" / "regression.jsonl"
@@ -117,7 +117,7 @@ def make_models(n_features: int, seed: int) -> dict:
     )
     return {
         "same net": TransformedTargetRegressor(
-            make_pipeline(DenseScaler(), net), transformer=StandardScaler()
+            make_pipeline(ColumnScaler(squash=True), net), transformer=StandardScaler()
         ),
         "linear": make_pipeline(StandardScaler(), LinearRegression()),
         "boosted trees": HistGradientBoostingRegressor(random_state=seed),

@@ -232,7 +232,7 @@ class InfluenceCleaner(
         targets = encode_targets(y, self.net, self.task)
         weight = checked_weight(sample_weight, len(y))
         folds = make_folds(self.cv, targets, self.random_state)
-        encoder = TableEncoder(scale=self.net is None).fit(X)
+        encoder = TableEncoder("squashed" if self.net is None else None).fit(X)
         validation = None
         if X_val is not None or y_val is not None:
             validation = checked_validation(self, X_val, y_val, encoder, targets)

@@ -29,8 +29,8 @@ from dit_clean.tracking.rows import as_rows, cast_floats
 from dit_clean.tracking.weighting import SampleWeighting
 
 AUTO_BYTES_PER_STEP = 2**18
-"""Recorded states of this size take a step of training about a tenth of a millisecond,
-where memory has to be fetched from the system."""
+"""Recording a state of this size takes about 0.1 ms where memory has to be fetched from
+the system, a tenth of a step of a network of that size."""
 
 
 def track(
@@ -56,8 +56,8 @@ def track(
         Memory for recorded states: all of them, or at most so much ("256MiB", or
         bytes). "auto" is at most 1 GiB, and of states above 256 KiB every k-th, so that
         recording hardly slows training down. States in between are replayed exactly
-        when asked for, at one training step each; scores do not depend on it. Choose
-        "all" for many questions about a large network.
+        when asked for; scores do not depend on it. Choose "all" for many questions
+        about a large network, or for timelines over single steps of one.
     sample_weight : array-like of shape (n_samples,), optional
         Factor of each sample's loss.
     random_state : int, RandomState instance or None

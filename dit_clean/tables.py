@@ -19,7 +19,7 @@ MAX_CATEGORIES = 50
 """One-hot columns of a categorical column at most; rarer values share one."""
 SQUASH = 5.0
 """Standard deviations that scaled values approach and never reach: networks train
-badly on single huge values, as of incomes or of words that are in few texts."""
+badly on single huge values, such as incomes, or words that few texts contain."""
 
 
 def is_frame(X: Any) -> bool:
@@ -44,9 +44,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    scale : bool, default=True
-        Whether to bring numeric columns to mean 0 and variance 1 and squash what is
-        far out, see `squashed`. Without it, arrays stay as they are.
+    scaling : {"standard", "squashed", None}, default="standard"
+        Whether to bring numeric columns to mean 0 and variance 1, and then to squash
+        what is far out (see `squashed`), as is good for networks. With None, arrays
+        stay as they are.
 
     Attributes
     ----------
@@ -54,8 +55,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         What was fitted for the kind of data given.
     """
 
-    def __init__(self, scale=True):
-        self.scale = scale
+    def __init__(self, scaling="standard"):
+        self.scaling = scaling
 
     def fit(self, X, y=None):
         """Choose and fit the encoding for X.
@@ -100,28 +101,43 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         return tags
 
     def _make_encoder(self, X: Any) -> Any:
+        if self.scaling is None:
+            scaler = FunctionTransformer(_dense_values, accept_sparse=True)
+            unscaled = FunctionTransformer(accept_sparse=True)
+            return _frame_encoder(X, scaler) if is_frame(X) else unscaled
+        scaler = ColumnScaler(squash=self.scaling == "squashed")
         if is_frame(X):
-            return _frame_encoder(X, self.scale)
-        if not self.scale:
-            return FunctionTransformer(accept_sparse=True)
-        if X.ndim > MATRIX_AXES:
-            return FlatScaler()
-        if sparse.issparse(X) and np.prod(X.shape) > MAX_DENSE_VALUES:
-            squash = FunctionTransformer(squashed, accept_sparse=True)
-            return make_pipeline(StandardScaler(with_mean=False), squash)
-        return DenseScaler()
+            return _frame_encoder(X, scaler)
+        return FlatScaler() if X.ndim > MATRIX_AXES else scaler
 
 
-class DenseScaler(StandardScaler):
-    """Scales and squashes columns, those of sparse matrices too."""
+class ColumnScaler(TransformerMixin, BaseEstimator):
+    """Brings columns to variance 1, and to mean 0 unless they stay sparse.
 
-    def fit(self, X: Any, y: Any = None) -> "DenseScaler":
+    Arrays in and out, whatever ``set_config(transform_output=...)`` says.
+
+    Parameters
+    ----------
+    squash : bool, default=False
+        Whether to squash what is far out.
+    """
+
+    def __init__(self, squash=False):
+        self.squash = squash
+
+    def fit(self, X, y=None):
         """Read off means and standard deviations."""
-        return super().fit(_dense_values(X), y)
+        stays_sparse = sparse.issparse(X) and np.prod(X.shape) > MAX_DENSE_VALUES
+        scaler = StandardScaler(with_mean=not stays_sparse)
+        values = X if stays_sparse else _dense_values(X)
+        self.scaler_ = scaler.set_output(transform="default").fit(values)
+        return self
 
-    def transform(self, X: Any) -> np.ndarray:
+    def transform(self, X):
         """Return the scaled values, shape (n_samples, n_columns)."""
-        return squashed(super().transform(_dense_values(X)))
+        values = _dense_values(X) if self.scaler_.with_mean else X
+        scaled = self.scaler_.transform(values)
+        return squashed(scaled) if self.squash else scaled
 
 
 class FlatScaler(TransformerMixin):
@@ -152,7 +168,7 @@ def squashed(values: Any) -> Any:
         values = values.copy()
         values.data = squashed(values.data)
         return values
-    return values / np.sqrt(1 + (values / SQUASH) ** 2)
+    return values / np.hypot(1, values / SQUASH)
 
 
 def select_rows(container: Any, rows: np.ndarray) -> Any:
@@ -174,15 +190,11 @@ def select_rows(container: Any, rows: np.ndarray) -> Any:
     return container[rows]
 
 
-def _to_dense() -> FunctionTransformer:
-    return FunctionTransformer(_dense_values, accept_sparse=True)
-
-
 def _dense_values(X: Any) -> Any:
     return X.toarray() if sparse.issparse(X) else X
 
 
-def _frame_encoder(X: Any, scale: bool) -> ColumnTransformer:
+def _frame_encoder(X: Any, scaler: Any) -> ColumnTransformer:
     numeric: list[int] = []
     categorical: list[int] = []
     for i, dtype in enumerate(X.dtypes):
@@ -193,8 +205,6 @@ def _frame_encoder(X: Any, scale: bool) -> ColumnTransformer:
             _check_categories(X.iloc[:, i] if hasattr(X, "iloc") else X[name], name)
             categorical.append(i)
     impute = SimpleImputer(strategy="median", keep_empty_features=True)
-    # Sparse columns of a frame come out of the imputer as a sparse matrix.
-    numbers = make_pipeline(impute, DenseScaler() if scale else _to_dense())
     one_hot = OneHotEncoder(
         handle_unknown="infrequent_if_exist",
         max_categories=MAX_CATEGORIES,
@@ -202,7 +212,8 @@ def _frame_encoder(X: Any, scale: bool) -> ColumnTransformer:
     )
     return ColumnTransformer(
         [
-            ("numbers", numbers, numeric),
+            # Sparse columns of a frame come out of the imputer as a sparse matrix.
+            ("numbers", make_pipeline(impute, scaler), numeric),
             ("categories", one_hot, categorical),
         ],
         sparse_threshold=0,

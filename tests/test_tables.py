@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn import config_context
+from sklearn.preprocessing import StandardScaler
 
 from dit_clean import tables
 from dit_clean.tables import SQUASH, TableEncoder, squashed
@@ -34,26 +36,56 @@ CONTAINERS = {"array": np.array, "frame": pd.DataFrame, "sparse": sparse.csr_arr
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_one_huge_value_stays_near_the_others(container):
     X = CONTAINERS[container](heavy_tailed())
-    found = TableEncoder().fit(X).transform(X)
+    found = TableEncoder("squashed").fit(X).transform(X)
     assert np.abs(found).max() < SQUASH
     assert found[5, 1] > 4
     assert np.allclose(found[:, [0, 2]].std(axis=0), 1, atol=0.1)
 
 
-def test_what_stays_sparse_is_squashed_alike(monkeypatch):
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_models_that_are_linear_get_linear_scales(container):
+    X = CONTAINERS[container](heavy_tailed())
+    found = TableEncoder().fit(X).transform(X)
+    assert np.allclose(found, StandardScaler().fit_transform(heavy_tailed()))
+
+
+@pytest.mark.parametrize("kind", ["csr_array", "csc_matrix", "coo_array"])
+def test_what_stays_sparse_is_squashed_alike(monkeypatch, kind):
+    values = np.where(heavy_tailed() > 0.5, heavy_tailed(), 0).astype(np.float32)
     monkeypatch.setattr(tables, "MAX_DENSE_VALUES", 10)
-    X = sparse.csr_array(np.where(heavy_tailed() > 0.5, heavy_tailed(), 0))
-    encoder = TableEncoder().fit(X)
-    before = X.copy()
-    found = encoder.transform(X)
+    X = getattr(sparse, kind)(values)
+    encoder = TableEncoder("squashed").fit(X)
+    found = encoder.transform(X[:50] if kind != "coo_array" else X)
+    expected = squashed(values / values.std(axis=0))[: found.shape[0]]
     assert sparse.issparse(found)
-    assert found.nnz == X.nnz
-    assert found.data.max() < SQUASH
+    assert found.dtype == np.float32
+    assert np.allclose(found.toarray(), expected, rtol=1e-5)
+
+
+def test_squashing_leaves_a_sparse_matrix_as_it_was():
+    X = sparse.csr_array(heavy_tailed())
+    before = X.copy()
+    squashed(X)
     assert (before != X).nnz == 0
+
+
+def test_the_largest_numbers_do_not_overflow():
+    values = np.array([-3e38, 1e25, 3e38], np.float32)
+    assert np.allclose(squashed(values), [-SQUASH, SQUASH, SQUASH])
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("output", ["pandas", "polars"])
+def test_output_is_an_array_whatever_scikit_learn_is_set_to(container, output):
+    X = CONTAINERS[container](heavy_tailed())
+    expected = TableEncoder("squashed").fit(X).transform(X)
+    with config_context(transform_output=output):
+        found = TableEncoder("squashed").fit(X).transform(X)
+    assert np.array_equal(np.asarray(found), expected)
 
 
 @pytest.mark.parametrize("container", ["array", "sparse"])
 def test_without_scaling_arrays_stay_as_they_are(container):
     X = CONTAINERS[container](heavy_tailed())
-    found = TableEncoder(scale=False).fit(X).transform(X)
+    found = TableEncoder(scaling=None).fit(X).transform(X)
     assert abs(found - X).max() == 0

@@ -14,7 +14,9 @@ from dit_clean.detection.latent_labels import (
 from dit_clean.detection.noise_model import LabelNoiseModel, symmetric_transition
 
 CONFUSION = 0.3
-"""Chance that labels are confused where classes meet, beside the errors in T."""
+"""Weight of confusion where classes meet, beside the errors in T."""
+N_ROUNDS, MAX_ITER = 3, 40
+"""How often the pooled rate is estimated anew, and iterations of L-BFGS each time."""
 
 
 def fit_class_noise(
@@ -22,11 +24,11 @@ def fit_class_noise(
     labels: np.ndarray,
     *,
     known: KnownLabels | None = None,
-    strength: float | None = None,
-    n_rounds: int = 3,
-    max_iter: int = 40,
 ) -> LabelNoiseModel:
     """Fit how labels go wrong by class, from evidence that has not seen them.
+
+    max(2, n_classes / 5) pseudo-samples pull each row of T towards symmetric noise at
+    the pooled rate: classes with few rows keep to it.
 
     Parameters
     ----------
@@ -36,13 +38,6 @@ def fit_class_noise(
         Given class indices.
     known : KnownLabels, optional
         Samples whose labels are known to be right.
-    strength : float, default=max(2, n_classes / 5)
-        Pseudo-samples that pull each row of T towards symmetric noise at the pooled
-        rate: classes with few rows keep to it.
-    n_rounds : int, default=3
-        How often the pooled rate is estimated anew.
-    max_iter : int, default=40
-        L-BFGS iterations a round.
 
     Returns
     -------
@@ -50,10 +45,10 @@ def fit_class_noise(
     """
     problem = Problem.of(evidence, labels, known)
     n_classes = problem.n_classes
-    strength = max(2.0, n_classes / 5) if strength is None else strength
+    strength = max(2.0, n_classes / 5)
     pooled = symmetric_transition(INITIAL_RATE, n_classes)
     flat = np.concatenate([problem.start(), np.log(pooled).ravel()])
-    for _ in range(n_rounds):
+    for _ in range(N_ROUNDS):
         flat = minimize(
             _objective,
             flat,
@@ -61,7 +56,7 @@ def fit_class_noise(
             jac=True,
             method="L-BFGS-B",
             bounds=problem.bounds(len(flat)),
-            options={"maxiter": max_iter},
+            options={"maxiter": MAX_ITER},
         ).x
         weights, biases, logits = problem.split(flat)
         transition = _transition(logits, n_classes)

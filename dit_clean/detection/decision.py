@@ -41,7 +41,9 @@ EXPLANATIONS = {
 }
 """By scoring. Where influence explains the given labels hardly better than outputs
 alone do, it is as likely to mislead; and so are errors by class beside errors that do
-not depend on the class."""
+not depend on the class. With ten classes or more the many entries of T win by chance
+alone: a penalty on them finds more errors that follow the inputs, but misses the single
+bad class among many."""
 DECISIVE_FIT = 0.015
 """An explanation counts e times as much as another for each such lead in the mean
 log-probability of the given labels."""

@@ -54,7 +54,7 @@ class Problem:
     known : Problem or None
         Samples whose labels are known to be right.
     weight : float
-        How much each sample counts.
+        How much each sample counts among the known ones.
     """
 
     evidence: np.ndarray
@@ -146,8 +146,8 @@ class Problem:
         return float(value), gradient
 
     def residual(self, prior: np.ndarray) -> np.ndarray:
-        """Return the derivative of log P(true = given | i) by logits; takes `prior`."""
-        residual = np.negative(prior, out=prior)
+        """Return the derivative of log P(true = given | i) by logits."""
+        residual = -prior
         residual[self.labels, self.rows] += 1
         return residual
 

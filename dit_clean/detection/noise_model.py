@@ -39,8 +39,8 @@ class LabelNoiseModel:
     log_likelihood : float
         Mean log-probability of the given labels.
     confusion : float
-        How often labels are confused where two classes meet, beside the errors in T;
-        see `true_label_posterior`.
+        Weight of errors where two classes meet, beside those in T; see
+        `true_label_posterior`.
     """
 
     weights: np.ndarray
@@ -55,14 +55,15 @@ def true_label_posterior(
 ) -> np.ndarray:
     """Return P(true label | sample, given label), shape (n_samples, n_classes).
 
-    Beside the errors in T, annotators confuse the two likeliest classes. For given
-    label g and its strongest rival r, P(true r, given g | i) grows by
+    Beside the errors in T, a label is confused with its strongest rival. For given
+    label g and rival r, P(true r, given g | i) grows by
 
         confusion P(g | i) (1 + P(r | i) - P(g | i)) / 2,
 
-    which is confusion P(g | i) P(r | i) of two classes. Given labels cannot tell such
-    errors from classes that overlap (their likelihood is the same), so that confusion
-    is assumed and not fitted.
+    which is confusion P(g | i) P(r | i) of two classes. Of two classes such errors, as
+    frequent in both directions, leave the distribution of given labels as it is:
+    nothing in the data tells them from classes that overlap. Hence confusion is
+    assumed and not fitted, and a weight rather than a probability.
 
     Parameters
     ----------

@@ -9,8 +9,10 @@ from dit_clean.detection.latent_labels import INITIAL_RATE, KnownLabels, Problem
 from dit_clean.detection.noise_model import LabelNoiseModel, symmetric_transition
 
 CONFUSION = 1.0
-"""Chance that labels are confused where classes meet. Higher than beside errors by
-class: where these do not depend on the class, they do on the sample."""
+"""Weight of confusion where classes meet. Higher than beside errors by class: errors
+that do not depend on the class depend on the sample."""
+MAX_ITER = 100
+"""Iterations of L-BFGS; it converges in about twenty."""
 
 
 def fit_uniform_noise(
@@ -29,14 +31,15 @@ def fit_uniform_noise(
     """
     problem = Problem.of(evidence, labels, known)
     flat = np.append(problem.start(), logit(INITIAL_RATE))
+    at_random = logit(1 - 1 / problem.n_classes)
     flat = minimize(
         _objective,
         flat,
         (problem,),
         jac=True,
         method="L-BFGS-B",
-        bounds=problem.bounds(len(flat)),
-        options={"maxiter": 100},
+        bounds=[*problem.bounds(len(flat) - 1), (None, at_random)],
+        options={"maxiter": MAX_ITER},
     ).x
     weights, biases, (log_odds,) = problem.split(flat)
     transition = symmetric_transition(expit(log_odds), problem.n_classes)

@@ -14,7 +14,7 @@ from torch import Tensor
 from dit_clean.tracking.layout import ParameterLayout
 from dit_clean.tracking.model import TrackedModel
 from dit_clean.tracking.replay import Replayer
-from dit_clean.tracking.storage import StateStore, TrainingState
+from dit_clean.tracking.storage import MIN_STATES, StateStore, TrainingState
 
 
 @dataclass(frozen=True)
@@ -132,9 +132,11 @@ class Trajectory:
             raise IndexError(
                 f"Step {t} is outside of the run: states 0 to {self.n_steps} exist."
             )
-        if t in self.store:
-            return self.store[t]
-        return deque(self._iterate_states(self.store.nearest(t), t), maxlen=1)[0]
+        base = self.store.nearest(t)
+        replayed = self.replayer.iterate_states(
+            self.model, self.store[base], self.records[base:t]
+        )
+        return deque(chain([self.store[base]], replayed), maxlen=1)[0]
 
     def iterate_back(
         self, start: int, stop: int
@@ -143,38 +145,36 @@ class Trajectory:
 
         Notes
         -----
-        States that were not kept are replayed forwards, and as many of them held as
-        fit into the bound of the store. Where more steps lie between kept states, some
-        are replayed again, with m states held and n steps about log(n) / log(m) times.
+        States that were not kept are replayed forwards and held, no more of them than
+        the store may keep. Where these are too few for the steps between kept states,
+        some steps are replayed again.
         """
         t = stop
         while t > start:
             base = max(self.store.nearest(t - 1), start)
-            yield from self._replay_back(self.state(base), base, t)
+            room = self.store.n_fitting(t - base)
+            yield from self._replay_back(self.state(base), base, t, room)
             t = base
 
     def _replay_back(
-        self, state: TrainingState, start: int, stop: int
+        self, state: TrainingState, start: int, stop: int, room: int
     ) -> Iterator[tuple[StepRecord, TrainingState]]:
-        """Yield the same from the state before `start`."""
+        """Yield the same from the state before `start`, holding `room` states."""
         n_steps = stop - start
-        stride = math.ceil(n_steps / self.store.n_fitting(n_steps))
+        n_held = n_steps if n_steps <= room else max(MIN_STATES, room // 2)
+        stride = math.ceil(n_steps / n_held)
         records = self.records[start : start + (n_steps - 1) // stride * stride]
         states = self.replayer.iterate_states(self.model, state, records)
         held = list(islice(chain([state], states), 0, None, stride))
         while held:
             first = start + (len(held) - 1) * stride
+            state = held.pop()
             if stride == 1:
-                yield self.records[first], held.pop()
+                yield self.records[first], state
             else:
-                yield from self._replay_back(held.pop(), first, stop)
+                room_left = max(MIN_STATES, room - len(held))
+                yield from self._replay_back(state, first, stop, room_left)
             stop = first
-
-    def _iterate_states(self, first: int, last: int) -> Iterator[TrainingState]:
-        """Yield states first..last, both included, replayed from the first."""
-        state, records = self.state(first), self.records[first:last]
-        yield state
-        yield from self.replayer.iterate_states(self.model, state, records)
 
 
 def pack_records(records: list[StepRecord]) -> dict[str, Any]:
