@@ -248,8 +248,8 @@ def measure_track(net: str, batch_size: int, optimizer: str, n_repeats: int):
 
 def measure_record(net: str, batch_size: int, optimizer: str, n_repeats: int):
     problem = Problem(net, batch_size, optimizer, N_RECORDED)
-    make, train, n_repeats = problem.make_recorder, problem.train, n_repeats // 2
-    return compare(problem.train_under, train, n_repeats, prepare=make)
+    make, train = problem.make_recorder, problem.train
+    return compare(problem.train_under, train, max(15, n_repeats), prepare=make)
 
 
 def measure_replay(net: str, batch_size: int, optimizer: str, n_repeats: int):

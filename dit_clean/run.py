@@ -171,8 +171,7 @@ def fit_tracked(
         finally:
             _remove_callbacks(tracked, net, [name for name, _ in callbacks])
     trajectory = recorder.recorder_.trajectory
-    starts = trajectory.epoch_starts
-    check_replay(trajectory, {starts[0], starts[-2]})
+    check_replay(trajectory, {0, trajectory.store.nearest(trajectory.n_steps - 1)})
     return TrackedRun(trajectory, tracked)
 
 
