@@ -242,7 +242,7 @@ def measure_track(net: str, batch_size: int, optimizer: str, n_repeats: int):
     return compare(
         lambda _: track(model, X, y, random_state=0),
         lambda: model.fit(X, y),
-        max(3, n_repeats // 3),
+        max(9, n_repeats // 2),
     )
 
 
