@@ -76,12 +76,13 @@ def test_the_largest_numbers_do_not_overflow():
 
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize("output", ["pandas", "polars"])
-def test_output_is_an_array_whatever_scikit_learn_is_set_to(container, output):
+def test_values_are_the_same_whatever_scikit_learn_is_set_to(container, output):
     X = CONTAINERS[container](heavy_tailed())
     expected = TableEncoder("squashed").fit(X).transform(X)
     with config_context(transform_output=output):
         found = TableEncoder("squashed").fit(X).transform(X)
-    assert np.array_equal(np.asarray(found), expected)
+    # Polars stores columns one after the other, so that sums are rounded differently.
+    assert np.allclose(np.asarray(found), expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("container", ["array", "sparse"])
