@@ -8,6 +8,7 @@ from dit_clean.detection.latent_labels import (
     INITIAL_RATE,
     KnownLabels,
     Problem,
+    mean_log_likelihood,
     normalized,
     softmax,
 )
@@ -63,7 +64,7 @@ def fit_class_noise(
         joint = problem.joint(problem.prior(weights, biases), transition)
         wrong = 1 - normalized(joint)[labels, problem.rows]
         pooled = symmetric_transition(float(wrong.mean()), n_classes)
-    fit = problem.log_likelihood(weights, biases, transition)
+    fit = mean_log_likelihood(joint)
     return LabelNoiseModel(weights, biases, transition, fit, CONFUSION)
 
 

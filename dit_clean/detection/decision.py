@@ -1,7 +1,8 @@
 """From evidence to judgements about labels."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -78,10 +79,8 @@ def judge_labels(
     """
     rows, labels = np.arange(len(evidence.labels)), evidence.labels
     help_ = label_help(influence)[: _n_queries_heard(evidence)]
-    believed = [
-        _believed(evidence, help_, window, explanation)
-        for explanation in EXPLANATIONS[scoring]
-    ]
+    readings = Readings(evidence, help_, window)
+    believed = [_believed(readings, one) for one in EXPLANATIONS[scoring]]
     posteriors, fits, trusts = zip(*believed, strict=True)
     shares = trusts * softmax(np.array(fits) / DECISIVE_FIT)
     posterior = np.average(posteriors, axis=0, weights=shares)
@@ -96,45 +95,74 @@ def judge_labels(
     )
 
 
+@dataclass(frozen=True)
+class Readings:
+    """Kinds of evidence as the explanations share them, each computed once.
+
+    Attributes
+    ----------
+    evidence : LabelEvidence
+        From cross-fitted training.
+    help_ : ndarray of shape (n_queries, n_samples, n_classes)
+        How much each label would help other samples, see `label_help`.
+    window : slice
+        Epochs that count.
+    """
+
+    evidence: LabelEvidence
+    help_: np.ndarray
+    window: slice
+
+    @cached_property
+    def stages(self) -> tuple[slice, slice]:
+        """The window up to and from the turning point: two kinds of outputs."""
+        return split_at_turn(self.window, turning_point(self.evidence.held_out_loss()))
+
+    @cached_property
+    def outside(self) -> list[np.ndarray]:
+        """Outputs by stage of networks that never saw the sample."""
+        return [self.evidence.outside(stage) for stage in self.stages]
+
+    @cached_property
+    def all_networks(self) -> list[np.ndarray]:
+        """Outputs by stage of all networks."""
+        return [self.evidence.all_networks(stage) for stage in self.stages]
+
+    def blind(self, kinds: tuple[str, ...]) -> np.ndarray:
+        """Return evidence that has not seen the sample's own label.
+
+        Shape (n_samples, n_classes, n_evidence), influence last.
+        """
+        return self._stacked(kinds, self.outside if "outputs" in kinds else [])
+
+    def full(self, kinds: tuple[str, ...]) -> np.ndarray:
+        """Return the same with the outputs of all networks."""
+        return self._stacked(kinds, self.all_networks if "outputs" in kinds else [])
+
+    def _stacked(self, kinds: tuple[str, ...], outputs: list[np.ndarray]) -> np.ndarray:
+        helps = list(self.help_) if "influence" in kinds else []
+        return np.stack([*outputs, *helps], axis=-1)
+
+
 def _believed(
-    evidence: LabelEvidence,
-    help_: np.ndarray,
-    window: slice,
-    explanation: Explanation,
+    readings: Readings, explanation: Explanation
 ) -> tuple[np.ndarray, float, float]:
     """Return P(true label | sample, given label) by one explanation.
 
     And how well that explains the given labels, their mean log-probability; and how
     far it is to be trusted, in [0, 1].
     """
-    labels, kinds, trust = evidence.labels, explanation.kinds, 1.0
-    blind = _stacked(evidence.outside, help_, evidence, window, kinds)
-    full = _stacked(evidence.all_networks, help_, evidence, window, kinds)
-    known = None
+    evidence, kinds, trust = readings.evidence, explanation.kinds, 1.0
+    blind, known = readings.blind(kinds), None
     if "outputs" in kinds:
-        known = _known_labels(evidence, window, blind.shape[2])
-    model = explanation.fit(blind, labels, known=known)
+        known = _known_labels(evidence, readings.stages, blind.shape[2])
+    model = explanation.fit(blind, evidence.labels, known=known)
     fit = model.log_likelihood
     if len(kinds) > 1:
-        trust = influence_trust(labels, evidence.n_folds)
-        model = _trusting(model, len(help_), trust)
-    return true_label_posterior(model, full, labels), fit, trust
-
-
-def _stacked(
-    outputs: Callable[[slice], np.ndarray],
-    label_helps: np.ndarray,
-    evidence: LabelEvidence,
-    window: slice,
-    kinds: tuple[str, ...],
-) -> np.ndarray:
-    """Return the evidence of some kinds, shape (n_samples, n_classes, n_evidence)."""
-    parts = []
-    if "outputs" in kinds:
-        parts += [outputs(part) for part in _stages(evidence, window)]
-    if "influence" in kinds:
-        parts += list(label_helps)
-    return np.stack(parts, axis=-1)
+        trust = influence_trust(evidence.labels, evidence.n_folds)
+        model = _trusting(model, len(readings.help_), trust)
+    posterior = true_label_posterior(model, readings.full(kinds), evidence.labels)
+    return posterior, fit, trust
 
 
 def _n_queries_heard(evidence: LabelEvidence) -> int | None:
@@ -145,13 +173,8 @@ def _n_queries_heard(evidence: LabelEvidence) -> int | None:
     return 1 if np.median(counts) < MIN_CLEAN else None
 
 
-def _stages(evidence: LabelEvidence, window: slice) -> tuple[slice, slice]:
-    """Return the window up to and from the turning point: two kinds of outputs."""
-    return split_at_turn(window, turning_point(evidence.held_out_loss()))
-
-
 def _known_labels(
-    evidence: LabelEvidence, window: slice, n_evidence: int
+    evidence: LabelEvidence, stages: tuple[slice, slice], n_evidence: int
 ) -> KnownLabels | None:
     """Return the clean samples as each network sees them, where there are any.
 
@@ -162,7 +185,7 @@ def _known_labels(
         return None
     outputs = np.concatenate(list(evidence.clean.outputs))
     values = np.zeros((len(outputs), outputs.shape[2], n_evidence))
-    for i, part in enumerate(_stages(evidence, window)):
+    for i, part in enumerate(stages):
         values[:, :, i] = centered_log(outputs[:, part].mean(axis=1))
     n_networks = len(evidence.clean.outputs)
     labels = np.tile(evidence.clean.labels, n_networks)

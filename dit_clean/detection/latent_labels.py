@@ -120,13 +120,6 @@ class Problem:
         joint *= prior
         return joint
 
-    def log_likelihood(
-        self, weights: np.ndarray, biases: np.ndarray, transition: np.ndarray
-    ) -> float:
-        """Return the mean log-probability of the given labels."""
-        joint = self.joint(self.prior(weights, biases), transition)
-        return float(np.log(np.maximum(joint.sum(axis=0), TINY)).mean())
-
     def penalty(
         self, weights: np.ndarray, biases: np.ndarray
     ) -> tuple[float, np.ndarray]:
@@ -163,6 +156,11 @@ class Problem:
 def normalized(joint: np.ndarray) -> np.ndarray:
     """Return probabilities that sum to 1 over the first axis."""
     return joint / np.maximum(joint.sum(axis=0), TINY)
+
+
+def mean_log_likelihood(joint: np.ndarray) -> float:
+    """Return the mean log-probability of the given labels."""
+    return float(np.log(np.maximum(joint.sum(axis=0), TINY)).mean())
 
 
 def softmax(logits: np.ndarray, axis: int = -1) -> np.ndarray:

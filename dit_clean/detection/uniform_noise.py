@@ -5,7 +5,12 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from dit_clean.detection.evidence import TINY
-from dit_clean.detection.latent_labels import INITIAL_RATE, KnownLabels, Problem
+from dit_clean.detection.latent_labels import (
+    INITIAL_RATE,
+    KnownLabels,
+    Problem,
+    mean_log_likelihood,
+)
 from dit_clean.detection.noise_model import LabelNoiseModel, symmetric_transition
 
 CONFUSION = 1.0
@@ -43,7 +48,7 @@ def fit_uniform_noise(
     ).x
     weights, biases, (log_odds,) = problem.split(flat)
     transition = symmetric_transition(expit(log_odds), problem.n_classes)
-    fit = problem.log_likelihood(weights, biases, transition)
+    fit = mean_log_likelihood(problem.joint(problem.prior(weights, biases), transition))
     return LabelNoiseModel(weights, biases, transition, fit, CONFUSION)
 
 

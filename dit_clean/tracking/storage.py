@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
 from torch import Tensor
 
 MIN_STATES = 2
@@ -118,8 +117,9 @@ class StateStore:
 
     def nearest(self, t: int) -> int:
         """Return the last kept step that is not after t."""
-        steps = self.steps
-        return steps[int(np.searchsorted(steps, t, side="right")) - 1]
+        if t in self._states:
+            return t
+        return max(step for step in self._states if step < t)
 
     def following(self, t: int) -> int | None:
         """Return the first kept step after t, None if there is none."""

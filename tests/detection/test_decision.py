@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dit_clean.detection import CleanEvidence, LabelEvidence, judge_labels
-from dit_clean.detection.decision import EXPLANATIONS, _believed
+from dit_clean.detection.decision import EXPLANATIONS, Readings, _believed
 from dit_clean.detection.evidence import (
     influence_trust,
     label_help,
@@ -85,10 +85,11 @@ def test_influence_counts_as_far_as_it_explains_the_given_labels(informative):
 def test_combined_lies_between_its_answers():
     """For 750 samples in three classes, whose influence is trusted."""
     evidence, influence = repeated(make_evidence(), 7)
-    rows, help_ = np.arange(len(evidence.labels)), label_help(influence)
+    rows = np.arange(len(evidence.labels))
+    readings = Readings(evidence, label_help(influence), slice(0, 4))
     answers = np.array(
         [
-            1 - _believed(evidence, help_, slice(0, 4), one)[0][rows, evidence.labels]
+            1 - _believed(readings, one)[0][rows, evidence.labels]
             for one in EXPLANATIONS["combined"]
         ]
     )
