@@ -21,7 +21,12 @@ from dit_clean.crossfit import (
     average_timeline,
     predict_together,
 )
-from dit_clean.detection import LabelEvidence, TargetEvidence, convergence_window
+from dit_clean.detection import (
+    LabelEvidence,
+    TargetEvidence,
+    convergence_window,
+    window_likelihood,
+)
 from dit_clean.influence import SampleLosses, Steps, Window, resolve_window
 from dit_clean.influence.queries import Query, SampleQuery
 from dit_clean.influence.scores import check_history
@@ -297,7 +302,13 @@ class InfluenceQuestions:
 
 def epochs_of(window: WindowLike, evidence: LabelEvidence | TargetEvidence) -> Window:
     """Return the epochs that a window stands for in a fitted cleaner."""
-    convergence = Window(*convergence_window(evidence.held_out_loss()))
+    convergence = None
+    if isinstance(window, str) and window == "convergence":
+        explained = None
+        if isinstance(evidence, LabelEvidence):
+            explained = partial(window_likelihood, evidence)
+        found = convergence_window(evidence.held_out_loss(), explained)
+        convergence = Window(*found)
     return resolve_window(window, evidence.n_epochs, convergence=convergence)
 
 

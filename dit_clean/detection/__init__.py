@@ -1,7 +1,7 @@
 """From evidence to decisions: arrays in, arrays out, no network in sight."""
 
 from dit_clean.detection.convergence import convergence_window
-from dit_clean.detection.decision import judge_labels
+from dit_clean.detection.decision import judge_labels, window_likelihood
 from dit_clean.detection.evidence import CleanEvidence, LabelEvidence
 from dit_clean.detection.judgement import Decision, Judgement
 from dit_clean.detection.replacement import nearest_target_rows, replacement_rows
@@ -28,4 +28,5 @@ __all__ = [
     "replacement_rows",
     "sample_weights",
     "warn_of_no_signal",
+    "window_likelihood",
 ]

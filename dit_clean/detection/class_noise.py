@@ -1,4 +1,4 @@
-"""Labels that go wrong by class: every entry of T is free."""
+"""Labels that go wrong by class: rows of T are free where the labels speak for it."""
 
 import numpy as np
 from scipy.optimize import minimize
@@ -13,6 +13,7 @@ from dit_clean.detection.latent_labels import (
     softmax,
 )
 from dit_clean.detection.noise_model import LabelNoiseModel, symmetric_transition
+from dit_clean.detection.row_pooling import expected_counts, pool_rows
 
 CONFUSION = 0.3
 """Weight of confusion where classes meet, beside the errors in T."""
@@ -29,7 +30,8 @@ def fit_class_noise(
     """Fit how labels go wrong by class, from evidence that has not seen them.
 
     max(2, n_classes / 5) pseudo-samples pull each row of T towards symmetric noise at
-    the pooled rate: classes with few rows keep to it.
+    the pooled rate: classes with few rows keep to it. In the end rows that show no
+    errors of their own are pooled, see `row_pooling`; weights and biases stay.
 
     Parameters
     ----------
@@ -61,10 +63,12 @@ def fit_class_noise(
         ).x
         weights, biases, logits = problem.split(flat)
         transition = _transition(logits, n_classes)
-        joint = problem.joint(problem.prior(weights, biases), transition)
-        wrong = 1 - normalized(joint)[labels, problem.rows]
+        prior = problem.prior(weights, biases)
+        posterior = normalized(problem.joint(prior, transition))
+        wrong = 1 - posterior[labels, problem.rows]
         pooled = symmetric_transition(float(wrong.mean()), n_classes)
-    fit = mean_log_likelihood(joint)
+    transition = pool_rows(transition, prior, problem, strength)
+    fit = mean_log_likelihood(problem.joint(prior, transition))
     return LabelNoiseModel(weights, biases, transition, fit, CONFUSION)
 
 
@@ -83,7 +87,7 @@ def _objective(
     joint = problem.joint(prior, transition)
     observed = np.maximum(joint.sum(axis=0), TINY)
     joint /= observed
-    counts = _counts(joint, problem.labels) + strength * pooled
+    counts = expected_counts(joint, problem) + strength * pooled
     joint -= prior
     penalty, gradient = problem.penalty(weights, biases)
     log_transition = np.log(np.maximum(transition, TINY))
@@ -95,9 +99,3 @@ def _objective(
     gradient -= problem.slope(joint) / n_samples
     by_logit = -(counts - transition * counts.sum(axis=1, keepdims=True)) / n_samples
     return float(value), np.concatenate([gradient, by_logit.ravel()])
-
-
-def _counts(posterior: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return expected numbers of samples by true and given label."""
-    n_classes = len(posterior)
-    return np.array([np.bincount(labels, p, n_classes) for p in posterior])

@@ -1,5 +1,7 @@
 """When training has converged, read off the held-out curve."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 
@@ -18,16 +20,23 @@ def turning_point(held_out_loss: np.ndarray) -> int:
     return int(np.argmin(held_out_loss))
 
 
-def convergence_window(held_out_loss: np.ndarray) -> tuple[int, int]:
-    """Return the epochs up to twice the best one: [0, 2 best + 2).
+def convergence_window(
+    held_out_loss: np.ndarray, explained: Callable[[slice], float] | None = None
+) -> tuple[int, int]:
+    """Return the epochs up to twice the best one, [0, 2 best + 2), or all.
 
     Long after the turning point a network's answers carry no news: it repeats the
-    labels that it was given.
+    labels that it was given. But the loss may also rise because the network grows too
+    sure of answers that go on to improve, as with many wrong labels in a rare class.
+    So all epochs count where they explain the given labels better.
 
     Parameters
     ----------
     held_out_loss : ndarray of shape (n_epochs,)
         Mean loss of held-out samples at the end of each epoch.
+    explained : callable, optional
+        ``explained(window)`` -> how well the evidence of a window explains the given
+        labels, see `window_likelihood`; without it all epochs are not tried.
 
     Returns
     -------
@@ -41,7 +50,12 @@ def convergence_window(held_out_loss: np.ndarray) -> tuple[int, int]:
     ... )
     (0, 8)
     """
-    return 0, min(len(held_out_loss), 2 * turning_point(held_out_loss) + 2)
+    n_epochs = len(held_out_loss)
+    stop = min(n_epochs, 2 * turning_point(held_out_loss) + 2)
+    if explained is not None and stop < n_epochs:
+        candidates = slice(0, stop), slice(0, n_epochs)
+        stop = max(candidates, key=explained).stop
+    return 0, stop
 
 
 def split_at_turn(window: slice, turn: int) -> tuple[slice, slice]:

@@ -42,9 +42,7 @@ EXPLANATIONS = {
 }
 """By scoring. Where influence explains the given labels hardly better than outputs
 alone do, it is as likely to mislead; and so are errors by class beside errors that do
-not depend on the class. With ten classes or more the many entries of T win by chance
-alone: a penalty on them finds more errors that follow the inputs, but misses the single
-bad class among many."""
+not depend on the class."""
 DECISIVE_FIT = 0.015
 """An explanation counts e times as much as another for each such lead in the mean
 log-probability of the given labels."""
@@ -95,6 +93,19 @@ def judge_labels(
     )
 
 
+def window_likelihood(evidence: LabelEvidence, window: slice) -> float:
+    """Return how well the outputs of a window explain the given labels.
+
+    Mean log-probability of the given labels under one rate of errors for all classes,
+    by networks that never saw the sample. Unlike the held-out loss it does not mind
+    networks that are too sure of their answers: the evidence is weighted.
+    """
+    stages = _stages(evidence, window)
+    outside = np.stack([evidence.outside(stage) for stage in stages], axis=-1)
+    known = _known_labels(evidence, stages, outside.shape[2])
+    return fit_uniform_noise(outside, evidence.labels, known=known).log_likelihood
+
+
 @dataclass(frozen=True)
 class Readings:
     """Kinds of evidence as the explanations share them, each computed once.
@@ -116,7 +127,7 @@ class Readings:
     @cached_property
     def stages(self) -> tuple[slice, slice]:
         """The window up to and from the turning point: two kinds of outputs."""
-        return split_at_turn(self.window, turning_point(self.evidence.held_out_loss()))
+        return _stages(self.evidence, self.window)
 
     @cached_property
     def outside(self) -> list[np.ndarray]:
@@ -163,6 +174,10 @@ def _believed(
         model = _trusting(model, len(readings.help_), trust)
     posterior = true_label_posterior(model, readings.full(kinds), evidence.labels)
     return posterior, fit, trust
+
+
+def _stages(evidence: LabelEvidence, window: slice) -> tuple[slice, slice]:
+    return split_at_turn(window, turning_point(evidence.held_out_loss()))
 
 
 def _n_queries_heard(evidence: LabelEvidence) -> int | None:

@@ -1,0 +1,85 @@
+"""Rows of T: a class's own, or that of all classes."""
+
+import numpy as np
+import pytest
+from scipy.integrate import dblquad
+from scipy.special import gamma
+
+from dit_clean.detection.class_noise import fit_class_noise
+from dit_clean.detection.latent_labels import Problem
+from dit_clean.detection.noise_model import symmetric_transition
+from dit_clean.detection.row_pooling import _log_marginal, pool_rows
+
+N_CLASSES, N_SAMPLES = 20, 1000
+
+
+def simulate(transition, seed=0):
+    """Return evidence (n_samples, n_classes, 1) and given labels."""
+    n_classes = len(transition)
+    generator = np.random.RandomState(seed)
+    truth = np.arange(N_SAMPLES) % n_classes
+    logits = generator.randn(N_SAMPLES, n_classes) + 5 * np.eye(n_classes)[truth]
+    logits -= logits.mean(axis=1, keepdims=True)
+    given = [generator.choice(n_classes, p=transition[t]) for t in truth]
+    return logits[:, :, None], np.array(given)
+
+
+def pair_flips(rate, bad_classes):
+    """Return T where samples of the bad classes get the label of the next class."""
+    transition = np.eye(N_CLASSES)
+    for bad in bad_classes:
+        transition[bad, bad] -= rate
+        transition[bad, (bad + 1) % N_CLASSES] += rate
+    return transition
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_errors_alike_in_all_classes_pool_nearly_every_row(seed):
+    evidence, given = simulate(symmetric_transition(0.2, N_CLASSES), seed)
+    kept = np.diag(fit_class_noise(evidence, given).transition)
+    assert np.isclose(kept, np.median(kept)).sum() >= N_CLASSES - 2
+    assert np.median(kept) == pytest.approx(0.8, abs=0.03)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_single_bad_class_keeps_its_row_beside_errors_alike_in_all_others(seed):
+    truth = symmetric_transition(0.1, N_CLASSES)
+    truth[3] = pair_flips(0.4, [3])[3]
+    evidence, given = simulate(truth, seed)
+    transition = fit_class_noise(evidence, given).transition
+    assert transition[3, 4] == pytest.approx(0.4, abs=0.15)
+    kept = np.delete(np.diag(transition), 3)
+    assert np.isclose(kept, np.median(kept)).sum() >= N_CLASSES - 3
+    assert np.median(kept) == pytest.approx(0.9, abs=0.03)
+
+
+def test_rows_stay_free_where_all_classes_go_wrong_in_ways_of_their_own():
+    evidence, given = simulate(pair_flips(0.3, range(N_CLASSES)))
+    transition = fit_class_noise(evidence, given).transition
+    to_next = transition[np.arange(N_CLASSES), (np.arange(N_CLASSES) + 1) % N_CLASSES]
+    assert np.median(to_next) == pytest.approx(0.3, abs=0.08)
+
+
+def test_rows_of_pooled_matrix_are_distributions():
+    generator = np.random.RandomState(0)
+    evidence, given = simulate(pair_flips(0.4, [3, 7]))
+    problem = Problem.of(evidence, given)
+    prior = problem.prior(np.ones(1), np.zeros(N_CLASSES))
+    start = generator.dirichlet(np.ones(N_CLASSES), size=N_CLASSES)
+    transition = pool_rows(start, prior, problem, strength=4.0)
+    assert np.allclose(transition.sum(axis=1), 1)
+    assert transition.min() > 0
+
+
+def test_marginal_likelihood_is_the_integral_over_the_dirichlet():
+    counts, pull = np.array([3.0, 2.0, 1.0]), np.array([2.5, 1.2, 1.3])
+
+    def integrand(b, a):
+        p = np.array([a, b, 1 - a - b])
+        density = gamma(pull.sum()) / gamma(pull).prod() * (p ** (pull - 1)).prod()
+        return (p**counts).prod() * density
+
+    truth, _ = dblquad(integrand, 0, 1, 0, lambda a: 1 - a, epsabs=1e-10)
+    assert np.exp(_log_marginal(counts[None], pull[None]))[0] == pytest.approx(
+        truth, rel=1e-6
+    )
