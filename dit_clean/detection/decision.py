@@ -43,7 +43,7 @@ EXPLANATIONS = {
 """By scoring. Where influence explains the given labels hardly better than outputs
 alone do, it is as likely to mislead; and so are errors by class beside errors that do
 not depend on the class."""
-DECISIVE_FIT = 0.015
+DECISIVE_FIT = 0.008
 """An explanation counts e times as much as another for each such lead in the mean
 log-probability of the given labels."""
 MIN_CLEAN = 10
