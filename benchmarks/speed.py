@@ -5,7 +5,8 @@
     step of the reverse pass;
 (c) `track` / the same skorch net trained plainly with skorch's default loader;
 (d) a plain torch loop under `StepRecorder` / the same loop without it;
-(e) the influence of a run whose larger states were not all kept / of one whose were;
+(e) the same, and the state of every step kept, however large;
+(f) the influence of a run whose larger states were not all kept / of one whose were;
 and the bytes that stores of training states hold.
 
 A and B alternate within one process, and times are CPU seconds of that process, all
@@ -47,13 +48,14 @@ OUTPUT = ROOT / "outputs" / "speed.csv"
 CLOCK = time.perf_counter if "--wall" in sys.argv else time.process_time
 N_ROWS, N_STEPS, N_RECORDED = 2048, 16, 64
 N_EPOCHS = 10  # as many as a skorch net trains by default
-TARGETS = {"reverse": 3.0, "loop": 5.0, "track": 1.0, "record": 1.1, "replay": None}
+TARGETS = {"reverse": 3.0, "loop": 5.0, "track": 1.0, "record": 1.1}
 TITLES = {
     "reverse": "(a) a step of the reverse pass / a plain training step",
     "loop": "(b) a loop over per-sample gradients / the reverse pass (SGD)",
     "track": f"(c) `track` / plain skorch, default loader ({N_EPOCHS} epochs)",
     "record": "(d) a plain torch loop under `StepRecorder` / without it",
-    "replay": '(e) `run.influence` after `track(record="auto")` / after "all"',
+    "record all": "(e) the same, and the state of every step kept / without it",
+    "replay": '(f) `run.influence` after `track(record="auto")` / after "all"',
 }
 
 
@@ -123,8 +125,8 @@ class Problem:
         for batch in self.batches:
             self.step(batch)
 
-    def make_recorder(self) -> StepRecorder:
-        return StepRecorder(self.model, self.module, self.optimizer, StateStore(2**30))
+    def make_recorder(self, store: StateStore | None = None) -> StepRecorder:
+        return StepRecorder(self.model, self.module, self.optimizer, store)
 
     def train_under(self, recorder: StepRecorder) -> Trajectory:
         for batch in self.batches:
@@ -135,7 +137,7 @@ class Problem:
         return recorder.trajectory
 
     def train_recorded(self) -> Trajectory:
-        return self.train_under(self.make_recorder())
+        return self.train_under(self.make_recorder(StateStore()))
 
 
 def sweep(trajectory: Trajectory, gradient: Tensor) -> Tensor:
@@ -252,6 +254,16 @@ def measure_record(net: str, batch_size: int, optimizer: str, n_repeats: int):
     return compare(problem.train_under, train, max(15, n_repeats), prepare=make)
 
 
+def measure_record_all(net: str, batch_size: int, optimizer: str, n_repeats: int):
+    problem = Problem(net, batch_size, optimizer, N_RECORDED)
+    return compare(
+        problem.train_under,
+        problem.train,
+        max(9, n_repeats // 2),
+        prepare=lambda: problem.make_recorder(StateStore()),
+    )
+
+
 def measure_replay(net: str, batch_size: int, optimizer: str, n_repeats: int):
     problem = Problem(net, batch_size, optimizer)
     X, y = problem.X.numpy(), problem.y.numpy()
@@ -272,6 +284,7 @@ MEASURES = {
     "loop": (measure_loop, TIMED[:2], ("sgd",)),
     "track": (measure_track, TIMED, ("sgd", "adam")),
     "record": (measure_record, RECORDED, tuple(OPTIMIZERS)),
+    "record all": (measure_record_all, RECORDED, ("sgd", "adam")),
     "replay": (measure_replay, TIMED[1:], ("adam",)),
 }
 
@@ -303,8 +316,12 @@ def fill(output: Path, n_repeats: int, quick: bool) -> None:
 
 def _summary(name: str, batch_size: int, first: np.ndarray, second: np.ndarray):
     epoch = -(-N_ROWS // batch_size)
-    n_steps = {"record": N_RECORDED, "track": N_EPOCHS * epoch, "replay": 2 * epoch}
-    n_steps = n_steps.get(name, N_STEPS)
+    n_steps = {
+        "record": N_RECORDED,
+        "record all": N_RECORDED,
+        "track": N_EPOCHS * epoch,
+        "replay": 2 * epoch,
+    }.get(name, N_STEPS)
     ratio = first / second
     return {
         "first_ms": 1e3 * np.median(first) / n_steps,
@@ -327,7 +344,7 @@ def _append(output: Path, row: dict) -> None:
 
 def table(rows: pd.DataFrame, name: str) -> str:
     """Return the Markdown of one measure."""
-    target, rows = TARGETS[name], rows[rows["measure"] == name]
+    target, rows = TARGETS.get(name), rows[rows["measure"] == name]
     met, goal = pd.Series(True, rows.index), "no target"
     if target is not None:
         is_gain = name == "loop"

@@ -3,9 +3,10 @@
 import re
 from typing import Any
 
+from dit_clean.tracking.storage import AUTO_BYTES
+
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
-AUTO_BYTES = 2**30
 
 
 def parse_bytes(amount: Any) -> int:

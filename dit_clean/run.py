@@ -28,10 +28,6 @@ from dit_clean.tracking.probabilities import check_probabilities, takes_log
 from dit_clean.tracking.rows import as_rows, cast_floats
 from dit_clean.tracking.weighting import SampleWeighting
 
-AUTO_BYTES_PER_STEP = 2**18
-"""Recording a state of this size takes about 0.1 ms where memory has to be fetched from
-the system, a tenth of a step of a network of that size."""
-
 
 def track(
     net: NeuralNet,
@@ -101,10 +97,10 @@ def track(
     >>> run.influence(MeanLoss(X[1::2], y[1::2]), window=2).shape
     (75,)
     """
-    store = StateStore(
-        max_bytes=None if record == "all" else parse_bytes(record),
-        bytes_per_step=AUTO_BYTES_PER_STEP if record == "auto" else None,
-    )
+    if record == "auto":
+        store = StateStore.automatic()
+    else:
+        store = StateStore(None if record == "all" else parse_bytes(record))
     seed = check_random_state(random_state).randint(2**31)
     weight = checked_weight(sample_weight, len(y))
     run = fit_tracked(net, X, y, store=store, sample_weight=weight, seed=seed)

@@ -90,6 +90,27 @@ def flatten_tensors(tensors: Iterable[Tensor]) -> Tensor:
     return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
 
 
+class FlatCopier:
+    """Copies the same tensors into one vector, again and again.
+
+    They are updated in place, so the flat views of them are made once. A tensor that
+    has moved, or whose elements are not in order in memory, is viewed anew.
+    """
+
+    def __init__(self) -> None:
+        self._views: list[Tensor] = []
+
+    def copy(self, tensors: list[Tensor]) -> Tensor:
+        """Return all elements of `tensors` in one detached vector."""
+        where = [tensor.data_ptr() for tensor in tensors]
+        if where != [view.data_ptr() for view in self._views]:
+            self._views = [tensor.detach().reshape(-1) for tensor in tensors]
+        return torch.cat(self._views)
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return FlatCopier, ()  # views are made anew, not sent along
+
+
 def _check_known(name_of: Mapping[int, str], parameter: Tensor) -> str:
     if id(parameter) not in name_of:
         raise ValueError(

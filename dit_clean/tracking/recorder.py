@@ -29,7 +29,10 @@ class StepRecorder:
     module, optimizer : nn.Module, Optimizer
         What is being trained. Read, never changed.
     store : StateStore, optional
-        Where states are kept; by default all of them.
+        Where states are kept; by default `StateStore.automatic`. States that are not
+        kept are replayed: a loop that changes gradients or parameters between
+        ``backward()`` and ``step()``, which nothing here can follow, shows in
+        `check_replay`.
 
     Attributes
     ----------
@@ -70,7 +73,7 @@ class StepRecorder:
             model=model,
             layout=ParameterLayout.of(module, optimizer),
             optimizer_type=type(optimizer),
-            store=StateStore() if store is None else store,
+            store=StateStore.automatic() if store is None else store,
             replayer=Replayer(module, optimizer),
         )
         self.keeps_states = True

@@ -1,6 +1,7 @@
 """Running recorded updates once more, to the same bits."""
 
 import copy
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dit_clean.tracking.layout import (
+    FlatCopier,
     ParameterLayout,
-    flatten_tensors,
     optimizer_parameters,
 )
 from dit_clean.tracking.model import TrackedModel, replayed_rng
@@ -118,6 +119,8 @@ class StateReader:
         self.optimizer = optimizer
         self.params = [p for group in optimizer_parameters(optimizer) for p in group]
         self.buffers = list(module.named_buffers())
+        self._copier = FlatCopier()
+        self._slot_copiers: dict[str, FlatCopier] = defaultdict(FlatCopier)
 
     def state(self) -> TrainingState:
         """Return a copy of parameters, optimizer state and buffers."""
@@ -128,15 +131,15 @@ class StateReader:
             for slot, value in state.items()
             if slot != "step" and isinstance(value, Tensor)
         }
-        slots = {
-            slot: flatten_tensors(
+        slots = {}
+        for slot in sorted(names):
+            values = [
                 state[slot] if slot in state else torch.zeros_like(p)
                 for p, state in zip(self.params, states, strict=True)
-            )
-            for slot in sorted(names)
-        }
+            ]
+            slots[slot] = self._slot_copiers[slot].copy(values)
         buffers = {name: buffer.clone() for name, buffer in self.buffers}
-        return TrainingState(flatten_tensors(self.params), slots, buffers)
+        return TrainingState(self._copier.copy(self.params), slots, buffers)
 
     def hyper(self) -> tuple[dict[str, Any], ...]:
         """Return each group's hyper-parameters, and its count of past updates."""

@@ -6,6 +6,11 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+AUTO_BYTES = 2**30
+"""Memory of a run's states where nothing else is asked for."""
+AUTO_BYTES_PER_STEP = 2**18
+"""Recording a state of this size takes about 0.1 ms where memory has to be fetched from
+the system, a tenth of a step of a network of that size."""
 MIN_STATES = 2
 """States that are kept whatever the bound: there is nothing to halve."""
 MAX_STRIDE = 16
@@ -60,6 +65,14 @@ class StateStore:
         self._states: dict[int, TrainingState] = {}
         self._nbytes = self._largest = 0
         self._every = 1
+
+    @classmethod
+    def automatic(cls) -> "StateStore":
+        """Return a store that is bounded and hardly slows training down.
+
+        At most 1 GiB, and of states above 256 KiB every k-th.
+        """
+        return cls(AUTO_BYTES, AUTO_BYTES_PER_STEP)
 
     def __contains__(self, t: int) -> bool:
         return t in self._states

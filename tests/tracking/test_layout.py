@@ -1,10 +1,13 @@
 """Parameters as one flat vector, and back."""
 
+import pickle
+
 import pytest
 import torch
 from torch import nn
 
 from dit_clean.tracking import ParameterLayout
+from dit_clean.tracking.layout import FlatCopier
 
 
 def make_module():
@@ -56,3 +59,40 @@ def test_mixed_or_missing_parameters_are_refused():
     stranger = torch.optim.SGD([nn.Parameter(torch.ones(2))], lr=1.0)
     with pytest.raises(ValueError, match=r"shape \(2,\).*does not belong"):
         ParameterLayout.of(make_module(), stranger)
+
+
+def flat(tensors):
+    return torch.cat([tensor.detach().flatten() for tensor in tensors])
+
+
+def test_flat_copies_follow_updates_in_place():
+    params, copier = list(make_module().parameters()), FlatCopier()
+    first = copier.copy(params)
+    with torch.no_grad():
+        params[0].add_(1.0)
+    second = copier.copy(params)
+    assert not torch.equal(first, second)  # a copy, not a view
+    assert torch.equal(second, flat(params))
+
+
+def test_flat_copies_follow_tensors_that_were_replaced():
+    params, copier = list(make_module().parameters()), FlatCopier()
+    copier.copy(params)
+    params[1].data = torch.full_like(params[1], 7.0)
+    assert torch.equal(copier.copy(params), flat(params))
+    assert torch.equal(copier.copy(params[:1]), flat(params[:1]))
+
+
+def test_flat_copies_of_elements_out_of_order_in_memory():
+    images = torch.arange(48.0).reshape(2, 3, 2, 4)
+    images = images.to(memory_format=torch.channels_last)
+    copier = FlatCopier()
+    for _ in range(2):
+        assert torch.equal(copier.copy([images]), images.flatten())
+        images += 1
+
+
+def test_views_are_not_sent_along():
+    copier = FlatCopier()
+    copier.copy([torch.zeros(100_000)])
+    assert len(pickle.dumps(copier)) < 200

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dit_clean.tracking import StateStore, TrainingState
+from dit_clean.tracking import StateStore, StepRecorder, TrackedModel, TrainingState
 from tests.cases import CASES, train
 
 N_BYTES = 40
@@ -39,6 +39,27 @@ def test_large_states_are_kept_less_often(per_step, every):
         if store.wants(t):
             store.put(t, make_state())
     assert store.steps == sorted({1, *range(0, 33, every)})
+
+
+def test_recording_by_itself_is_bounded_and_thins_large_states():
+    torch.manual_seed(0)
+    X, y = torch.randn(8, 300), torch.arange(8) % 2
+    module, loss = torch.nn.Linear(300, 500), torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.01)
+    recorder = StepRecorder(TrackedModel.of(module, loss, X, y), module, optimizer)
+    states = []
+    for batch in torch.arange(8).split(1):
+        states.append(torch.cat([p.detach().flatten() for p in module.parameters()]))
+        with recorder.step(batch, 0):
+            optimizer.zero_grad()
+            loss(module(X[batch]), y[batch]).backward()
+            optimizer.step()
+    recorder.snapshot()
+    store = recorder.trajectory.store
+    assert (store.max_bytes, store.bytes_per_step) == (2**30, 2**18)
+    assert store.steps == [0, 1, 3, 6, 8]  # 602 kB: every third, and the ends
+    for t, state in enumerate(states):
+        assert torch.equal(recorder.trajectory.state(t).params, state)
 
 
 def test_following_is_the_first_kept_step_after():
