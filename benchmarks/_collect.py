@@ -38,9 +38,9 @@ data sets made for it (up to 50 classes, up to 1:15), with the confirm half in s
 two parts of the charge for free rows that these could hardly tell apart, 0.3 and 0.5,
 the confirm half ruled the second out (the small CNN lost one-class errors). How clean
 rows are used was chosen on the dev half and on small data sets made for it, and so was
-the decision to leave the other settings as they were at that time. For regression targets the weight of
-the networks and the spread of residuals were chosen with other seeds on the same data,
-and on two data sets beside them.
+the decision to leave the other settings as they were at that time. For regression
+targets the weight of the networks and the spread of residuals were chosen with other
+seeds on the same data, and on two data sets beside them.
 """
 
 PARTS = {

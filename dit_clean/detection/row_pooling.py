@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import gammaln
 
+from dit_clean.detection.evidence import TINY
 from dit_clean.detection.latent_labels import (
     INITIAL_RATE,
     Problem,
@@ -85,7 +86,8 @@ def _search(
     for _ in range(N_ROUNDS):
         counts = expected_counts(normalized(problem.joint(prior, transition)), problem)
         sharing = counts * (is_free.all() | ~is_free)[:, None]
-        rate = 1 - np.trace(sharing) / sharing.sum()
+        wrong, total = sharing.sum() - np.trace(sharing), sharing.sum()
+        rate = wrong / max(total, TINY)
         pooled = symmetric_transition(rate, len(transition))
         marginal = _log_marginal(counts, strength * pooled)
         is_free = marginal > _log_multinomial(counts, pooled)

@@ -71,6 +71,17 @@ def test_rows_of_pooled_matrix_are_distributions():
     assert transition.min() > 0
 
 
+def test_class_that_nothing_speaks_for_leaves_no_gap():
+    # Class 1 is given to half of the samples and true of none.
+    evidence = np.zeros((40, 2, 1))
+    evidence[:, 1] = -2000
+    problem = Problem.of(evidence, np.arange(40) % 2)
+    prior = problem.prior(np.ones(1), np.zeros(2))
+    transition = pool_rows(np.full((2, 2), 0.5), prior, problem, strength=2.0)
+    assert np.allclose(transition.sum(axis=1), 1)
+    assert transition[0] == pytest.approx([0.5, 0.5], abs=0.01)
+
+
 def test_marginal_likelihood_is_the_integral_over_the_dirichlet():
     counts, pull = np.array([3.0, 2.0, 1.0]), np.array([2.5, 1.2, 1.3])
 
