@@ -8,10 +8,11 @@ The model of sample i with given label g_i, for classes c, t:
     P(g_i | i) = sum_t P(t | i) T[t, g_i]                   all that is ever observed
 
 Weights, biases and T maximize the likelihood of the given labels: `fit_class_noise`
-leaves every entry of T free, `fit_uniform_noise` one rate for all. The evidence must
-therefore not have seen a sample's own label. Samples whose labels are known to be right
-add log P(c | i) of those labels: they tell what the evidence is worth, and where one
-class ends and the next begins, without the detour over T.
+with every entry of T free, before it looks which rows need to be (`row_pooling`),
+`fit_uniform_noise` with one rate for all. The evidence must therefore not have seen a
+sample's own label. Samples whose labels are known to be right add log P(c | i) of those
+labels: they tell what the evidence is worth, and where one class ends and the next
+begins, without the detour over T.
 
 Bayes' rule then gives P(true label | sample, given label); suspicion is the probability
 that the given label is not the true one.

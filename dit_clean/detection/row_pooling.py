@@ -1,15 +1,22 @@
 """Which classes go wrong in a way of their own, and which alike.
 
 T has n_classes (n_classes - 1) free entries: fitted to few samples a class, they
-explain by chance what did not happen. Here each row is either kept, pulled towards
-noise alike in all classes as while it was fitted, or it is exactly that. Of the two the
-one counts that the row's counts of given labels speak for by their marginal likelihood
-(of a Dirichlet-multinomial, which charges a free row for its entries). Row by row,
-because a single class that goes wrong must not be averaged away by many that do not.
+explain by chance what did not happen. Here each row becomes one of three, whichever its
+class's expected counts of given labels speak for:
 
-The counts rest on true labels that are inferred with the very T in question, so where
-the search starts matters: errors by class are found from free rows, and rows that are
-alike from rows that are alike. It is started from both.
+- pooled: errors spread evenly, at the rate of all classes that share it;
+- even: errors spread evenly, at a rate of its own;
+- free: errors as the counts have them, pulled towards the pooled row.
+
+They are compared by marginal likelihood (Beta-binomial, Dirichlet-multinomial), which
+charges a row for what it leaves open. Row by row, because a single class that goes
+wrong must not be averaged away by many that do not.
+
+The true labels behind the counts are inferred, with the very T in question. So counts
+are fractions, and the charge for spreading them is higher than for whole errors: what
+is free must be plain to see. And it matters where the search starts: errors by class
+are found from free rows, and rows that are alike from rows that are alike. It is
+started from both.
 """
 
 from typing import NamedTuple
@@ -17,7 +24,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import gammaln
 
-from dit_clean.detection.evidence import TINY
 from dit_clean.detection.latent_labels import (
     INITIAL_RATE,
     Problem,
@@ -29,13 +35,12 @@ from dit_clean.detection.noise_model import symmetric_transition
 N_ROUNDS = 10
 """Rounds of expectation and maximization."""
 CHARGE = 0.3
-"""Part of the charge for free rows that counts between the two starts. All of it would
-be due if the true labels were seen; they are inferred, and it drives out errors by
-class that are there."""
+"""Part of the charge that counts between the two starts. All of it would be due if the
+true labels were seen; as it is, it drives out errors by class that are there."""
 
 
 class _Rows(NamedTuple):
-    """A transition matrix, and what its free rows are charged (per sample)."""
+    """A transition matrix, and what its rows are charged (per sample)."""
 
     transition: np.ndarray
     charge: float
@@ -44,7 +49,7 @@ class _Rows(NamedTuple):
 def pool_rows(
     transition: np.ndarray, prior: np.ndarray, problem: Problem, strength: float
 ) -> np.ndarray:
-    """Return T with rows that show no errors of their own replaced by the pooled one.
+    """Return T with as little left open in each row as its class allows.
 
     Parameters
     ----------
@@ -55,13 +60,8 @@ def pool_rows(
     problem : Problem
         Holds the given labels.
     strength : float
-        Pseudo-samples that pull a free row towards the pooled one.
-
-    Returns
-    -------
-    transition : ndarray of shape (n_classes, n_classes)
-        The rate of the pooled rows is that of their samples, and of all samples where
-        every row is free.
+        Pseudo-samples that pull even and free rows towards the pooled one, and that
+        one towards the rate of all samples.
     """
     starts = transition, symmetric_transition(INITIAL_RATE, len(transition))
     found = [_search(start, prior, problem, strength) for start in starts]
@@ -82,20 +82,50 @@ def expected_counts(posterior: np.ndarray, problem: Problem) -> np.ndarray:
 def _search(
     transition: np.ndarray, prior: np.ndarray, problem: Problem, strength: float
 ) -> _Rows:
-    is_free = np.ones(len(transition), bool)
+    n_classes = len(transition)
+    shares = np.zeros(n_classes, bool)
     for _ in range(N_ROUNDS):
         counts = expected_counts(normalized(problem.joint(prior, transition)), problem)
-        sharing = counts * (is_free.all() | ~is_free)[:, None]
-        wrong, total = sharing.sum() - np.trace(sharing), sharing.sum()
-        rate = wrong / max(total, TINY)
-        pooled = symmetric_transition(rate, len(transition))
-        marginal = _log_marginal(counts, strength * pooled)
-        is_free = marginal > _log_multinomial(counts, pooled)
+        right = np.diag(counts)
+        total = counts.sum(axis=1)
+        wrong = total - right
+        of_all = wrong.sum() / total.sum()
+        rate = wrong[shares].sum() + strength * of_all
+        rate /= total[shares].sum() + strength
+        pooled = symmetric_transition(rate, n_classes)
+        two_ways, pull = np.stack([right, wrong], axis=1), _two_ways(pooled)
+        kept = (right + strength * pull[:, 0]) / (total + strength)
         free = counts + strength * pooled
-        free /= free.sum(axis=1, keepdims=True)
-        transition = np.where(is_free[:, None], free, pooled)
-    charge = (_log_multinomial(counts, transition) - marginal)[is_free].sum()
+        candidates = np.stack(
+            [pooled, _even(kept), free / free.sum(axis=1, keepdims=True)]
+        )
+        spread = wrong * np.log(n_classes - 1)
+        worth = np.stack(
+            [
+                _log_multinomial(counts, pooled),
+                _log_marginal(two_ways, strength * pull) - spread,
+                _log_marginal(counts, strength * pooled),
+            ]
+        )
+        choice = worth.argmax(axis=0)
+        shares = choice == 0
+        transition = candidates[choice, np.arange(n_classes)]
+    charge = (_log_multinomial(counts, transition) - worth.max(axis=0)).sum()
     return _Rows(transition, float(charge / problem.n_samples))
+
+
+def _even(kept: np.ndarray) -> np.ndarray:
+    """Return rows that keep these shares of labels and spread the rest evenly."""
+    n_classes = len(kept)
+    rows = np.repeat((1 - kept)[:, None] / (n_classes - 1), n_classes, axis=1)
+    np.fill_diagonal(rows, kept)
+    return rows
+
+
+def _two_ways(transition: np.ndarray) -> np.ndarray:
+    """Return the chances of a right and of a wrong label, shape (n_classes, 2)."""
+    kept = np.diag(transition)
+    return np.stack([kept, 1 - kept], axis=1)
 
 
 def _log_multinomial(counts: np.ndarray, transition: np.ndarray) -> np.ndarray:
