@@ -54,7 +54,7 @@ class InfluenceCleaner(
         perceptron; its inputs are scaled, categories encoded and missing values of
         data frames imputed inside.
     window : str, int or pair, default="convergence"
-        Epochs whose evidence counts: "convergence" (found from the held-out curve),
+        Epochs whose evidence counts: "convergence" (found from held-out samples),
         "full", "early", "middle", "late", k (the last k epochs), or (start, stop) in
         epochs (ints) or fractions of training (floats).
     scoring : {"combined", "influence", "margin"}, default="combined"

@@ -302,14 +302,17 @@ class InfluenceQuestions:
 
 def epochs_of(window: WindowLike, evidence: LabelEvidence | TargetEvidence) -> Window:
     """Return the epochs that a window stands for in a fitted cleaner."""
-    convergence = None
+    found = None
     if isinstance(window, str) and window == "convergence":
-        explained = None
-        if isinstance(evidence, LabelEvidence):
-            explained = partial(window_likelihood, evidence)
-        found = convergence_window(evidence.held_out_loss(), explained)
-        convergence = Window(*found)
-    return resolve_window(window, evidence.n_epochs, convergence=convergence)
+        found = _convergence(evidence)
+    return resolve_window(window, evidence.n_epochs, convergence=found)
+
+
+def _convergence(evidence: LabelEvidence | TargetEvidence) -> Window:
+    loss = evidence.held_out_loss()
+    if isinstance(evidence, TargetEvidence):
+        return Window(*convergence_window(loss))
+    return Window(*convergence_window(loss, partial(window_likelihood, evidence)))
 
 
 def _same_query(query: Query, fold: Fold) -> Query:

@@ -63,8 +63,9 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
     trajectory : Trajectory
         Recorded run.
     steps : iterable of int, optional
-        Steps to check, by default the first of each epoch. Where the state after it is
-        not kept, up to `MAX_STRIDE` steps are checked together, and beyond none.
+        Steps to check, by default the first of each epoch. Where its state or the one
+        after it is not kept, the steps between the kept states around it are checked
+        together, up to `MAX_STRIDE`, and beyond none.
 
     Raises
     ------
@@ -77,9 +78,10 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
     step for each but the last that is checked together with others.
     """
     rule, store = update_rule_of(trajectory.optimizer_type), trajectory.store
-    for t in trajectory.epoch_starts[:-1] if steps is None else steps:
+    steps = trajectory.epoch_starts[:-1] if steps is None else steps
+    for t in dict.fromkeys(store.nearest(step) for step in steps):
         kept = store.following(t)
-        if t not in store or kept is None or kept > t + MAX_STRIDE:
+        if kept is None or kept > t + MAX_STRIDE:
             continue
         record, state = trajectory.records[kept - 1], trajectory.state(kept - 1)
         grad = loss_gradient(trajectory.model, trajectory.layout, record, state)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -93,19 +94,23 @@ def flatten_tensors(tensors: Iterable[Tensor]) -> Tensor:
 class FlatCopier:
     """Copies the same tensors into one vector, again and again.
 
-    They are updated in place, so the flat views of them are made once. A tensor that
-    has moved, or whose elements are not in order in memory, is viewed anew.
+    They are updated in place, so the flat views of them are made once, and anew for
+    tensors that have moved. Elements that are not in order in memory have no such view.
     """
 
     def __init__(self) -> None:
+        self._where: list[tuple[Any, ...]] = []
         self._views: list[Tensor] = []
 
     def copy(self, tensors: list[Tensor]) -> Tensor:
         """Return all elements of `tensors` in one detached vector."""
-        where = [tensor.data_ptr() for tensor in tensors]
-        if where != [view.data_ptr() for view in self._views]:
-            self._views = [tensor.detach().reshape(-1) for tensor in tensors]
-        return torch.cat(self._views)
+        where = [(t.data_ptr(), t.dtype, t.shape, t.stride()) for t in tensors]
+        if where == self._where:
+            return torch.cat(self._views)
+        views = [tensor.detach().reshape(-1) for tensor in tensors]
+        if all(tensor.is_contiguous() for tensor in tensors):
+            self._where, self._views = where, views
+        return torch.cat(views)
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         return FlatCopier, ()  # views are made anew, not sent along

@@ -29,10 +29,11 @@ class StepRecorder:
     module, optimizer : nn.Module, Optimizer
         What is being trained. Read, never changed.
     store : StateStore, optional
-        Where states are kept; by default `StateStore.automatic`. States that are not
-        kept are replayed: a loop that changes gradients or parameters between
-        ``backward()`` and ``step()``, which nothing here can follow, shows in
-        `check_replay`.
+        Where states are kept; by default `StateStore.automatic`, bounded. States that
+        are not kept are replayed, and a loop that does more than the optimizer's update
+        (clips gradients, projects parameters, freezes some layers in evaluation mode)
+        cannot be: call `dit_clean.influence.check_replay` on its trajectory, or keep
+        all states with ``StateStore()``.
 
     Attributes
     ----------

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dit_clean.influence import check_replay, replay_check
+from dit_clean.tracking import StepRecorder, TrackedModel
 from tests.cases import CASES, train
 
 
@@ -69,3 +70,24 @@ def test_steps_far_from_kept_states_are_passed_over(monkeypatch):
     with_record(trajectory, 0, sample_indices=trajectory.records[1].sample_indices)
     monkeypatch.setattr(replay_check, "MAX_STRIDE", 2)
     check_replay(trajectory)
+
+
+def test_clipping_that_starts_late_is_noticed_in_a_plain_loop_of_a_large_network():
+    torch.manual_seed(0)
+    X, y = torch.randn(50, 300), torch.arange(50) % 2
+    module, loss = torch.nn.Linear(300, 1000), torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    model = TrackedModel.of(module, loss, X, y)
+    recorder = StepRecorder(model, module, optimizer)
+    for epoch in range(3):
+        for batch in torch.arange(50).split(10):
+            with recorder.step(batch, epoch):
+                optimizer.zero_grad()
+                loss(module(X[batch]), y[batch]).backward()
+                if epoch == 2:
+                    torch.nn.utils.clip_grad_norm_(module.parameters(), 0.01)
+                optimizer.step()
+    recorder.snapshot()
+    assert len(recorder.trajectory.store) < recorder.trajectory.n_steps / 2
+    with pytest.raises(RuntimeError, match="gradient clipping"):
+        check_replay(recorder.trajectory)

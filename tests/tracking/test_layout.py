@@ -83,6 +83,15 @@ def test_flat_copies_follow_tensors_that_were_replaced():
     assert torch.equal(copier.copy(params[:1]), flat(params[:1]))
 
 
+def test_flat_copies_follow_tensors_that_lie_differently_in_the_same_memory():
+    (weight,), copier = list(nn.Linear(3, 3, bias=False).parameters()), FlatCopier()
+    copier.copy([weight])
+    weight.data = weight.data.t()
+    assert torch.equal(copier.copy([weight]), weight.detach().flatten())
+    weight.data = weight.data.t()[:2]
+    assert torch.equal(copier.copy([weight]), weight.detach().flatten())
+
+
 def test_flat_copies_of_elements_out_of_order_in_memory():
     images = torch.arange(48.0).reshape(2, 3, 2, 4)
     images = images.to(memory_format=torch.channels_last)
