@@ -35,11 +35,12 @@ class TrackedRun:
         Steps and states; iterating yields `StepRecord`, ``trajectory.params(t)`` is the
         parameter dict before step t.
     net_ : NeuralNet or None
-        The trained clone; None in the runs inside of an `InfluenceCleaner`.
+        The trained clone; None in the runs inside of an `InfluenceCleaner`, and of a
+        loop of one's own.
     """
 
     trajectory: Trajectory
-    net_: NeuralNet | None
+    net_: NeuralNet | None = None
 
     def __repr__(self) -> str:
         return f"TrackedRun({self.trajectory.summary})"

@@ -1,5 +1,6 @@
 """Refusing runs whose steps are not what their records say."""
 
+import warnings
 from collections.abc import Iterable
 
 import torch
@@ -63,14 +64,19 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
     trajectory : Trajectory
         Recorded run.
     steps : iterable of int, optional
-        Steps to check, by default the first of each epoch. Where its state or the one
-        after it is not kept, the steps between the kept states around it are checked
-        together, up to `MAX_STRIDE`, and beyond none.
+        Steps to check, by default the first and the last of each epoch. Where a step's
+        state or the one after it is not kept, the steps between the kept states around
+        it are checked together, up to `MAX_STRIDE`, and beyond none.
 
     Raises
     ------
     RuntimeError
         Names the steps whose recorded updates differ.
+
+    Warns
+    -----
+    UserWarning
+        If `steps` is None and no step can be checked.
 
     Notes
     -----
@@ -78,11 +84,19 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
     step for each but the last that is checked together with others.
     """
     rule, store = update_rule_of(trajectory.optimizer_type), trajectory.store
-    steps = trajectory.epoch_starts[:-1] if steps is None else steps
-    for t in dict.fromkeys(store.nearest(step) for step in steps):
+    asked = _ends_of_epochs(trajectory) if steps is None else steps
+    pairs = []
+    for t in sorted({store.nearest(step) for step in asked}):
         kept = store.following(t)
-        if kept is None or kept > t + MAX_STRIDE:
-            continue
+        if kept is not None and kept <= t + MAX_STRIDE:
+            pairs.append((t, kept))
+    if steps is None and not pairs:
+        warnings.warn(
+            f"Nothing could be checked: the states kept, {store.steps}, are more than "
+            f"{MAX_STRIDE} steps apart. Keep more of them, StateStore(max_bytes).",
+            stacklevel=2,
+        )
+    for t, kept in pairs:
         record, state = trajectory.records[kept - 1], trajectory.state(kept - 1)
         grad = loss_gradient(trajectory.model, trajectory.layout, record, state)
         before = {PARAMS: state.params, **state.slots}
@@ -99,3 +113,9 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
                 "that tracking does not see, such as gradient clipping, a penalty "
                 "outside of the criterion or a custom train_step: remove it."
             )
+
+
+def _ends_of_epochs(trajectory: Trajectory) -> list[int]:
+    """Return the first and the last step of each epoch."""
+    starts = trajectory.epoch_starts
+    return [*starts[:-1], *(stop - 1 for stop in starts[1:])]

@@ -32,8 +32,7 @@ class StepRecorder:
         Where states are kept; by default `StateStore.automatic`, bounded. States that
         are not kept are replayed, and a loop that does more than the optimizer's update
         (clips gradients, projects parameters, freezes some layers in evaluation mode)
-        cannot be: call `dit_clean.influence.check_replay` on its trajectory, or keep
-        all states with ``StateStore()``.
+        cannot be, nor is its influence right: `dit_clean.influence.check_replay` tells.
 
     Attributes
     ----------
@@ -58,8 +57,19 @@ class StepRecorder:
     ...             optimizer.zero_grad()
     ...             loss(net(X[batch]), y[batch]).backward()
     ...             optimizer.step()
+    >>> recorder.snapshot()  # the state after the last step
+    >>> recorder.close()
     >>> recorder.trajectory.n_steps
     4
+
+    Questions are asked of a `TrackedRun`:
+
+    >>> from dit_clean import TrackedRun
+    >>> from dit_clean.influence import check_replay
+    >>> from dit_clean.queries import MeanLoss
+    >>> check_replay(recorder.trajectory)  # raises if the loop did something else
+    >>> TrackedRun(recorder.trajectory).influence(MeanLoss(X, y), window="late").shape
+    (8,)
     """
 
     def __init__(

@@ -69,7 +69,29 @@ def test_steps_far_from_kept_states_are_passed_over(monkeypatch):
     trajectory.store.keep_only(lambda t: t % 3 == 0)
     with_record(trajectory, 0, sample_indices=trajectory.records[1].sample_indices)
     monkeypatch.setattr(replay_check, "MAX_STRIDE", 2)
-    check_replay(trajectory)
+    with pytest.warns(UserWarning, match=r"kept, \[0, 3, 6, 9, 12\], are more than 2"):
+        check_replay(trajectory)
+    check_replay(trajectory, [0])  # whoever asks for steps knows which are kept
+
+
+@pytest.mark.parametrize("clipped", ["all but the first of each epoch", "the last"])
+def test_clipping_of_some_steps_is_noticed(clipped):
+    torch.manual_seed(0)
+    X, y = torch.randn(40, 5), torch.arange(40) % 2
+    module, loss = torch.nn.Linear(5, 2), torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.1)
+    model = TrackedModel.of(module, loss, X, y)
+    recorder = StepRecorder(model, module, optimizer)
+    for t in range(12):
+        with recorder.step(torch.arange(40)[t % 4 :: 4], t // 4):
+            optimizer.zero_grad()
+            loss(module(X[t % 4 :: 4]), y[t % 4 :: 4]).backward()
+            if t == 11 or (clipped != "the last" and t % 4):
+                torch.nn.utils.clip_grad_norm_(module.parameters(), 0.01)
+            optimizer.step()
+    recorder.snapshot()
+    with pytest.raises(RuntimeError, match="gradient clipping"):
+        check_replay(recorder.trajectory)
 
 
 def test_clipping_that_starts_late_is_noticed_in_a_plain_loop_of_a_large_network():
