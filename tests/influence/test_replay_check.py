@@ -74,42 +74,51 @@ def test_steps_far_from_kept_states_are_passed_over(monkeypatch):
     check_replay(trajectory, [0])  # whoever asks for steps knows which are kept
 
 
-@pytest.mark.parametrize("clipped", ["all but the first of each epoch", "the last"])
-def test_clipping_of_some_steps_is_noticed(clipped):
-    torch.manual_seed(0)
-    X, y = torch.randn(40, 5), torch.arange(40) % 2
-    module, loss = torch.nn.Linear(5, 2), torch.nn.CrossEntropyLoss()
-    optimizer = torch.optim.Adam(module.parameters(), lr=0.1)
-    model = TrackedModel.of(module, loss, X, y)
-    recorder = StepRecorder(model, module, optimizer)
-    for t in range(12):
-        with recorder.step(torch.arange(40)[t % 4 :: 4], t // 4):
-            optimizer.zero_grad()
-            loss(module(X[t % 4 :: 4]), y[t % 4 :: 4]).backward()
-            if t == 11 or (clipped != "the last" and t % 4):
-                torch.nn.utils.clip_grad_norm_(module.parameters(), 0.01)
-            optimizer.step()
-    recorder.snapshot()
-    with pytest.raises(RuntimeError, match="gradient clipping"):
-        check_replay(recorder.trajectory)
-
-
-def test_clipping_that_starts_late_is_noticed_in_a_plain_loop_of_a_large_network():
-    torch.manual_seed(0)
-    X, y = torch.randn(50, 300), torch.arange(50) % 2
-    module, loss = torch.nn.Linear(300, 1000), torch.nn.CrossEntropyLoss()
-    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+def loop_that_clips(module, optimizer, n_steps_per_epoch, clips):
+    """Return the trajectory of three epochs; ``clips(t)`` tells which steps clip."""
+    n_rows = 10 * n_steps_per_epoch
+    n_features = next(module.parameters()).shape[1]
+    X, y = torch.randn(n_rows, n_features), torch.arange(n_rows) % 2
+    loss = torch.nn.CrossEntropyLoss()
     model = TrackedModel.of(module, loss, X, y)
     recorder = StepRecorder(model, module, optimizer)
     for epoch in range(3):
-        for batch in torch.arange(50).split(10):
+        for i, batch in enumerate(torch.randperm(n_rows).split(10)):
             with recorder.step(batch, epoch):
                 optimizer.zero_grad()
                 loss(module(X[batch]), y[batch]).backward()
-                if epoch == 2:
+                if clips(epoch * n_steps_per_epoch + i):
                     torch.nn.utils.clip_grad_norm_(module.parameters(), 0.01)
                 optimizer.step()
     recorder.snapshot()
-    assert len(recorder.trajectory.store) < recorder.trajectory.n_steps / 2
+    return recorder.trajectory
+
+
+@pytest.mark.parametrize(
+    "clips",
+    [lambda t: t % 4 > 0, lambda t: t == 11],
+    ids=["all but the first of each epoch", "the last"],
+)
+def test_clipping_of_some_steps_is_noticed(clips):
+    torch.manual_seed(0)
+    module = torch.nn.Linear(5, 2)
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.1)
+    trajectory = loop_that_clips(module, optimizer, 4, clips)
     with pytest.raises(RuntimeError, match="gradient clipping"):
-        check_replay(recorder.trajectory)
+        check_replay(trajectory)
+
+
+def test_clipping_that_starts_late_is_noticed_in_a_large_network():
+    torch.manual_seed(0)
+    module = torch.nn.Linear(300, 1000)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    trajectory = loop_that_clips(module, optimizer, 5, lambda t: t >= 10)
+    assert len(trajectory.store) < trajectory.n_steps / 2
+    with pytest.raises(RuntimeError, match="gradient clipping"):
+        check_replay(trajectory)
+
+
+def test_loop_that_never_clips_passes():
+    module = torch.nn.Linear(5, 2)
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.1)
+    check_replay(loop_that_clips(module, optimizer, 4, lambda t: False))
