@@ -103,11 +103,12 @@ class StateStore:
     def put(self, t: int, state: TrainingState) -> None:
         """Keep the state before step t, making room if needed."""
         self._drop(t)
+        nbytes = state.nbytes
         self._states[t] = state
-        self._nbytes += state.nbytes
-        self._largest = max(self._largest, state.nbytes)
+        self._nbytes += nbytes
+        self._largest = max(self._largest, nbytes)
         if self.bytes_per_step is not None:
-            stride = math.ceil(state.nbytes / self.bytes_per_step)
+            stride = math.ceil(nbytes / self.bytes_per_step)
             self._every = max(self._every, min(stride, MAX_STRIDE))
         while self.max_bytes is not None and self._nbytes > self.max_bytes:
             if len(self._states) <= MIN_STATES:
@@ -139,5 +140,5 @@ class StateStore:
         return min((step for step in self._states if step > t), default=None)
 
     def _drop(self, t: int) -> None:
-        state = self._states.pop(t, None)
-        self._nbytes -= 0 if state is None else state.nbytes
+        if t in self._states:
+            self._nbytes -= self._states.pop(t).nbytes
