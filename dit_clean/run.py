@@ -167,7 +167,7 @@ def fit_tracked(
         finally:
             _remove_callbacks(tracked, net, [name for name, _ in callbacks])
     trajectory = recorder.recorder_.trajectory
-    check_replay(trajectory, {0, trajectory.store.nearest(trajectory.n_steps - 1)})
+    check_replay(trajectory, {0, trajectory.n_steps - 1})
     return TrackedRun(trajectory, tracked)
 
 

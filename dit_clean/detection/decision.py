@@ -28,16 +28,18 @@ class Explanation(NamedTuple):
     kinds: tuple[str, ...]
 
 
+ERRORS_ALIKE = Explanation(fit_uniform_noise, ("outputs",))
+"""Errors alike in all classes, told by outputs alone."""
 EXPLANATIONS = {
     "influence": [Explanation(fit_class_noise, ("influence",))],
     "margin": [
         Explanation(fit_class_noise, ("outputs",)),
-        Explanation(fit_uniform_noise, ("outputs",)),
+        ERRORS_ALIKE,
     ],
     "combined": [
         Explanation(fit_class_noise, ("outputs", "influence")),
         Explanation(fit_class_noise, ("outputs",)),
-        Explanation(fit_uniform_noise, ("outputs",)),
+        ERRORS_ALIKE,
     ],
 }
 """By scoring. Where influence explains the given labels hardly better than outputs
@@ -100,10 +102,11 @@ def window_likelihood(evidence: LabelEvidence, window: slice) -> float:
     by networks that never saw the sample. Unlike the held-out loss it does not mind
     networks that are too sure of their answers: the evidence is weighted.
     """
-    stages = _stages(evidence, window)
-    outside = np.stack([evidence.outside(stage) for stage in stages], axis=-1)
-    known = _known_labels(evidence, stages, outside.shape[2])
-    return fit_uniform_noise(outside, evidence.labels, known=known).log_likelihood
+    n_classes = evidence.held_out.shape[2]
+    readings = Readings(
+        evidence, np.empty((0, len(evidence.labels), n_classes)), window
+    )
+    return _fitted(readings, ERRORS_ALIKE).log_likelihood
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,8 @@ class Readings:
     @cached_property
     def stages(self) -> tuple[slice, slice]:
         """The window up to and from the turning point: two kinds of outputs."""
-        return _stages(self.evidence, self.window)
+        turn = turning_point(self.evidence.held_out_loss())
+        return split_at_turn(self.window, turn)
 
     @cached_property
     def outside(self) -> list[np.ndarray]:
@@ -164,10 +168,7 @@ def _believed(
     far it is to be trusted, in [0, 1].
     """
     evidence, kinds, trust = readings.evidence, explanation.kinds, 1.0
-    blind, known = readings.blind(kinds), None
-    if "outputs" in kinds:
-        known = _known_labels(evidence, readings.stages, blind.shape[2])
-    model = explanation.fit(blind, evidence.labels, known=known)
+    model = _fitted(readings, explanation)
     fit = model.log_likelihood
     if len(kinds) > 1:
         trust = influence_trust(evidence.labels, evidence.n_folds)
@@ -176,8 +177,11 @@ def _believed(
     return posterior, fit, trust
 
 
-def _stages(evidence: LabelEvidence, window: slice) -> tuple[slice, slice]:
-    return split_at_turn(window, turning_point(evidence.held_out_loss()))
+def _fitted(readings: Readings, explanation: Explanation) -> LabelNoiseModel:
+    blind, known = readings.blind(explanation.kinds), None
+    if "outputs" in explanation.kinds:
+        known = _known_labels(readings.evidence, readings.stages, blind.shape[2])
+    return explanation.fit(blind, readings.evidence.labels, known=known)
 
 
 def _n_queries_heard(evidence: LabelEvidence) -> int | None:

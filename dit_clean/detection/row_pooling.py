@@ -89,12 +89,13 @@ def _search(
         right = np.diag(counts)
         total = counts.sum(axis=1)
         wrong = total - right
+        two_ways = np.stack([right, wrong], axis=1)
         of_all = wrong.sum() / total.sum()
         rate = wrong[shares].sum() + strength * of_all
         rate /= total[shares].sum() + strength
         pooled = symmetric_transition(rate, n_classes)
-        two_ways, pull = np.stack([right, wrong], axis=1), _two_ways(pooled)
-        kept = (right + strength * pull[:, 0]) / (total + strength)
+        right_or_wrong = np.array([[pooled[0, 0], 1 - pooled[0, 0]]])
+        kept = (right + strength * pooled[0, 0]) / (total + strength)
         free = counts + strength * pooled
         candidates = np.stack(
             [pooled, _even(kept), free / free.sum(axis=1, keepdims=True)]
@@ -103,7 +104,7 @@ def _search(
         worth = np.stack(
             [
                 _log_multinomial(counts, pooled),
-                _log_marginal(two_ways, strength * pull) - spread,
+                _log_marginal(two_ways, strength * right_or_wrong) - spread,
                 _log_marginal(counts, strength * pooled),
             ]
         )
@@ -120,12 +121,6 @@ def _even(kept: np.ndarray) -> np.ndarray:
     rows = np.repeat((1 - kept)[:, None] / (n_classes - 1), n_classes, axis=1)
     np.fill_diagonal(rows, kept)
     return rows
-
-
-def _two_ways(transition: np.ndarray) -> np.ndarray:
-    """Return the chances of a right and of a wrong label, shape (n_classes, 2)."""
-    kept = np.diag(transition)
-    return np.stack([kept, 1 - kept], axis=1)
 
 
 def _log_multinomial(counts: np.ndarray, transition: np.ndarray) -> np.ndarray:
