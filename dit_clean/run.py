@@ -25,7 +25,7 @@ from dit_clean.tracking import (
 from dit_clean.tracking.exclusive import borrowed_generators
 from dit_clean.tracking.networks import check_module, cuda_devices, tracked_clone
 from dit_clean.tracking.probabilities import check_probabilities, takes_log
-from dit_clean.tracking.rows import as_rows, cast_floats
+from dit_clean.tracking.rows import as_rows, cast_floats, own_rows
 from dit_clean.tracking.weighting import SampleWeighting
 
 
@@ -45,9 +45,10 @@ def track(
     net : NeuralNetClassifier or NeuralNetRegressor
         Any skorch net; cloned, never touched.
     X : array-like, dict of array-like or sparse matrix, first axis n_samples
-        Training inputs as the net takes them; floats are cast to its precision.
+        Training inputs as the net takes them; floats are cast to its precision. They
+        are copied: replaying needs them as they were.
     y : array-like of shape (n_samples, ...)
-        Targets as the criterion takes them.
+        Targets as the criterion takes them, copied too.
     record : "auto", "all", str or int, default="auto"
         Memory for recorded states: all of them, or at most so much ("256MiB", or
         bytes). "auto" is at most 1 GiB, and of states above 256 KiB every k-th, so that
@@ -103,7 +104,9 @@ def track(
         store = StateStore(None if record == "all" else parse_bytes(record))
     seed = check_random_state(random_state).randint(2**31)
     weight = checked_weight(sample_weight, len(y))
-    run = fit_tracked(net, X, y, store=store, sample_weight=weight, seed=seed)
+    run = fit_tracked(
+        net, own_rows(X), own_rows(y), store=store, sample_weight=weight, seed=seed
+    )
     warn_of_unseen(run.trajectory)
     return run
 
@@ -138,6 +141,8 @@ def fit_tracked(
     hand, for all epochs or those in `epochs`.
     """
     rows, targets = as_rows(X), cast(torch.Tensor, as_rows(y))
+    if not (targets.is_floating_point() or targets.dtype == torch.bool):
+        targets = targets.long()  # the one kind of class indices that torch takes
     weight = (
         None if sample_weight is None else cast(torch.Tensor, as_rows(sample_weight))
     )
@@ -155,8 +160,7 @@ def fit_tracked(
     if weight is not None:
         callbacks.append(("sample_weighting", SampleWeighting(weight)))
     tracked = tracked_clone(net, callbacks)
-    with borrowed_generators(cuda_devices(tracked)):
-        torch.manual_seed(seed)
+    with borrowed_generators(cuda_devices(tracked), seed):
         tracked.initialize()
         update_rule_of(type(tracked.optimizer_))
         check_module(tracked.module_)
@@ -165,7 +169,7 @@ def fit_tracked(
         try:
             _train(tracked, rows, targets, recorder)
         finally:
-            _remove_callbacks(tracked, net, [name for name, _ in callbacks])
+            _remove_callbacks(tracked, net, callbacks)
     trajectory = recorder.recorder_.trajectory
     check_replay(trajectory, {0, trajectory.n_steps - 1})
     return TrackedRun(trajectory, tracked)
@@ -189,9 +193,15 @@ def _train(
         net.notify("on_train_end", X=X, y=y)
 
 
-def _remove_callbacks(tracked: NeuralNet, net: NeuralNet, names: list[str]) -> None:
-    """Give the trained net the callbacks of the net it was cloned from."""
-    tracked.callbacks = net.callbacks
+def _remove_callbacks(
+    tracked: NeuralNet, net: NeuralNet, added: list[tuple[str, Callback]]
+) -> None:
+    """Leave the trained net with copies of the callbacks of the net it was cloned from.
+
+    Callbacks that were `added` for tracking come first.
+    """
+    tracked.callbacks = tracked.callbacks[len(added) :] or net.callbacks
+    names = [name for name, _ in added]
     tracked.callbacks_ = [
         (name, callback) for name, callback in tracked.callbacks_ if name not in names
     ]

@@ -12,7 +12,7 @@ from dit_clean.influence import (
     influence_timeline,
     leave_out,
 )
-from dit_clean.influence.leave_one_out import as_rows_of_group
+from dit_clean.influence.leave_one_out import as_sample_rows
 from dit_clean.influence.queries import Query
 from dit_clean.influence.removal import predicted_changes
 from dit_clean.influence.scores import History
@@ -150,7 +150,7 @@ class TrackedRun:
         ----------
         query, window, history, query_step
             As in `influence`.
-        samples : iterable of int, optional
+        samples : iterable of int or a boolean mask, optional
             Samples to leave out, one at a time; by default all.
 
         Returns
@@ -161,8 +161,9 @@ class TrackedRun:
         -----
         Cost: a training run for each sample.
         """
-        samples = range(self.model.n_samples) if samples is None else samples
-        groups = [[sample] for sample in samples]
+        n_samples = self.model.n_samples
+        samples = range(n_samples) if samples is None else samples
+        groups = [[row] for row in as_sample_rows(samples, n_samples)]
         return self.leave_out(query, groups, window, history, query_step)
 
     def leave_out(
@@ -230,7 +231,8 @@ class TrackedRun:
         ValueError
             If the query has several values.
         """
-        rows = [as_rows_of_group(group) for group in groups]
+        n_samples = self.model.n_samples
+        rows = [as_sample_rows(group, n_samples) for group in groups]
         influence = self.influence(query, window, history)
         if influence.ndim > 1:
             raise ValueError(

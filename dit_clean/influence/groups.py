@@ -96,10 +96,13 @@ def group_influence(influence: np.ndarray, groups: Iterable) -> GroupInfluence:
             "groups has samples without a name, or names of several types. Fill them "
             'first, for example with "unknown".'
         )
-    members = (inverse[:, None] == np.arange(len(names))).astype(float)
-    totals = influence @ members
-    harmful = (influence < 0) @ members / sizes
-    return GroupInfluence(names, sizes, totals, harmful)
+
+    def added(values: np.ndarray) -> np.ndarray:
+        return np.apply_along_axis(
+            lambda row: np.bincount(inverse, row, len(names)), -1, values
+        )
+
+    return GroupInfluence(names, sizes, added(influence), added(influence < 0) / sizes)
 
 
 def top_samples(influence: np.ndarray, k: int = 10) -> TopSamples:

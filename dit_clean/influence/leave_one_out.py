@@ -10,6 +10,7 @@ from dit_clean.influence.queries import HasModel, Query
 from dit_clean.influence.scores import History, check_history, check_steps
 from dit_clean.influence.windows import Window
 from dit_clean.tracking import TrainingState, Trajectory
+from dit_clean.tracking.exclusive import one_thread_at_a_time
 
 
 def leave_one_out(
@@ -31,7 +32,7 @@ def leave_one_out(
     ----------
     trajectory, query, window, history, query_step, run
         As in `influence_scores`.
-    samples : iterable of int
+    samples : iterable of int, or a boolean mask
         Rows of the training data to leave out, one at a time.
 
     Returns
@@ -46,7 +47,7 @@ def leave_one_out(
     return leave_out(
         trajectory,
         query,
-        [[int(sample)] for sample in samples],
+        [[row] for row in as_sample_rows(samples, trajectory.model.n_samples)],
         window,
         history=history,
         query_step=query_step,
@@ -54,6 +55,7 @@ def leave_one_out(
     )
 
 
+@one_thread_at_a_time
 def leave_out(
     trajectory: Trajectory,
     query: Query,
@@ -73,7 +75,7 @@ def leave_out(
     ----------
     trajectory, query, window, history, query_step, run
         As in `influence_scores`.
-    groups : iterable of iterables of int
+    groups : iterable of iterables of int, or of boolean masks
         Rows of the training data to leave out, one group at a time.
 
     Returns
@@ -84,7 +86,7 @@ def leave_out(
     Raises
     ------
     ValueError
-        If there is no group.
+        If there is no group, or a group is no mask and no row numbers.
 
     Notes
     -----
@@ -103,8 +105,9 @@ def leave_out(
     base = {t: value(trajectory.state(t)) for t in points}
     first = 0 if history == "full" else window.start
     changes = []
-    for group in map(as_rows_of_group, groups):
-        states = _retrained(trajectory, group, Window(first, window.stop), points)
+    for group in groups:
+        rows = as_sample_rows(group, trajectory.model.n_samples)
+        states = _retrained(trajectory, rows, Window(first, window.stop), points)
         change = {t: value(states[t]) - base[t] for t in points}
         changes.append(
             change[query_step] - change.get(window.start, 0.0)
@@ -117,11 +120,11 @@ def leave_out(
 
 
 def _retrained(
-    trajectory: Trajectory, group: Iterable[int], removal: Window, points: list[int]
+    trajectory: Trajectory, rows: np.ndarray, removal: Window, points: list[int]
 ) -> dict[int, TrainingState]:
-    """Return the states at `points` of the run without a group in `removal`."""
+    """Return the states at `points` of the run without these rows in `removal`."""
     removed = torch.zeros(trajectory.model.n_samples, dtype=torch.bool)
-    removed[torch.as_tensor(np.fromiter(group, dtype=np.int64))] = True
+    removed[torch.as_tensor(rows)] = True
     state, t, found = trajectory.state(removal.start), removal.start, {}
     for stop, gone in ((removal.stop, removed), (max(points), None)):
         found[t] = state
@@ -134,7 +137,35 @@ def _retrained(
     return found
 
 
-def as_rows_of_group(group: Iterable[int]) -> np.ndarray:
-    """Return the row numbers of a group given as row numbers or as a boolean mask."""
-    rows = np.asarray(list(group))
-    return np.flatnonzero(rows) if rows.dtype == bool else rows.astype(int)
+def as_sample_rows(samples: Iterable[int], n_samples: int) -> np.ndarray:
+    """Return the row numbers of samples given as row numbers or as a boolean mask.
+
+    Raises
+    ------
+    ValueError
+        If a mask has another length, or a row is no whole number, out of range or
+        listed twice.
+    """
+    rows = np.asarray(list(samples))
+    if rows.dtype == bool:
+        if rows.shape != (n_samples,):
+            raise ValueError(
+                f"The mask of samples has shape {rows.shape}, but there are "
+                f"{n_samples} samples."
+            )
+        return np.flatnonzero(rows)
+    if len(rows) == 0:
+        return rows.astype(int)
+    if rows.dtype.kind not in "iu" or rows.ndim != 1:
+        raise ValueError(
+            f"Samples are given as row numbers or as a boolean mask, got {rows.dtype} "
+            f"of shape {rows.shape}."
+        )
+    if rows.min() < 0 or rows.max() >= n_samples:
+        raise ValueError(
+            f"Row numbers must lie in [0, {n_samples}), got {rows.min()} to "
+            f"{rows.max()}."
+        )
+    if len(np.unique(rows)) < len(rows):
+        raise ValueError("Samples are listed twice. Give each row number once.")
+    return rows

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from dit_clean.tracking import TrackedModel
+from dit_clean.tracking.criterion import check_same_shape
 from dit_clean.tracking.rows import as_rows, as_tensor, cast_floats, n_rows, take_rows
 
 QUERY_ROWS = 4096
@@ -165,6 +166,7 @@ class BoundedError(SampleQuery):
         """Return the mean bounded error, a scalar in [0, 1]."""
         output = read_in_parts(run.model.forward, params, self.X)
         y = as_tensor(self.y).to(output)
+        check_same_shape(output, y)
         square = ((output - y) / self.scale) ** 2
         return (square / (1 + square)).mean()
 
@@ -251,6 +253,13 @@ def _given_probability(
     """Return class indices and the probability of each, (n_query_samples,) both."""
     labels = as_tensor(query.y).to(run.model.device).long()
     logs = read_in_parts(run.model.log_probabilities, params, query.X)
+    n_classes = logs.shape[1]
+    if n_classes == 1 or not 0 <= labels.min() <= labels.max() < n_classes:
+        raise ValueError(
+            f"{type(query).__name__} needs a network with one output per class, and "
+            f"class indices below their number: got {n_classes} outputs and labels "
+            f"from {int(labels.min())} to {int(labels.max())}."
+        )
     return labels, logs.gather(1, labels[:, None])[:, 0].exp()
 
 

@@ -10,6 +10,7 @@ from dit_clean.influence.adjoint import PARAMS, apply_rule
 from dit_clean.influence.functional import batch_gradient, loss_gradient
 from dit_clean.influence.update_rules import update_rule_of
 from dit_clean.tracking import StepRecord, Trajectory
+from dit_clean.tracking.exclusive import one_thread_at_a_time
 from dit_clean.tracking.model import get_rng_state
 from dit_clean.tracking.storage import MAX_STRIDE
 
@@ -52,6 +53,7 @@ def check_differentiable(trajectory: Trajectory) -> None:
         ) from error
 
 
+@one_thread_at_a_time
 def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> None:
     """Check that kept updates follow from their records: batch, loss and update rule.
 

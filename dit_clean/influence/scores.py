@@ -12,6 +12,7 @@ from dit_clean.influence.adjoint import Seed, sweep_back
 from dit_clean.influence.queries import HasModel, Query
 from dit_clean.influence.windows import Window, grid_in_steps
 from dit_clean.tracking import Trajectory
+from dit_clean.tracking.exclusive import one_thread_at_a_time
 
 History: TypeAlias = Literal["full", "window"]
 
@@ -37,6 +38,7 @@ class InfluenceScores:
     query_step: int
 
 
+@one_thread_at_a_time
 def influence_scores(
     trajectory: Trajectory,
     query: Query,
@@ -99,6 +101,7 @@ def influence_scores(
     return InfluenceScores(values[:, :, 0], window, query_step)
 
 
+@one_thread_at_a_time
 def influence_timeline(
     trajectory: Trajectory,
     query: Query,
@@ -152,6 +155,7 @@ def influence_timeline(
     return accumulate(trajectory, query_gradient(trajectory, query, run), terms)
 
 
+@one_thread_at_a_time
 def label_influence(
     trajectory: Trajectory,
     query: Query,

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -55,28 +56,49 @@ class SampleLoss:
         return self.criterion(self._scores(output), target)
 
     def each(self, output: Tensor, target: Tensor) -> Tensor:
-        """Return the loss of each sample, shape (n_batch,); outputs are averaged."""
-        if target.is_floating_point() and output.shape != target.shape:
-            raise ValueError(
-                f"The network returns shape {tuple(output.shape)} for targets of shape "
-                f"{tuple(target.shape)}: the loss would mix up samples. Make both "
-                "(n_samples, n_outputs)."
-            )
+        """Return the loss of each sample, shape (n_batch,).
+
+        Several outputs are averaged, or added where the criterion is a sum.
+        """
+        check_same_shape(output, target)
         loss = self.unreduced(self._scores(output), target)
-        return loss if loss.ndim == 1 else loss.flatten(1).mean(1)
+        if loss.ndim == 0:
+            raise ValueError(
+                f"{type(self.criterion).__name__} returns one number for a batch, with "
+                'reduction="none" too, so that the loss of a single sample is unknown. '
+                "Have its forward heed self.reduction."
+            )
+        return self.over_outputs(loss)
+
+    def over_outputs(self, losses: Tensor) -> Tensor:
+        """Return losses (n_batch, ...) of each output as those of each sample."""
+        if losses.ndim == 1:
+            return losses
+        losses = losses.flatten(1)
+        return losses.sum(1) if self.criterion.reduction == "sum" else losses.mean(1)
 
     def divisor(self, target: Tensor) -> Tensor | float:
         """Return what the sum of losses is divided by: the batch size for a mean.
 
-        Class weights (``CrossEntropyLoss(weight=...)``) make it a weighted mean.
+        Class weights (``CrossEntropyLoss(weight=...)``) make it a weighted mean, and
+        labels that the criterion ignores (``ignore_index``) do not count.
         """
         if self.criterion.reduction == "sum":
             return 1.0
-        weight = getattr(self.criterion, "weight", None)
-        weighted_mean = isinstance(self.criterion, nn.CrossEntropyLoss | nn.NLLLoss)
-        if weight is None or not weighted_mean:
+        if not self._takes_classes or target.is_floating_point():
             return float(len(target))
-        return weight[target].sum()
+        counted = target.ne(cast("int", self.criterion.ignore_index))
+        if self._class_weight is not None:
+            counted = self._class_weight[target * counted] * counted
+        return counted.sum() * len(target) / target.numel()
+
+    @property
+    def _takes_classes(self) -> bool:
+        return isinstance(self.criterion, nn.CrossEntropyLoss | nn.NLLLoss)
+
+    @property
+    def _class_weight(self) -> Tensor | None:
+        return getattr(self.criterion, "weight", None)
 
     def _scores(self, output: Tensor) -> Tensor:
         return _safe_log(output) if self.takes_log else output
@@ -95,16 +117,15 @@ class SampleLoss:
         """
         self.check_classes()
         losses = -self.log_probabilities(output)
-        weight = getattr(self.criterion, "weight", None)
-        if weight is not None:
-            losses = losses * weight
+        if self._class_weight is not None:
+            losses = losses * self._class_weight
         smoothing = getattr(self.criterion, "label_smoothing", 0.0)
         uniform = losses.mean(dim=1, keepdim=True)
         return (1 - smoothing) * losses + smoothing * uniform
 
     def check_classes(self) -> None:
         """Raise if the criterion is not a cross-entropy over classes."""
-        if not isinstance(self.criterion, nn.CrossEntropyLoss | nn.NLLLoss):
+        if not self._takes_classes:
             raise ValueError(
                 f"Criterion {type(self.criterion).__name__} does not say what the loss "
                 "of another label would be. Use torch.nn.CrossEntropyLoss or "
@@ -116,6 +137,16 @@ class SampleLoss:
         if isinstance(self.criterion, nn.NLLLoss):
             return self._scores(output)
         return output.log_softmax(-1)
+
+
+def check_same_shape(output: Tensor, target: Tensor) -> None:
+    """Raise if float targets would be broadcast against the network's output."""
+    if target.is_floating_point() and output.shape != target.shape:
+        raise ValueError(
+            f"The network returns shape {tuple(output.shape)} for targets of shape "
+            f"{tuple(target.shape)}: the loss would mix up samples. Make both "
+            "(n_samples, n_outputs)."
+        )
 
 
 def _safe_log(probabilities: Tensor) -> Tensor:

@@ -1,16 +1,21 @@
-"""Torch's global state, used by one thread at a time."""
+"""What only one thread at a time may use: torch's global state, and recorded runs."""
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
+Params = ParamSpec("Params")
+Result = TypeVar("Result")
+
 GLOBAL_STATE = threading.RLock()
 """Generators and number of threads are global: fits that run in threads at the same
-time would draw each other's random numbers."""
+time would draw each other's random numbers. And questions load states into the one
+network of a run: at the same time they would read each other's."""
 
 
 def _renew_lock() -> None:
@@ -29,16 +34,39 @@ def thread_count() -> int:
         return torch.get_num_threads()
 
 
+def one_thread_at_a_time(
+    function: Callable[Params, Result],
+) -> Callable[Params, Result]:
+    """Return the function so that a second thread waits until the first is done."""
+
+    @wraps(function)
+    def alone(*args: Params.args, **kwargs: Params.kwargs) -> Result:
+        with GLOBAL_STATE:
+            return function(*args, **kwargs)
+
+    return alone
+
+
 @contextmanager
-def borrowed_generators(devices: Sequence[Any] = ()) -> Iterator[None]:
+def borrowed_generators(
+    devices: Sequence[Any] = (), seed: int | None = None
+) -> Iterator[None]:
     """Have torch's generators alone inside, and leave them as found.
 
     Parameters
     ----------
     devices : sequence of torch.device or str, default=()
         GPUs whose generators are borrowed besides the CPU's.
+    seed : int, optional
+        What the borrowed ones start from; by default they go on where they are.
     """
     with GLOBAL_STATE, torch.random.fork_rng(devices=devices):
+        if seed is not None:
+            # Not torch.manual_seed, which seeds those of all GPUs too.
+            torch.default_generator.manual_seed(seed)
+            for device in devices:
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(seed)
         yield
 
 

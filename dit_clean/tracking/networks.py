@@ -128,7 +128,8 @@ def check_net(net: Any) -> None:
         given = net.__name__ if isinstance(net, type) else type(net).__name__
         raise TypeError(
             f"net must be a skorch NeuralNetClassifier or NeuralNetRegressor instance, "
-            f"got {given}. Wrap the module: NeuralNetClassifier(module, ...)."
+            f"got {given}. Wrap the module: NeuralNetClassifier(module, ...), with one "
+            "output for each class, of two classes too."
         )
     _check_methods(net)
     name = type(net).__name__

@@ -135,7 +135,8 @@ class StepRecorder:
         record = StepRecord(
             step=self.trajectory.n_steps,
             epoch=epoch,
-            sample_indices=torch.as_tensor(sample_indices),
+            # A copy: loops shuffle one array in place, epoch by epoch.
+            sample_indices=torch.as_tensor(sample_indices).clone(),
             hyper=hyper,
             rng_state=self._rng_state if drew else None,
         )

@@ -118,7 +118,10 @@ class StateReader:
     def __init__(self, module: nn.Module, optimizer: Optimizer):
         self.optimizer = optimizer
         self.params = [p for group in optimizer_parameters(optimizer) for p in group]
-        self.buffers = list(module.named_buffers())
+        self._owners = [
+            (name, module.get_submodule(name.rpartition(".")[0]))
+            for name, _ in module.named_buffers()
+        ]
         self._copier = FlatCopier()
         self._slot_copiers: dict[str, FlatCopier] = defaultdict(FlatCopier)
 
@@ -138,7 +141,11 @@ class StateReader:
                 for p, state in zip(self.params, states, strict=True)
             ]
             slots[slot] = self._slot_copiers[slot].copy(values)
-        buffers = {name: buffer.clone() for name, buffer in self.buffers}
+        # By name: a module may put another tensor in a buffer's place.
+        buffers = {
+            name: getattr(owner, name.rpartition(".")[2]).clone()
+            for name, owner in self._owners
+        }
         return TrainingState(self._copier.copy(self.params), slots, buffers)
 
     def hyper(self) -> tuple[dict[str, Any], ...]:

@@ -36,6 +36,14 @@ def as_rows(data: Any) -> Rows:
     return as_tensor(data)
 
 
+def own_rows(data: Any) -> Rows:
+    """Return `as_rows` of data in memory of their own, whatever is done to `data`."""
+    rows = as_rows(data)
+    if isinstance(rows, Mapping):
+        return {key: values.clone() for key, values in rows.items()}
+    return rows.clone() if isinstance(rows, Tensor) else rows.copy()
+
+
 def take_rows(rows: Rows, indices: Tensor) -> Any:
     """Return the batch at `indices`: a dense tensor, or a dict of them."""
     if isinstance(rows, Mapping):
@@ -83,5 +91,7 @@ def as_tensor(data: Any) -> Tensor:
             "encode text and categories first, or let InfluenceCleaner() build the "
             "network, which encodes data frames itself."
         )
-    # torch shares memory and must not write to what the user gave read-only.
-    return torch.from_numpy(array if array.flags.writeable else array.copy())
+    # torch shares memory, must not write to what the user gave read-only, and does not
+    # know strides that go backwards.
+    is_shared = array.flags.writeable and min(array.strides, default=0) >= 0
+    return torch.from_numpy(array if is_shared else array.copy())

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dit_clean.tracking.exclusive import one_thread_at_a_time
 from dit_clean.tracking.layout import ParameterLayout
 from dit_clean.tracking.model import TrackedModel
 from dit_clean.tracking.replay import Replayer
@@ -126,6 +127,7 @@ class Trajectory:
         """Return parameters and buffers of a state by name."""
         return self.layout.unflatten(state.params) | dict(state.buffers)
 
+    @one_thread_at_a_time
     def state(self, t: int) -> TrainingState:
         """Return parameters, optimizer state and buffers before step t."""
         if not 0 <= t <= self.n_steps:

@@ -40,8 +40,7 @@ class SampleWeighting(Callback):
         net.criterion_.reduction = self.loss_.criterion.reduction
 
     def _reduce(self, criterion: Any, inputs: Any, losses: torch.Tensor) -> Any:
-        if self.rows_ is None:
-            return losses.mean()
-        losses = losses if losses.ndim == 1 else losses.flatten(1).mean(1)
-        weighted = losses * self.weights[self.rows_].to(losses)
-        return weighted.sum() / self.loss_.divisor(inputs[1])
+        losses = self.loss_.over_outputs(losses)
+        if self.rows_ is not None:
+            losses = losses * self.weights[self.rows_].to(losses)
+        return losses.sum() / self.loss_.divisor(inputs[1])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dit_clean import TrackedRun
 from dit_clean.influence import (
     Window,
     group_influence,
@@ -126,3 +127,31 @@ def test_groups_are_drawn_without_replacement_and_by_harm():
     few, many = most_harmful(influence, [2, 7])
     assert set(few) <= set(many)
     assert influence[many].max() < np.delete(influence, many).min()
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (np.ones(10, bool), r"mask of samples has shape \(10,\)"),
+        ([3.7], "row numbers or as a boolean mask, got float64"),
+        ([0, N_SAMPLES], rf"must lie in \[0, {N_SAMPLES}\), got 0 to {N_SAMPLES}"),
+        ([-1], "got -1 to -1"),
+        ([3, 3], "listed twice"),
+    ],
+)
+def test_samples_that_are_no_rows_are_refused(samples, message):
+    trajectory = train(CASES["sgd"])
+    with pytest.raises(ValueError, match=message):
+        leave_one_out(trajectory, QUERIES["loss"], samples, Window(0, 12))
+    with pytest.raises(ValueError, match=message):
+        TrackedRun(trajectory).check_removal(QUERIES["loss"], [[0], samples])
+
+
+def test_a_mask_names_the_samples_to_leave_out():
+    trajectory, mask = train(CASES["sgd"]), np.zeros(N_SAMPLES, bool)
+    mask[[3, 7]] = True
+    found, expected = (
+        leave_one_out(trajectory, QUERIES["loss"], samples, Window(0, 12))
+        for samples in (mask, [3, 7])
+    )
+    assert np.array_equal(found, expected)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import sparse
 
+from dit_clean import track
 from dit_clean.influence import (
     BoundedError,
     ClassProbability,
@@ -22,6 +23,7 @@ from dit_clean.influence import (
 from dit_clean.queries import Prediction, Several
 from tests.cases import CASES, N_CLASSES, QUERIES, make_data, train
 from tests.influence.reference import relative_error
+from tests.nets import make_net, make_regressor, make_rows
 
 
 @pytest.fixture(scope="module")
@@ -191,3 +193,21 @@ def test_samples_and_labels_of_different_length_are_refused(make_query):
     with pytest.raises(ValueError, match=f"{name}: X has 4 samples, but y has 3"):
         make_query(X, y)
     assert repr(make_query(X[:3], y)) == f"{name}(3 samples)"
+
+
+def test_targets_that_would_be_broadcast_are_refused():
+    X, y = make_rows()
+    run = track(make_regressor(), X, X[:, :1], random_state=0)
+    with pytest.raises(
+        ValueError, match=r"shape \(45, 1\) for targets of shape \(45,\)"
+    ):
+        run.influence(BoundedError(X, X[:, 0], scale=1.0))
+    with pytest.raises(ValueError, match=r"one output per class.*got 1 outputs"):
+        run.influence(ClassProbability(X, 0 * y))
+
+
+def test_labels_without_an_output_are_refused():
+    X, y = make_rows()
+    run = track(make_net(), X, y, random_state=0)
+    with pytest.raises(ValueError, match="got 3 outputs and labels from 1 to 3"):
+        run.influence(ClassProbability(X, y + 1))

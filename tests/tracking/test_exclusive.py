@@ -79,3 +79,32 @@ def test_forked_process_does_not_wait_for_a_thread_of_its_parent():
     done.set()
     thread.join()
     assert not is_hanging
+
+
+def test_questions_asked_in_threads_are_answered_as_if_alone():
+    """Each replays states in the one network of the run."""
+    X, y = make_rows()
+    run = track(make_net(Mixed, max_epochs=6), X, y, record=1, random_state=0)
+    windows, found = [(0, 2), (1, 4), (3, 6)], {}
+
+    def ask(window):
+        found[window] = run.influence(MeanLoss(X, y), window)
+
+    alone = {window: run.influence(MeanLoss(X, y), window) for window in windows}
+    threads = [run_beside(lambda window=window: ask(window)) for window in windows]
+    for thread in threads:
+        thread.join()
+    for window in windows:
+        assert np.array_equal(found[window], alone[window])
+
+
+def test_seeding_does_not_touch_generators_of_gpus(monkeypatch):
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    with borrowed_generators(seed=3):
+        drawn = torch.rand(3)
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        assert torch.equal(torch.rand(3), drawn)
+    track(make_net(Mixed), *make_rows(), random_state=0)
+    assert seeded == [3]  # by this test's own manual_seed

@@ -6,10 +6,11 @@ import torch
 from sklearn.base import clone
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from skorch.dataset import ValidSplit
+from torch import nn
 
 from dit_clean import track
 from dit_clean.queries import MeanLoss
-from dit_clean.tracking import IndexedLoader
+from dit_clean.tracking import IndexedLoader, StepRecorder, TrackedModel
 from tests.nets import Mixed, fit_plainly, make_net, make_regressor, make_rows
 
 SHUFFLED = {"iterator_train__shuffle": True}
@@ -219,3 +220,79 @@ def test_trajectory_refuses_a_step_outside_of_the_run():
     run = track(make_net(), *make_rows())
     with pytest.raises(IndexError, match="states 0 to 9 exist"):
         run.trajectory.params(10)
+
+
+class RunningMean(nn.Module):
+    """Keeps the mean of its inputs in a buffer: written to, or replaced."""
+
+    def __init__(self, replaces=False):
+        super().__init__()
+        self.output, self.replaces = nn.Linear(4, 3), replaces
+        self.register_buffer("mean", torch.zeros(4))
+
+    def forward(self, X):
+        if not self.training:
+            return self.output(X - self.mean)
+        mean = 0.9 * self.mean + 0.1 * X.mean(0).detach()
+        if self.replaces:
+            self.mean = mean
+        else:
+            self.mean.copy_(mean)
+        return self.output(X - X.mean(0))
+
+
+def test_buffers_that_are_replaced_are_recorded_like_those_written_to():
+    X, y = make_rows()
+    runs = [
+        track(make_net(RunningMean, module__replaces=replaces), X, y, random_state=0)
+        for replaces in (False, True)
+    ]
+    written, replaced = (run.trajectory.state(9).buffers["mean"] for run in runs)
+    assert written.abs().min() > 0
+    assert torch.equal(written, replaced)
+    found = [run.influence(MeanLoss(X, y)) for run in runs]
+    assert np.array_equal(*found)
+
+
+def test_order_that_is_shuffled_in_place_does_not_change_what_was_recorded():
+    X, y = map(torch.as_tensor, make_rows())
+    module, loss = nn.Linear(4, 3), nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    recorder = StepRecorder(TrackedModel.of(module, loss, X, y), module, optimizer)
+    order, batches = np.arange(len(X)), []
+    for epoch in range(2):
+        np.random.RandomState(epoch).shuffle(order)
+        for batch in np.split(order, 3):
+            batches.append(batch.tolist())
+            with recorder.step(batch, epoch):
+                optimizer.zero_grad()
+                loss(module(X[batch]), y[batch]).backward()
+                optimizer.step()
+    assert [record.sample_indices.tolist() for record in recorder.trajectory] == batches
+
+
+def test_data_changed_after_training_change_no_answer():
+    X, y = make_rows()
+    query = MeanLoss(X.copy(), y.copy())
+    run = track(make_net(), X, y, random_state=0)
+    before = run.influence(query)
+    X[:], y[:] = 0, 0
+    assert np.array_equal(run.influence(query), before)
+
+
+@pytest.mark.parametrize("convert", [lambda a: a[::-1], lambda a: a.astype(np.int32)])
+def test_labels_of_any_stride_and_width_are_taken(convert):
+    X, y = make_rows()
+    expected = track(make_net(), X, np.array(convert(y), np.int64), random_state=0)
+    found = track(make_net(), X, convert(y), random_state=0)
+    query = MeanLoss(X, y)
+    assert np.array_equal(found.influence(query), expected.influence(query))
+
+
+def test_callbacks_of_the_trained_net_are_its_own():
+    X, y = make_rows()
+    net = make_net(callbacks=[("stop", EarlyStopping(monitor="train_loss"))])
+    tracked = track(net, X, y, random_state=0).net_
+    tracked.set_params(callbacks__stop__patience=99)
+    assert [name for name, _ in tracked.callbacks] == ["stop"]
+    assert net.callbacks[0][1].patience == 5

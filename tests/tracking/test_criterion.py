@@ -1,0 +1,76 @@
+"""Losses by sample add up to the loss of training, for criteria of every kind."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dit_clean import track
+from dit_clean.queries import MeanLoss
+from dit_clean.tracking import SampleLoss
+from tests.nets import Linear, make_net, make_regressor, make_rows
+
+WEIGHT = torch.tensor([0.5, 1.0, 2.0])
+CRITERIA = {
+    "mean": nn.CrossEntropyLoss(),
+    "sum": nn.CrossEntropyLoss(reduction="sum"),
+    "weighted": nn.CrossEntropyLoss(weight=WEIGHT),
+    "smoothed": nn.CrossEntropyLoss(weight=WEIGHT, label_smoothing=0.1),
+    "ignoring": nn.CrossEntropyLoss(weight=WEIGHT, ignore_index=1),
+}
+
+
+@pytest.mark.parametrize("name", CRITERIA)
+@pytest.mark.parametrize("shape", [(6,), (6, 4)])
+def test_losses_by_sample_add_up_to_that_of_the_batch(name, shape):
+    generator = torch.Generator().manual_seed(0)
+    output = torch.randn(6, 3, *shape[1:], generator=generator, dtype=torch.float64)
+    target = torch.randint(0, 3, shape, generator=generator)
+    if name != "ignoring":
+        target[1] = -100  # ignored by default
+    loss = SampleLoss.of(CRITERIA[name].double())
+    if name == "smoothed":  # torch smooths ignored labels in no documented way
+        target[1] = 0
+    found = loss.each(output, target).sum() / loss.divisor(target)
+    torch.testing.assert_close(found, loss.batch(output, target))
+
+
+def test_soft_labels_are_averaged_over_samples():
+    output, target = torch.randn(6, 3), torch.rand(6, 3).softmax(1)
+    loss = SampleLoss.of(nn.CrossEntropyLoss())
+    found = loss.each(output, target).sum() / loss.divisor(target)
+    torch.testing.assert_close(found, loss.batch(output, target))
+
+
+def test_ignored_samples_have_no_influence_and_others_the_right_one():
+    X, y = make_rows()
+    query = MeanLoss(X.copy(), y.copy())
+    ignored = [0, 20, 40]
+    y[ignored] = -100
+    run = track(make_net(batch_size=45, max_epochs=1), X, y, random_state=0)
+    found, truth = run.influence(query), run.leave_one_out(query)
+    assert np.array_equal(found[ignored], truth[ignored])
+    assert np.array_equal(found[ignored], np.zeros(3))
+    assert np.corrcoef(found, truth)[0, 1] > 0.99
+
+
+def test_sums_over_several_outputs_are_tracked():
+    X, y = make_rows()
+    net = make_regressor(
+        module__n_outputs=3, criterion__reduction="sum", lr=0.001, criterion=nn.MSELoss
+    )
+    targets = np.eye(3, dtype=np.float32)[y]
+    run = track(net, X, targets, random_state=0)
+    weighted = track(net, X, targets, random_state=0, sample_weight=np.ones(len(X)))
+    last = run.trajectory.n_steps
+    found, expected = (r.trajectory.state(last).params for r in (weighted, run))
+    torch.testing.assert_close(found, expected)
+
+
+def test_criterion_of_one_number_for_a_batch_is_refused():
+    class Halved(nn.CrossEntropyLoss):
+        def forward(self, output, target):
+            return super().forward(output, target).mean() / 2
+
+    with pytest.raises(ValueError, match=r"Halved returns one number.*self\.reduction"):
+        track(make_net(Linear, criterion=Halved), *make_rows())
