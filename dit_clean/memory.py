@@ -1,7 +1,11 @@
-"""Amounts of memory as people write them."""
+"""Amounts of memory as people write them, and where on disk runs are kept."""
 
+import os
 import re
 from typing import Any
+
+from joblib import Memory
+from sklearn.utils.validation import check_memory
 
 from dit_clean.tracking.storage import AUTO_BYTES
 
@@ -38,3 +42,16 @@ def parse_bytes(amount: Any) -> int:
         f"Cannot read {amount!r} as an amount of memory. Give bytes as an int, or a "
         "number with a unit, such as '512MiB' or '2GiB'."
     )
+
+
+def as_memory(memory: Any) -> Memory:
+    """Return the store of a path, a `joblib.Memory` or None (which keeps nothing).
+
+    Raises
+    ------
+    ValueError
+        If it is something else.
+    """
+    if isinstance(memory, os.PathLike):
+        memory = os.fspath(memory)
+    return check_memory(memory)

@@ -7,6 +7,7 @@ import types
 import joblib
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
@@ -223,3 +224,22 @@ def test_nets_that_cannot_be_pickled_are_refused(tmp_path):
         net = make_net(callbacks=[("print", PrintLog(sink=stream.write))])
         with pytest.raises(ValueError, match=r"cannot be pickled: .*memory=None"):
             InfluenceCleaner(net, memory=str(tmp_path)).fit(X, y)
+
+
+def test_a_net_with_class_weights_is_trained_once(tmp_path, n_trainings):
+    X, y = load_iris(return_X_y=True)
+    for _ in range(2):
+        net = make_net(Linear, criterion__weight=torch.tensor([1.0, 2.0, 3.0]))
+        InfluenceCleaner(net, memory=tmp_path, random_state=0).fit(
+            X.astype(np.float32), y
+        )
+    assert len(n_trainings) == N_NETWORKS
+
+
+def test_what_is_listed_of_a_cleaner_loads_no_runs(tmp_path):
+    X, y = load_iris(return_X_y=True)
+    settings = {"max_epochs": 3, "memory": tmp_path, "random_state": 0}
+    InfluenceCleaner(**settings).fit(X, y)
+    cleaner = InfluenceCleaner(**settings).fit(X, y)
+    assert "suspicion_" in dir(cleaner)
+    assert "bare" not in vars(cleaner._recorded)

@@ -14,6 +14,7 @@ from dit_clean.influence.queries import Query
 from dit_clean.influence.scores import History
 from dit_clean.influence.windows import grid_in_steps
 from dit_clean.tracking import Trajectory
+from dit_clean.tracking.exclusive import one_thread_at_a_time
 from dit_clean.tracking.rows import Rows, cast_floats
 
 
@@ -99,6 +100,7 @@ def _windows_of_run(
     return grid
 
 
+@one_thread_at_a_time
 def predict_together(runs: list[FoldRun], X: Rows, is_classifier: bool) -> torch.Tensor:
     """Return encoded labels, or targets (n, 1), that the runs predict on average."""
     outputs = []

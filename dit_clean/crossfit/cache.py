@@ -1,18 +1,23 @@
 """Keeping what a tracked run has shown, and the run, for the next fit on the data."""
 
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import joblib
-import torch
 
 from dit_clean.crossfit.data import TrainingData
 from dit_clean.crossfit.fingerprint import fingerprint
 from dit_clean.crossfit.fold import Fold
+from dit_clean.crossfit.hashing import hash_of
 from dit_clean.crossfit.measurements import Measurements
 from dit_clean.crossfit.result import CrossFitResult, FoldRun
-from dit_clean.detection import Judgement, LabelEvidence, held_out_signal
+from dit_clean.detection import (
+    Judgement,
+    LabelEvidence,
+    TargetEvidence,
+    held_out_signal,
+)
 from dit_clean.influence import Window
 from dit_clean.versions import library_versions
 
@@ -38,9 +43,9 @@ def run_key(plan: "CrossFit", data: TrainingData, folds: list[Fold]) -> str:
         If the network cannot be kept: names the class or function, and the remedy.
     """
     arrays = (data.rows, data.targets.encoded, data.sample_weight, data.validation)
-    return joblib.hash(
+    return hash_of(
         (
-            as_arrays(arrays),
+            arrays,
             folds,
             fingerprint(plan.net),
             plan.net,
@@ -119,22 +124,11 @@ def _judged(key: str | None, window: Window, scoring: str, judge: Judge) -> Judg
 
 
 def kept_signal(
-    memory: joblib.Memory, key: str | None, evidence: LabelEvidence
+    memory: joblib.Memory, key: str | None, evidence: LabelEvidence | TargetEvidence
 ) -> float:
-    """Return how well a run predicts held-out labels: tests it only once."""
+    """Return how well a run predicts held-out labels or targets: tests it only once."""
     return memory.cache(_signal, ignore=["evidence"])(key, evidence)
 
 
-def _signal(key: str | None, evidence: LabelEvidence) -> float:
+def _signal(key: str | None, evidence: LabelEvidence | TargetEvidence) -> float:
     return held_out_signal(evidence)
-
-
-def as_arrays(value: Any) -> Any:
-    """Return nested data with tensors as arrays, whose hash depends on values alone."""
-    if isinstance(value, torch.Tensor):
-        return value.numpy()
-    if isinstance(value, Mapping):
-        return {key: as_arrays(part) for key, part in value.items()}
-    if isinstance(value, tuple):
-        return tuple(as_arrays(part) for part in value)
-    return value

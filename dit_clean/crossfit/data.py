@@ -63,6 +63,12 @@ class TrainingData:
         """Return other inputs in the same encoding."""
         return as_floats(self.encoder.transform(X))
 
+    def equals(self, X: Any, y: np.ndarray) -> bool:
+        """Tell whether X and y are those given to fit."""
+        if not np.array_equal(self.targets.given, y):
+            return False
+        return _are_equal(self.rows, self.encoded(X))
+
     def __getstate__(self) -> dict[str, Any]:
         state = vars(self).copy()
         state.pop("make_query", None)

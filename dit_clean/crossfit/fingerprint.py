@@ -8,8 +8,11 @@ import io
 import pickle
 import sys
 from collections.abc import Mapping
-from types import CodeType, FunctionType, ModuleType
+from functools import partial
+from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any
+
+from dit_clean.crossfit.hashing import hash_of
 
 LIBRARIES = {"dit_clean", "numpy", "scipy", "sklearn", "skorch", "torch"}
 """Their code changes with their versions only."""
@@ -27,9 +30,10 @@ def fingerprint(net: Any) -> dict[str, Any]:
 
     Returns
     -------
-    code : dict of str to tuple
-        By dotted name. Followed from the net's parameters through bases, methods and
-        the names that these use; libraries are left out.
+    code : dict of str to list
+        By dotted name, which decorated functions share with what they wrap. Followed
+        from the net's parameters through bases, methods and the names and closures that
+        these use; libraries are left out.
 
     Raises
     ------
@@ -37,13 +41,15 @@ def fingerprint(net: Any) -> dict[str, Any]:
         If the net cannot be pickled: names the class or function, and the remedy.
     """
     found: dict[str, Any] = {}
+    seen: set[int] = set()
     pending = _parts_of(net)
     while pending:
         part = pending.pop()
-        name = f"{part.__module__}.{part.__qualname__}"
-        if name in found or not _is_own(part):
+        if id(part) in seen or not _is_own(part):
             continue
-        found[name] = _described(part)
+        seen.add(id(part))
+        name = f"{part.__module__}.{part.__qualname__}"
+        found.setdefault(name, []).append(_described(part))
         pending += _used_by(part)
     return found
 
@@ -78,6 +84,12 @@ def _parts_of(net: Any) -> list[Any]:
 def _check_importable(part: Any) -> None:
     if "<" not in part.__qualname__:
         return
+    if part.__qualname__ == "<lambda>":
+        raise ValueError(
+            "memory= keeps runs on disk, and the net has a lambda among its "
+            "parameters, which has no name to find it by again. Define it by def at "
+            "the top of a module, script or notebook cell, or set memory=None."
+        )
     kind = "class" if isinstance(part, type) else "function"
     raise ValueError(
         f"memory= keeps runs on disk, and the net's {kind} {part.__qualname__} is "
@@ -103,7 +115,8 @@ def _described(part: Any) -> Any:
     """
     if isinstance(part, FunctionType):
         defaults = [*(part.__defaults__ or ()), *(part.__kwdefaults__ or {}).items()]
-        return _code(part.__code__), _named(_globals_of(part)), _plain(defaults)
+        used = _named(_globals_of(part)), _plain(_enclosed(part))
+        return _code(part.__code__), *used, _plain(defaults)
     own = {k: v for k, v in vars(part).items() if not k.startswith("__")}
     return {f.__qualname__: _described(f) for f in _functions_of(part)}, _named(own)
 
@@ -111,15 +124,40 @@ def _described(part: Any) -> Any:
 def _used_by(part: Any) -> list[Any]:
     """Return the classes and functions that a class or function may call."""
     functions = [part] if isinstance(part, FunctionType) else _functions_of(part)
-    used = [v for f in functions for v in _globals_of(f).values()]
+    used = [v for f in functions for v in (*_globals_of(f).values(), *_enclosed(f))]
     bases = part.__mro__[1:] if isinstance(part, type) else ()
-    return [v for v in (*used, *bases) if isinstance(v, type | FunctionType)]
+    inner = [_unwrapped(value) for value in (*used, *bases)]
+    return [value for value in inner if isinstance(value, type | FunctionType)]
 
 
 def _functions_of(part: type) -> list[FunctionType]:
-    inner = [v.fget if isinstance(v, property) else v for v in vars(part).values()]
-    inner = [getattr(value, "__func__", value) for value in inner]
+    inner = [_unwrapped(value) for value in vars(part).values()]
     return [value for value in inner if isinstance(value, FunctionType)]
+
+
+def _unwrapped(value: Any) -> Any:
+    """Return the function inside of a property, method, partial or cache."""
+    if isinstance(value, property):
+        value = value.fget
+    if isinstance(value, partial):
+        value = value.func
+    value = getattr(value, "__func__", value)
+    if isinstance(value, FunctionType):
+        return value  # its closure names the function that it may wrap
+    return getattr(value, "__wrapped__", value)
+
+
+def _enclosed(function: FunctionType) -> list[Any]:
+    """Return the values that a function has taken from the one it was defined in."""
+    return [cell.cell_contents for cell in function.__closure__ or () if _is_full(cell)]
+
+
+def _is_full(cell: CellType) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:  # not assigned yet
+        return False
+    return True
 
 
 def _globals_of(function: FunctionType) -> dict[str, Any]:
@@ -155,11 +193,18 @@ def _named(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value so that it is the same in every process: constants and names."""
+    """Return a value so that it is the same in every process.
+
+    Constants as they are, classes and functions by name, other values by their hash;
+    what cannot be pickled (modules, locks, open files) by the name of its type.
+    """
     if isinstance(value, type | FunctionType):
         return f"{value.__module__}.{value.__qualname__}"
     if isinstance(value, tuple | list):
         return [_plain(part) for part in value]
-    if isinstance(value, frozenset):
-        return sorted(map(repr, value))
-    return repr(value) if isinstance(value, PLAIN) else type(value).__qualname__
+    if isinstance(value, PLAIN):
+        return repr(value)
+    try:
+        return hash_of(value)
+    except (pickle.PicklingError, TypeError, AttributeError, RuntimeError):
+        return type(value).__qualname__

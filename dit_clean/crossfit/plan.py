@@ -174,11 +174,10 @@ class CrossFit:
     def _net_of_fold(self, X: Rows, y: torch.Tensor, fold: Fold) -> NeuralNet:
         """Return the net with the held-out fold as skorch's validation set.
 
-        skorch's own split would keep rows from every network. Nets without callbacks
-        need no validation. Where nothing is held out, callbacks see the trained rows.
+        Whatever its own split, which would keep rows from every network. Nets without
+        callbacks need no validation. Where nothing is held out, callbacks see the
+        trained rows.
         """
-        if not self.net.train_split:
-            return self.net
         if not self.has_callbacks:
             return clone(self.net).set_params(train_split=None)
         rows = torch.as_tensor(fold.held_out if fold.holds_out else fold.train)

@@ -13,17 +13,34 @@ def scaled(X):
     return 2 * X
 """
 CELL = """
+import functools
 import layers
+import torch
 from torch import nn
 
 N_HIDDEN = 8
+SCALES = {"input": 1.0}
+OFFSETS = torch.zeros(3)
+
+def traced(method):
+    @functools.wraps(method)
+    def inner(*args):
+        return method(*args)
+    return inner
+
+def clipped(value, top):
+    return min(value, top)
+
+shortened = functools.partial(clipped, top=9)
 Activation = nn.ReLU
 
 class Base(nn.Module):
     width = 4
 
+    @traced
+    @traced
     def forward(self, X):
-        return layers.scaled(self.layers(X))
+        return layers.scaled(self.layers(X) * SCALES["input"] + OFFSETS) - 7
 
 class Block(nn.Module):
     def forward(self, X):
@@ -36,7 +53,7 @@ class Net(Base):
 
     @property
     def size(self):
-        return 3 in {1, 2, 3}
+        return 3 in {1, 2, 3} or shortened(5)
 """
 
 
@@ -57,6 +74,12 @@ def fingerprint_of(monkeypatch, cell=CELL, layers=LAYERS):
         ("X + 1", "X + 2"),  # a class that is used inside
         ("depth=1", "depth=2"),  # a default
         ("{1, 2, 3}", "{1, 2, 4}"),
+        ("- 7", "- 8"),  # inside of two decorators
+        ("(*args)\n    return", "(*args[::-1])\n    return"),  # a decorator itself
+        ('"input": 1.0', '"input": 2.0'),  # a dictionary that a method reads
+        ("zeros(3)", "ones(3)"),  # a tensor
+        ("min(value", "max(value"),  # a function inside of a partial one
+        ("top=9", "top=8"),
     ],
 )
 def test_a_change_anywhere_counts(monkeypatch, old, new):

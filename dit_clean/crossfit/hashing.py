@@ -1,0 +1,33 @@
+"""Hashes of values alone: the same for equal tensors, in every process."""
+
+from typing import Any
+
+import torch
+from joblib.hashing import NumpyHasher
+from torch import Tensor
+
+
+class _TensorHasher(NumpyHasher):
+    """Takes tensors as joblib takes arrays.
+
+    Torch pickles a tensor together with where it lies in memory, so that joblib's own
+    hash of a network differs from process to process.
+    """
+
+    def save(self, value: Any) -> None:
+        """Add a value to the hash."""
+        if isinstance(value, Tensor) and value.layout is torch.strided:
+            value = type(value).__qualname__, str(value.dtype), _as_array(value)
+        super().save(value)
+
+
+def hash_of(value: Any, hash_name: str = "md5") -> str:
+    """Return the hash of any value that can be pickled, as `joblib.hash` does."""
+    return _TensorHasher(hash_name=hash_name).hash(value)
+
+
+def _as_array(tensor: Tensor) -> Any:
+    values = tensor.detach().cpu().contiguous()
+    if values.is_floating_point():
+        values = values.double()  # NumPy does not know bfloat16
+    return values.numpy()

@@ -1,0 +1,48 @@
+"""Hashes that are the same in every process."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dit_clean.crossfit.hashing import hash_of
+from tests.nets import Linear, make_net
+
+IN_ANOTHER_PROCESS = """
+import torch
+from dit_clean.crossfit.hashing import hash_of
+from tests.nets import Linear, make_net
+print(hash_of(make_net(Linear, criterion__weight=torch.tensor([1.0, 2.0, 3.0]))))
+"""
+
+
+def test_a_net_with_tensors_has_one_hash_in_all_processes():
+    net = make_net(Linear, criterion__weight=torch.tensor([1.0, 2.0, 3.0]))
+    command = [sys.executable, "-c", IN_ANOTHER_PROCESS]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert found.strip() == hash_of(net)
+
+
+@pytest.mark.parametrize(
+    ("value", "other"),
+    [
+        (torch.zeros(2), torch.ones(2)),
+        (torch.zeros(2), torch.zeros(2, dtype=torch.float64)),
+        (torch.zeros(2), torch.zeros(2, 1)),
+        (torch.zeros(2, dtype=torch.bfloat16), torch.ones(2, dtype=torch.bfloat16)),
+        (torch.zeros(2), nn.Parameter(torch.zeros(2))),
+        (torch.zeros(2), np.zeros(2)),
+    ],
+)
+def test_tensors_that_differ_have_other_hashes(value, other):
+    assert hash_of(value) != hash_of(other)
+    assert hash_of({"of": (value,)}) == hash_of({"of": (value.clone(),)})
+
+
+def test_where_a_tensor_lies_does_not_count():
+    values = torch.arange(6.0).reshape(2, 3)
+    assert hash_of(values.T) == hash_of(values.T.contiguous())
+    assert hash_of(values[1]) == hash_of(values[1].clone())
