@@ -196,3 +196,35 @@ def test_package_is_the_command_line_too():
     command = [sys.executable, "-m", "dit_clean", "audit", "--help"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert shown.startswith("Usage: dit-clean audit")
+
+
+@pytest.mark.parametrize("classes", [["01", "02"], ["yes", "None"], ["TRUE", "FALSE"]])
+def test_cells_are_written_as_they_were_read(folder, classes):
+    generator = np.random.RandomState(0)
+    n_rows = 60
+    table = pd.DataFrame(
+        {
+            "zip": [f"{i % 7:05}" for i in range(n_rows)],
+            "country": ["NA", "DE"] * (n_rows // 2),
+            "gap": ["" if i == 5 else str(i) for i in range(n_rows)],
+            "price": [f"{x:.2f}0" for x in generator.rand(n_rows)],
+            "class": classes * (n_rows // 2),
+        }
+    )
+    table.to_csv(folder / "text.csv", index=False)
+    options = ["--contamination=0.1", *QUICK]
+    written = {"dtype": str, "keep_default_na": False}
+    result = call("text.csv", "--label=class", "--output=kept.csv", *options)
+    assert result.exit_code == 0, result.output
+    kept = pd.read_csv(folder / "kept.csv", **written)
+    assert len(kept) == 54
+    assert kept.merge(table, how="inner").equals(kept)
+    options += ["--strategy=relabel", "--table=table.csv"]
+    call("text.csv", "--label=class", "--output=all.csv", *options)
+    relabeled = pd.read_csv(folder / "all.csv", **written)
+    assert relabeled.drop(columns="class").equals(table.drop(columns="class"))
+    assert set(relabeled["class"]) == set(classes)
+    shown = pd.read_csv(folder / "table.csv", **written)
+    shown = shown.sort_values("row", key=lambda rows: rows.astype(int))
+    assert shown["zip"].tolist() == table["zip"].tolist()
+    assert shown["label"].tolist() == table["class"].tolist()

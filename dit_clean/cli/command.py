@@ -187,7 +187,7 @@ def audit(  # noqa: PLR0913
     check_target(report, "--report", taken, (".html", ".htm"))
     check_target(output, "--output", taken, SUFFIXES)
     check_target(table_path, "--table", taken, SUFFIXES)
-    table = split_table(read_table(data, sep, [label, *drop]), label, drop)
+    table = split_table(*read_table(data, sep, [label, *drop]), label, drop)
     _check_settings(table, strategy, output, settings)
     if not quiet:
         _warn_about_columns(table, settings["task"])
@@ -196,7 +196,8 @@ def audit(  # noqa: PLR0913
         if report is not None:
             cleaner.report(report, title=f"Label audit of {data.name}")
         if table_path is not None:
-            rows = cleaner.audit(sort="suspicion", columns=table.X)
+            shown = table.whole[table.X.columns]
+            rows = cleaner.audit(sort="suspicion", columns=shown)
             write_table(rows, table_path, sep)
         if output is not None:
             write_table(_cleaned(table, cleaner, strategy), output, sep)
@@ -280,7 +281,9 @@ def _as_options(message: str) -> str:
 
 def _cleaned(table: Table, cleaner: InfluenceCleaner, strategy: str) -> Any:
     if strategy == "relabel":
-        return table.whole.assign(**{table.y.name: cleaner.suggested_label_})
+        written = table.written_labels
+        labels = [written.get(label, label) for label in cleaner.suggested_label_]
+        return table.whole.assign(**{table.y.name: labels})
     if strategy == "weight":
         return table.whole.assign(**{WEIGHT: cleaner.sample_weight_})
     return cleaner.filter(table.whole)

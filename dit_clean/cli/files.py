@@ -22,7 +22,7 @@ class Table:
     Attributes
     ----------
     whole : DataFrame
-        As read.
+        Every cell as the file has it, to be written again: text, if that is CSV.
     X : DataFrame
         Inputs: without the label and the columns to drop.
     y : Series
@@ -32,6 +32,11 @@ class Table:
     whole: Any
     X: Any
     y: Any
+
+    @property
+    def written_labels(self) -> dict[Any, Any]:
+        """How the file writes each label."""
+        return dict(zip(self.y, self.whole[self.y.name], strict=True))
 
 
 def check_target(
@@ -54,8 +59,10 @@ def check_target(
     taken.append(path.resolve())
 
 
-def read_table(path: Path, sep: str | None, once: Iterable[str]) -> Any:
-    """Return a CSV or Parquet file as a data frame.
+def read_table(path: Path, sep: str | None, once: Iterable[str]) -> tuple[Any, Any]:
+    """Return a CSV or Parquet file as a data frame, and once more as it is written.
+
+    That is as text, if it is CSV: 007, NA and 1.10 shall not become 7, nothing and 1.1.
 
     Parameters
     ----------
@@ -75,11 +82,14 @@ def read_table(path: Path, sep: str | None, once: Iterable[str]) -> Any:
         )
     try:
         if suffix in PARQUET:
-            return pandas.read_parquet(path)
+            frame = pandas.read_parquet(path)
+            return frame, frame
         sep = sep or SEPARATORS[suffix]
         head = pandas.read_csv(path, sep=sep, header=None, nrows=1, dtype=str)
         _check_repeats(head.iloc[0].tolist(), once)
-        return pandas.read_csv(path, sep=sep)
+        frame = pandas.read_csv(path, sep=sep)
+        written = pandas.read_csv(path, sep=sep, dtype=str, keep_default_na=False)
+        return frame, written
     except ImportError as error:
         raise click.ClickException(_needs_pyarrow()) from error
     except UnicodeDecodeError as error:
@@ -91,15 +101,15 @@ def read_table(path: Path, sep: str | None, once: Iterable[str]) -> Any:
         raise click.ClickException(f"{path} cannot be read: {error}") from error
 
 
-def split_table(whole: Any, label: str, drop: tuple[str, ...]) -> Table:
+def split_table(frame: Any, written: Any, label: str, drop: tuple[str, ...]) -> Table:
     """Return inputs and labels; a column that does not exist is a wrong argument."""
     for option, name in [("--label", label), *(("--drop", name) for name in drop)]:
-        _check_column(whole, name, option)
+        _check_column(frame, name, option)
     if label in drop:
         raise click.BadParameter(
             f"{label!r} is the column with the labels.", param_hint="--drop"
         )
-    y = whole[label]
+    y = _labels(frame[label], written[label])
     if len(y) == 0:
         raise click.ClickException("DATA has no rows.")
     n_missing = int(y.isna().sum())
@@ -108,10 +118,22 @@ def split_table(whole: Any, label: str, drop: tuple[str, ...]) -> Table:
             f"The label column {label!r} is empty in {n_missing:,} of {len(y):,} rows. "
             "Fill them in or leave these rows out first."
         )
-    X = whole.drop(columns=[label, *drop])
+    X = frame.drop(columns=[label, *drop])
     if X.shape[1] == 0:
         raise click.UsageError("No column is left to learn from.")
-    return Table(whole, X, y)
+    return Table(written, X, y)
+
+
+def _labels(read: Any, written: Any) -> Any:
+    """Return labels as they are written, if that says more than what pandas has read.
+
+    A class may be called "01", "TRUE" or "None". In a column of numbers NA is a gap.
+    """
+    if read is written or read.dtype.kind == "f":
+        return read
+    text = written.where(written != "")
+    is_same = (read.astype(str) == text).all()
+    return read if is_same else text
 
 
 def write_table(table: Any, path: Path, sep: str | None) -> None:
