@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from dit_clean.checks import check_parameters, is_one_of
 from dit_clean.default_cleaner import CleanerParameter
+from dit_clean.failed_fits import unchanged_on_failure
 from dit_clean.inputs import checked_data, checked_weight
 from dit_clean.tables import TableEncoder
 
@@ -45,6 +46,7 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
         self.strategy = strategy
         self.random_state = random_state
 
+    @unchanged_on_failure
     def fit(self, X, y=None, *, X_val=None, y_val=None, **fit_params):
         """Clean X and y, then fit the model.
 
@@ -161,11 +163,11 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
         cleaner = self.cleaner.estimator
         check_is_fitted(cleaner)
         n_fitted, n_given = len(cleaner.keep_mask_), len(y)
-        if not np.array_equal(cleaner._targets.given, np.asarray(y)):
+        if not cleaner._data.equals(X, np.asarray(y)):
             raise ValueError(
                 f"The frozen cleaner was fitted on {n_fitted} samples, but fit got "
-                f"{n_given} samples, or other labels. Fit it on the same data, or "
-                "give it unfrozen."
+                f"{n_given} samples, or other inputs or labels. Fit it on the same "
+                "data, or give it unfrozen."
             )
         return cleaner
 

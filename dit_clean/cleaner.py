@@ -1,7 +1,9 @@
 """`InfluenceCleaner`: finds, filters and weighs training samples that are wrong."""
 
+import copy
+
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted, check_memory
+from sklearn.utils.validation import check_is_fitted
 
 from dit_clean.audit import AuditData, AuditMixin
 from dit_clean.checks import check_parameters
@@ -15,11 +17,12 @@ from dit_clean.crossfit import (
     kept_signal,
     make_folds,
 )
-from dit_clean.detection import warn_of_no_signal
+from dit_clean.detection import warn_of_many_wrong, warn_of_no_signal
 from dit_clean.detection.margin import held_out_margin
+from dit_clean.failed_fits import unchanged_on_failure
 from dit_clean.influence import resolve_window
-from dit_clean.inputs import checked_data, checked_validation, checked_weight
-from dit_clean.memory import parse_bytes
+from dit_clean.inputs import checked_data, checked_validation, relative_weight
+from dit_clean.memory import as_memory, parse_bytes
 from dit_clean.parameters import PARAMETERS
 from dit_clean.prototype import make_prototype
 from dit_clean.questions import InfluenceQuestions
@@ -192,6 +195,7 @@ class InfluenceCleaner(
         self.random_state = random_state
         self.verbose = verbose
 
+    @unchanged_on_failure
     def fit(self, X, y=None, *, X_val=None, y_val=None, sample_weight=None):
         """Train under tracking and decide which samples are wrong.
 
@@ -205,7 +209,7 @@ class InfluenceCleaner(
             Clean validation samples: influence is then measured on their loss too, and
             their labels tell how far the networks can be believed.
         sample_weight : array-like of shape (n_samples,), optional
-            Factor of each sample's loss in training.
+            Factor of each sample's loss in training; only their ratios count.
 
         Returns
         -------
@@ -221,7 +225,10 @@ class InfluenceCleaner(
         Warns
         -----
         NoSignalWarning
-            If held-out labels are hardly predicted better than by chance.
+            If held-out labels or targets are hardly predicted better than by chance.
+        UserWarning
+            If so many regression targets look wrong that the residuals of right ones
+            are more likely not what is assumed of them.
         """
         check_parameters(self, PARAMETERS)
         if self.net is not None:
@@ -230,7 +237,7 @@ class InfluenceCleaner(
         resolve_window(self.window, self._n_epochs())
         X, y = checked_data(self, X, y)
         targets = encode_targets(y, self.net, self.task)
-        weight = checked_weight(sample_weight, len(y))
+        weight = relative_weight(sample_weight, len(y))
         folds = make_folds(self.cv, targets, self.random_state)
         encoder = TableEncoder("squashed" if self.net is None else None).fit(X)
         validation = None
@@ -241,10 +248,10 @@ class InfluenceCleaner(
         evidence = measured.evidence(data)
         influence = EpochInfluence(measured.influence, recorded)
         window, decision = self._decide(evidence, influence, targets)
-        if targets.is_classifier:
-            memory = self._memory_of(recorded.key)
-            warn_of_no_signal(kept_signal(memory, recorded.key, evidence))
-        # Only now: an interrupted or refused fit leaves the earlier one as it was.
+        memory = self._memory_of(recorded.key)
+        warn_of_no_signal(kept_signal(memory, recorded.key, evidence))
+        if not targets.is_classifier:
+            warn_of_many_wrong(decision.contamination)
         self._data, self._recorded = data, recorded
         self._evidence, self._influence = evidence, influence
         self._window_influence = {}
@@ -274,7 +281,7 @@ class InfluenceCleaner(
         return plan.run(
             data,
             folds,
-            memory=None if self.memory is None else check_memory(self.memory),
+            memory=None if self.memory is None else as_memory(self.memory),
             n_jobs=self.n_jobs,
             verbose=self.verbose,
         )
@@ -292,6 +299,7 @@ class InfluenceCleaner(
         """
         check_is_fitted(self, "_evidence")
         targets, X = self._data.targets, self._data.X
+        fitted = copy.copy(self)  # as it is now, whatever is fitted next
         return AuditData(
             X=X,
             labels=targets.given,
@@ -299,8 +307,8 @@ class InfluenceCleaner(
             suspicion=self.suspicion_,
             flagged=~self.keep_mask_,
             weight=self.sample_weight_,
-            read_influence=lambda: self.influence_,
-            read_timeline=lambda: self.influence_timeline_,
+            read_influence=lambda: fitted.influence_,
+            read_timeline=lambda: fitted.influence_timeline_,
             margin=targets.scale * held_out_margin(self._evidence, self.window_.slice),
             window=(self.window_.start, self.window_.stop),
             curves=self.history_,

@@ -14,6 +14,14 @@ from dit_clean.targets import Targets, check_none_missing
 from dit_clean.tracking.rows import Rows, as_rows
 
 ARRAYS = {"accept_sparse": "csr", "allow_nd": True}
+REMEDIES = {
+    "Input X contains NaN": "Missing values are imputed in data frames: give "
+    "pandas.DataFrame(X), or impute them before.",
+    "could not convert string to float": "Categories are encoded in data frames: give "
+    "pandas.DataFrame(X). Free text has to be turned into numbers first, for example "
+    "by TfidfVectorizer.",
+}
+"""By the beginning of scikit-learn's own message."""
 
 
 def checked_data(
@@ -39,12 +47,11 @@ def checked_data(
                 estimator, X, y, reset=reset, ensure_min_samples=least, **ARRAYS
             )
         except ValueError as error:
-            if not str(error).startswith("Input X contains NaN"):
-                raise
-            raise ValueError(
-                "Input X contains NaN. Missing values are imputed in data frames: give "
-                "pandas.DataFrame(X), or impute them before."
-            ) from error
+            for known, remedy in REMEDIES.items():
+                if str(error).startswith(known):
+                    problem = str(error).splitlines()[0].rstrip(".")
+                    raise ValueError(f"{problem}. {remedy}") from error
+            raise
         check_sample_shape(estimator, checked[0] if asks_y else checked, reset=reset)
         return checked
     if X.shape[1] == 0:
@@ -97,6 +104,16 @@ def checked_weight(sample_weight: Any, n_samples: int) -> np.ndarray | None:
     return weight
 
 
+def relative_weight(sample_weight: Any, n_samples: int) -> np.ndarray | None:
+    """Return sample weights of mean 1, or None; see `checked_weight`.
+
+    Gradients grow with the weights, so that large ones would act as a higher learning
+    rate: only their ratios are to count.
+    """
+    weight = checked_weight(sample_weight, n_samples)
+    return None if weight is None else weight / weight.mean()
+
+
 def checked_validation(
     estimator: Any, X_val: Any, y_val: Any, encoder: TransformerMixin, targets: Targets
 ) -> tuple[Rows, torch.Tensor]:
@@ -120,9 +137,12 @@ def checked_validation(
 
 
 def as_floats(X: Any) -> Rows:
-    """Return encoded inputs as float32 rows; int32 and int64 stay (token numbers)."""
+    """Return encoded inputs as float32 rows; int32 and int64 stay (token numbers).
+
+    Always a copy: the runs are replayed on the rows as they were.
+    """
     if sparse.issparse(X):
         return as_rows(X.astype(np.float32))
     X = np.asarray(X)
     is_tokens = X.dtype.kind == "i" and X.dtype.itemsize >= np.dtype(np.int32).itemsize
-    return as_rows(X if is_tokens else X.astype(np.float32))
+    return as_rows(X.copy() if is_tokens else X.astype(np.float32))

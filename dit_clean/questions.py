@@ -85,7 +85,7 @@ class InfluenceQuestions:
         key = (self.window_, self.history)
         if key not in self._window_influence:
             self._window_influence[key] = self.influence()
-        return self._window_influence[key]
+        return self._window_influence[key].copy()
 
     def influence(self, window=None, query=None, history=None):
         """Return each sample's influence over a window of the recorded run.
@@ -160,8 +160,8 @@ class InfluenceQuestions:
         Parameters
         ----------
         groups : str or array-like of shape (n_samples,), default="label"
-            "label", the name of a column of X, or one name per sample: an annotator, a
-            source, a date.
+            "label" (the given labels), the name of a column of X, or one name per
+            sample: an annotator, a source, a date.
         window, query, history
             As in `influence`; a query of one value.
 
@@ -254,13 +254,13 @@ class InfluenceQuestions:
 
     def __dir__(self):
         # scikit-learn's own reads every attribute, and its diagram all that is listed:
-        # neither tab completion nor a notebook shall replay training.
+        # neither tab completion nor a notebook shall replay training or load runs.
         names = [name for name in object.__dir__(self) if name not in REPLAYED]
-        return [name for name in names if hasattr(self, name)]
+        return [name for name in names if name[0] == "_" or hasattr(self, name)]
 
     def _timeline(self, epochs: Iterable[int]) -> np.ndarray:
         """Return influence as labeled on the last query, (n_samples, n_epochs)."""
-        values = self._influence.at(epochs, verbose=self.verbose)[-1]
+        values = self._influence.at(epochs, verbose=self.verbose)[-1].astype(float)
         if not self._targets.is_classifier:
             return values
         return values[np.arange(len(values)), :, self._targets.codes]

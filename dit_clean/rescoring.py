@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 from joblib import Memory
-from sklearn.utils.validation import check_is_fitted, check_memory
+from sklearn.utils.validation import check_is_fitted
 
 from dit_clean.checks import check_parameters
 from dit_clean.crossfit import (
@@ -24,6 +24,7 @@ from dit_clean.detection import (
     sample_weights,
 )
 from dit_clean.influence import Window
+from dit_clean.memory import as_memory
 from dit_clean.parameters import PARAMETERS, TRAINING_PARAMETERS
 from dit_clean.questions import epochs_of
 from dit_clean.targets import Targets
@@ -60,8 +61,11 @@ class Rescoring:
         check_is_fitted(self, "_evidence")
         check_parameters(self, PARAMETERS)
         now = self._training_parameters()
-        changed = [name for name in now if now[name] is not self._training[name]]
-        changed = [name for name in changed if now[name] != self._training[name]]
+        changed = [
+            name
+            for name in now | self._training
+            if _differ(now.get(name), self._training.get(name))
+        ]
         if changed:
             raise ValueError(
                 f"{', '.join(changed)} changed since fit, and rescore() does not train "
@@ -72,8 +76,16 @@ class Rescoring:
         )
 
     def _training_parameters(self) -> dict[str, Any]:
-        """Return the parameters that a recorded run depends on."""
-        return {name: getattr(self, name) for name in TRAINING_PARAMETERS}
+        """Return the parameters that a recorded run depends on, the net's own too.
+
+        Without its callbacks, which skorch makes anew whenever it is asked for them.
+        """
+        return {
+            name: value
+            for name, value in self.get_params().items()
+            if name.partition("__")[0] in TRAINING_PARAMETERS
+            and not name.startswith("net__callbacks__")
+        }
 
     def _decide(
         self, evidence: Any, influence: EpochInfluence, targets: Targets
@@ -89,7 +101,7 @@ class Rescoring:
 
     def _memory_of(self, key: str | None) -> Memory:
         """Return where to keep what a run has shown: nowhere if it has no key."""
-        return check_memory(None if key is None else self.memory)
+        return as_memory(None if key is None else self.memory)
 
     def _set_decision(self, window: Window, decision: Decision) -> Self:
         targets, self.window_ = self._data.targets, window
@@ -109,6 +121,16 @@ class Rescoring:
             decision.flagged, targets.decode(decision.suggestion), targets.given
         )
         return self
+
+
+def _differ(value: Any, other: Any) -> bool:
+    """Tell whether two values of a parameter are not the same."""
+    if value is other:
+        return False
+    try:
+        return bool(value != other)
+    except (ValueError, RuntimeError):  # arrays and tensors
+        return True
 
 
 def _judge(

@@ -103,6 +103,7 @@ def encode_targets(y: np.ndarray, net: Any, task: str = "auto") -> Targets:
         If y has one class or value only, lacks labels, or does not fit the net.
     """
     check_labels(y)
+    y = y.copy()  # as it was, for the runs that are replayed on it
     if not _is_classification(y, net, task):
         y = y.astype(np.float64)
         if y.min() == y.max():

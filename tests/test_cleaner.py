@@ -240,12 +240,13 @@ class TestUse:
         assert (X.tobytes(), y.tobytes()) == before
 
     def test_global_generators_are_left_as_found(self, data):
+        n_threads = torch.get_num_threads()
         before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
         cleaner = make_cleaner(make_net(Mixed)).fit(*data)
         cleaner.influence_on(data[0][:2])
         assert torch.equal(torch.get_rng_state(), before[0])
         assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
-        assert torch.get_num_threads() >= 1
+        assert torch.get_num_threads() == n_threads
 
     def test_pickled_cleaner_answers_the_same(self, fitted, data):
         again = pickle.loads(pickle.dumps(fitted))
@@ -266,9 +267,33 @@ class TestUse:
         cleaner = make_cleaner().fit(*data)
         before, on = cleaner.influence_.copy(), cleaner.influence_on(data[0][:2])
         with pytest.raises(FloatingPointError):
-            cleaner.set_params(lr=1e38).fit(data[0], NAMES[data[1]])
+            cleaner.set_params(lr=1e38).fit(data[0][:, :3], NAMES[data[1]])
         assert np.array_equal(cleaner.influence_, before)
         assert np.array_equal(cleaner.influence_on(data[0][:2]), on)
+        assert cleaner.transform(data[0]).shape == data[0].shape
+
+    def test_labels_changed_after_the_fit_change_no_answer(self, data):
+        X, y = data[0], data[1].copy()
+        cleaner = make_cleaner().fit(X, y)
+        suggested, table = cleaner.suggested_label_, cleaner.audit()
+        y[:] = 0
+        assert cleaner.audit().equals(table)
+        assert np.array_equal(cleaner.rescore().suggested_label_, suggested)
+
+    def test_answers_may_be_written_to(self, data):
+        cleaner = make_cleaner().fit(*data)
+        for name in ("influence_", "influence_timeline_"):
+            before = getattr(cleaner, name).copy()
+            getattr(cleaner, name)[:] = 0
+            assert np.array_equal(getattr(cleaner, name), before)
+            assert before.dtype == np.float64
+
+    def test_what_was_read_before_a_refit_stays_whole(self, data):
+        cleaner = make_cleaner().fit(*data)
+        before, expected = cleaner.audit_data(), cleaner.influence_
+        cleaner.fit(data[0][:60], data[1][:60])
+        assert np.array_equal(before.influence, expected)
+        assert before.timeline.shape == (N_ROWS, N_EPOCHS)
 
     def test_progress_is_printed_when_asked_for(self, data, capsys):
         make_cleaner(verbose=1).fit(*data)
@@ -292,10 +317,10 @@ class TestUse:
 
 class TestSettings:
     def test_random_state_makes_it_reproducible(self, fitted, data):
-        again = make_cleaner(random_state=np.random.RandomState(0))
-        first = again.fit(*data).suspicion_
         assert np.array_equal(make_cleaner().fit(*data).suspicion_, fitted.suspicion_)
-        assert first.shape == (N_ROWS,)
+        generators = [np.random.RandomState(0) for _ in range(2)]
+        first, again = (make_cleaner(random_state=g).fit(*data) for g in generators)
+        assert np.array_equal(first.suspicion_, again.suspicion_)
         other = make_cleaner(random_state=1).fit(*data)
         assert not np.array_equal(other.suspicion_, fitted.suspicion_)
 
@@ -322,6 +347,21 @@ class TestSettings:
     def test_contamination_is_the_fraction_flagged(self, make, scoring):
         cleaner = make_cleaner(contamination=0.1, scoring=scoring).fit(*make())
         assert (~cleaner.keep_mask_).sum() == 9
+
+    def test_rescore_names_parameters_of_the_net_that_have_changed(self, data):
+        cleaner = make_cleaner(make_net(criterion__weight=torch.ones(3))).fit(*data)
+        assert cleaner.rescore() is cleaner
+        cleaner.set_params(net__lr=5.0, net__max_epochs=1)
+        with pytest.raises(ValueError, match="net__lr, net__max_epochs changed since"):
+            cleaner.rescore()
+
+    def test_only_ratios_of_weights_count(self, data):
+        weight = np.where(data[1] == 0, 1.0, 3.0)
+        small, large = (
+            make_cleaner().fit(*data, sample_weight=factor * weight)
+            for factor in (0.25, 1024.0)
+        )
+        assert np.array_equal(small.suspicion_, large.suspicion_)
 
     def test_given_splitter_is_used(self, data):
         folds = np.arange(N_ROWS) // 3 % 3
@@ -584,14 +624,16 @@ class TestGivenNets:
 
     def test_regressor_is_tracked_in_the_given_unit(self):
         X, y = make_targets()
-        cleaner = make_cleaner(make_regressor(max_epochs=9)).fit(X, y - 50)
+        with pytest.warns(UserWarning, match="of the targets look wrong"):
+            cleaner = make_cleaner(make_regressor(max_epochs=9)).fit(X, y - 50)
         assert not hasattr(cleaner, "classes_")
         assert (~cleaner.keep_mask_[WRONG]).all()
         assert np.abs(cleaner.suggested_label_).max() < 60
 
     def test_regressor_takes_whole_numbers(self):
         X, y = make_targets()
-        cleaner = make_cleaner(make_regressor()).fit(X, (y - 50).astype(int))
+        with pytest.warns(UserWarning, match="of the targets look wrong"):
+            cleaner = make_cleaner(make_regressor()).fit(X, (y - 50).astype(int))
         assert not hasattr(cleaner, "classes_")
 
     @pytest.mark.slow
@@ -619,8 +661,9 @@ class TestGivenNets:
         assert cleaner.influence_on(data[0][:2]).shape == (2, N_ROWS)
         assert cleaner.influence(history="full").shape == (N_ROWS,)
 
-    def test_folds_may_stop_early(self, data):
-        stop = EarlyStopping(monitor="train_loss", patience=2, threshold=0.05)
+    @pytest.mark.parametrize("monitor", ["train_loss", "valid_loss"])
+    def test_folds_may_stop_early(self, data, monitor):
+        stop = EarlyStopping(monitor=monitor, patience=2, threshold=0.05)
         net = make_net(max_epochs=40, callbacks=[stop])
         cleaner = make_cleaner(net).fit(*data)
         n_epochs = cleaner.influence_timeline_.shape[1]

@@ -289,6 +289,11 @@ def test_missing_numbers_of_arrays_point_to_data_frames():
     refused(ValueError, r"give pandas\.DataFrame\(X\), or impute", X=X)
 
 
+def test_strings_of_arrays_point_to_data_frames():
+    X = np.array([["red", "1"]] * N_ROWS, dtype=object)
+    refused(ValueError, r"string to float: 'red'\. Categories are encoded in", X=X)
+
+
 def test_missing_strings_of_a_series_are_counted():
     _, y = make_labels()
     y = pd.Series(np.array(list("abc"))[y]).where(np.arange(N_ROWS) != 5)

@@ -10,6 +10,7 @@ import pytest
 PARTS = (
     "versions",
     "checks",
+    "failed_fits",
     "parameters",
     "memory",
     "tables",

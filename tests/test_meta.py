@@ -213,6 +213,8 @@ def test_frozen_cleaner_is_used_as_it_is(flipped):
     assert model.cleaner_ is cleaner
     with pytest.raises(ValueError, match=r"fitted on 569 samples, but fit got 100"):
         model.fit(X[:100], y[:100])
+    with pytest.raises(ValueError, match=r"other inputs or labels"):
+        model.fit(X[::-1], y)
 
 
 def test_mixed_data_frames_work_with_the_default_model():

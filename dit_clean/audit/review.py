@@ -41,8 +41,9 @@ def corrected_labels(
     Raises
     ------
     ValueError
-        If a column is missing, a row or verdict is unknown, or a row is marked wrong
-        and no other label is known for it.
+        If a column is missing, a row or verdict is unknown, a row is marked wrong and
+        no other label is known for it, or a row has a correction without being marked
+        wrong.
     """
     if unreviewed not in UNREVIEWED:
         raise ValueError(f"unreviewed={unreviewed!r} is none of {UNREVIEWED}.")
@@ -52,6 +53,8 @@ def corrected_labels(
     corrections = columns.get("corrected_label", [""] * len(rows))
     labels = (data.labels if unreviewed == "given" else data.suggested).copy()
     for row, verdict, correction in zip(rows, verdicts, corrections, strict=True):
+        if verdict != "wrong":
+            _check_no_correction(row, verdict, correction)
         if verdict == "right":
             labels[row] = data.labels[row]
         if verdict == "wrong":
@@ -114,6 +117,14 @@ def _checked_verdicts(values: list[Any], rows: list[int]) -> list[str]:
                 "leave it empty."
             )
     return verdicts
+
+
+def _check_no_correction(row: int, verdict: str, correction: Any) -> None:
+    if str(correction).strip():
+        raise ValueError(
+            f"Row {row} has the corrected label {str(correction).strip()!r}, but the "
+            f"verdict {verdict!r}. Mark it 'wrong', or leave the correction empty."
+        )
 
 
 def _right_label(data: AuditData, row: int, correction: Any) -> Any:

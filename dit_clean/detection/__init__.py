@@ -8,6 +8,7 @@ from dit_clean.detection.replacement import nearest_target_rows, replacement_row
 from dit_clean.detection.signal import (
     NoSignalWarning,
     held_out_signal,
+    warn_of_many_wrong,
     warn_of_no_signal,
 )
 from dit_clean.detection.targets import TargetEvidence, judge_targets
@@ -27,6 +28,7 @@ __all__ = [
     "nearest_target_rows",
     "replacement_rows",
     "sample_weights",
+    "warn_of_many_wrong",
     "warn_of_no_signal",
     "window_likelihood",
 ]

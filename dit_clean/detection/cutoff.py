@@ -34,9 +34,15 @@ def best_f1_threshold(suspicion: np.ndarray) -> float:
 
 
 def fraction_threshold(suspicion: np.ndarray, fraction: float) -> float:
-    """Return the cut that flags the given fraction of samples, at least one."""
+    """Return the cut that flags the given fraction of samples, one at least.
+
+    Samples that are as suspicious as the first one beyond it are kept with that one, so
+    that fewer are flagged; unless none is more suspicious.
+    """
     n_flagged = max(1, round(fraction * len(suspicion)))
-    return float(np.sort(suspicion)[-n_flagged])
+    ordered = np.sort(suspicion)[::-1]
+    above = ordered[ordered > ordered[min(n_flagged, len(ordered) - 1)]]
+    return float(above[-1] if len(above) else ordered[0])
 
 
 def flag_threshold(suspicion: np.ndarray, contamination: str | float) -> float:

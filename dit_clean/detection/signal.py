@@ -1,30 +1,38 @@
-"""Whether the networks have learned anything that held-out labels agree with."""
+"""Whether what the networks have learned can tell which labels are wrong."""
 
 import warnings
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from dit_clean.detection.evidence import TINY, LabelEvidence, centered_log
+from dit_clean.detection.targets import TargetEvidence
 
 MIN_Z = 2.0
 """Standard errors above chance from which on held-out labels count as predictable."""
+MANY_WRONG = 0.3
+"""Estimated fraction of wrong regression targets from which on the estimate is the
+likelier error."""
 
 
 class NoSignalWarning(UserWarning):
-    """Held-out labels are hardly predicted better than by chance."""
+    """Held-out labels or targets are hardly predicted better than by chance."""
 
 
-def held_out_signal(evidence: LabelEvidence) -> float:
+def held_out_signal(evidence: LabelEvidence | TargetEvidence) -> float:
     """Return by how many standard errors held-out labels are predicted above chance.
 
-    Of the mean held-out log-probability of the given label, over all epochs. Chance is
-    what permuted labels would get, whatever the shares of the classes.
+    Of the mean held-out log-probability of the given label, over all epochs, or of the
+    rank correlation of targets and mean held-out predictions. Chance is what permuted
+    labels would get, whatever the shares of the classes.
 
     Parameters
     ----------
-    evidence : LabelEvidence
+    evidence : LabelEvidence or TargetEvidence
         From cross-fitted training.
     """
+    if isinstance(evidence, TargetEvidence):
+        return _target_signal(evidence)
     # Epoch by epoch: all at once would copy every output in double precision.
     epochs = range(evidence.n_epochs)
     logs = sum(centered_log(evidence.held_out[:, epoch]) for epoch in epochs)
@@ -39,8 +47,41 @@ def held_out_signal(evidence: LabelEvidence) -> float:
     return float(gain / (np.sqrt(variance) + TINY))
 
 
+def _target_signal(evidence: TargetEvidence) -> float:
+    prediction = evidence.held_out.mean(axis=1)
+    if np.ptp(prediction) == 0:
+        return 0.0
+    correlation = spearmanr(prediction, evidence.targets).statistic
+    return float(correlation * np.sqrt(len(prediction) - 1))
+
+
+def warn_of_many_wrong(contamination: float) -> None:
+    """Warn if an implausible fraction of regression targets looks wrong.
+
+    Parameters
+    ----------
+    contamination : float
+        Estimated fraction of wrong targets.
+
+    Warns
+    -----
+    UserWarning
+        Right targets are assumed to lie around the prediction, closely and evenly.
+    """
+    if contamination < MANY_WRONG:
+        return
+    warnings.warn(
+        f"{contamination:.0%} of the targets look wrong. More likely right targets are "
+        "skewed, spread unevenly or hardly predictable here: take the logarithm of "
+        "positive targets, give better features or another net, or set contamination "
+        "to the fraction that you can look through. The order of suspicion_ may still "
+        "be good, keep_mask_ and contamination_ are not.",
+        stacklevel=3,
+    )
+
+
 def warn_of_no_signal(signal: float) -> None:
-    """Warn if held-out labels are hardly predicted better than by chance.
+    """Warn if held-out labels or targets are hardly predicted better than by chance.
 
     Parameters
     ----------
@@ -55,8 +96,8 @@ def warn_of_no_signal(signal: float) -> None:
     if signal >= MIN_Z:
         return
     warnings.warn(
-        "The networks hardly predict held-out labels: only "
-        f"{signal:.1f} standard errors better than chance. Which labels are wrong can "
+        "The networks hardly predict held-out labels or targets: only "
+        f"{signal:.1f} standard errors better than chance. Which are wrong can "
         "then hardly be told, and suspicion_, keep_mask_ and contamination_ are to be "
         "read with care. Check that X and y belong together, give better features or "
         "another net, train longer (max_epochs, lr), or give more rows.",

@@ -15,7 +15,7 @@ def sample_weights(
     1 - suspicion, the probability of being right; 0 for flagged samples unless `soft`.
     With `classes`, the weights of each class are raised by one factor, so that classes
     keep their shares of the total (cleanlab's per-class 1/p correction), and all are
-    scaled to a maximum of 1.
+    scaled to a maximum of 1. A class whose weights are all 0 stays without.
 
     Parameters
     ----------

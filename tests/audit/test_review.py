@@ -82,6 +82,14 @@ def test_polars_reviews_are_read(data):
             {"row": [1], "verdict": ["wrong"], "corrected_label": ["fox"]},
             "no label of the data. Known labels: cat, dog, eel",
         ),
+        (
+            {"row": [1], "verdict": [""], "corrected_label": ["eel"]},
+            "Row 1 has the corrected label 'eel', but the verdict ''. Mark it 'wrong'",
+        ),
+        (
+            {"row": [1], "verdict": ["right"], "corrected_label": ["eel"]},
+            "but the verdict 'right'",
+        ),
     ],
 )
 def test_reviews_that_cannot_be_meant_are_refused(data, columns, message):

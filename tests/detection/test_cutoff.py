@@ -65,3 +65,10 @@ def test_no_more_are_flagged_than_are_expected_to_be_wrong():
     suspicion = np.random.RandomState(0).uniform(0.35, 0.45, 1000)
     flagged = suspicion >= best_f1_threshold(suspicion)
     assert flagged.sum() <= np.ceil(suspicion.sum())
+
+
+def test_samples_alike_are_flagged_together_or_not_at_all():
+    few_wrong = np.r_[np.zeros(90), np.ones(10)]
+    assert (few_wrong >= fraction_threshold(few_wrong, 0.2)).sum() == 10
+    many_wrong = np.r_[np.zeros(70), np.ones(30)]
+    assert (many_wrong >= fraction_threshold(many_wrong, 0.2)).sum() == 30

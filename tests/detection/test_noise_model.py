@@ -35,7 +35,7 @@ def test_transition_matrix_is_recovered(transition):
     model = fit_class_noise(evidence, given)
     assert np.abs(model.transition - transition).max() < 0.08
     assert np.allclose(model.transition.sum(axis=1), 1)
-    assert model.weights.min() >= 0
+    assert model.weights.min() >= MIN_WEIGHT
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.2, 0.5])

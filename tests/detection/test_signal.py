@@ -5,10 +5,11 @@ import warnings
 import numpy as np
 import pytest
 
-from dit_clean.detection import LabelEvidence
+from dit_clean.detection import LabelEvidence, TargetEvidence
 from dit_clean.detection.signal import (
     NoSignalWarning,
     held_out_signal,
+    warn_of_many_wrong,
     warn_of_no_signal,
 )
 
@@ -42,3 +43,26 @@ def test_predictable_labels_are_not_warned_of():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn_of_no_signal(held_out_signal(make_evidence(0.5)))
+
+
+def make_targets(strength, n_samples=300):
+    generator = np.random.RandomState(0)
+    targets = generator.randn(n_samples)
+    held_out = strength * targets[:, None] + generator.randn(n_samples, 4)
+    return TargetEvidence(targets, held_out, held_out, n_folds=3)
+
+
+def test_targets_that_cannot_be_predicted_are_warned_of():
+    with pytest.warns(NoSignalWarning, match="labels or targets"):
+        warn_of_no_signal(held_out_signal(make_targets(0.0)))
+    constant = TargetEvidence(np.arange(9.0), np.ones((9, 2)), np.ones((9, 2)), 3)
+    assert held_out_signal(constant) == 0
+    assert held_out_signal(make_targets(1.0)) > 10
+
+
+def test_implausibly_many_wrong_targets_are_warned_of():
+    with pytest.warns(UserWarning, match=r"40% of the targets look wrong.*logarithm"):
+        warn_of_many_wrong(0.4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_many_wrong(0.2)
