@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-PANDAS_MISSING = ("NAType", "NaTType")
+from dit_clean.tables import is_missing
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,8 @@ def plain(value: Any) -> Any:
     """
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
+    if is_missing(value) or (isinstance(value, float) and np.isinf(value)):
         return None
-    if type(value).__name__ in PANDAS_MISSING:
-        return None
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, bool | int | float | str):
         return value
     return str(value)

@@ -7,14 +7,13 @@ import numpy as np
 
 from dit_clean.audit.data import AuditData
 from dit_clean.audit.samples import (
-    MATRIX_AXES,
     cells,
     column_names,
     is_text,
     row_numbers,
     row_of,
 )
-from dit_clean.tables import is_frame, is_missing
+from dit_clean.tables import MATRIX_AXES, is_frame, is_missing
 
 N_ITEMS = 12
 MAX_FIELDS = 8

@@ -6,9 +6,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from dit_clean.tables import is_frame, is_missing
-
-MATRIX_AXES = 2
+from dit_clean.tables import MATRIX_AXES, is_frame, is_missing
 
 
 def is_polars(X: Any) -> bool:

@@ -46,6 +46,21 @@ class _Rows(NamedTuple):
     charge: float
 
 
+class _Options(NamedTuple):
+    """What each row may be: pooled, even or free, along the first axis.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (3, n_classes, n_classes)
+        Rows of the transition matrix.
+    worth : ndarray of shape (3, n_classes)
+        Log marginal likelihood of the counts of each class.
+    """
+
+    rows: np.ndarray
+    worth: np.ndarray
+
+
 def pool_rows(
     transition: np.ndarray, prior: np.ndarray, problem: Problem, strength: float
 ) -> np.ndarray:
@@ -86,33 +101,39 @@ def _search(
     shares = np.zeros(n_classes, bool)
     for _ in range(N_ROUNDS):
         counts = expected_counts(normalized(problem.joint(prior, transition)), problem)
-        right = np.diag(counts)
-        total = counts.sum(axis=1)
-        wrong = total - right
-        two_ways = np.stack([right, wrong], axis=1)
-        of_all = wrong.sum() / total.sum()
-        rate = wrong[shares].sum() + strength * of_all
-        rate /= total[shares].sum() + strength
-        pooled = symmetric_transition(rate, n_classes)
-        right_or_wrong = np.array([[pooled[0, 0], 1 - pooled[0, 0]]])
-        kept = (right + strength * pooled[0, 0]) / (total + strength)
-        free = counts + strength * pooled
-        candidates = np.stack(
-            [pooled, _even(kept), free / free.sum(axis=1, keepdims=True)]
-        )
-        spread = wrong * np.log(n_classes - 1)
-        worth = np.stack(
-            [
-                _log_multinomial(counts, pooled),
-                _log_marginal(two_ways, strength * right_or_wrong) - spread,
-                _log_marginal(counts, strength * pooled),
-            ]
-        )
-        choice = worth.argmax(axis=0)
+        options = _options(counts, _pooled(counts, shares, strength), strength)
+        choice = options.worth.argmax(axis=0)
         shares = choice == 0
-        transition = candidates[choice, np.arange(n_classes)]
-    charge = (_log_multinomial(counts, transition) - worth.max(axis=0)).sum()
+        transition = options.rows[choice, np.arange(n_classes)]
+    charge = (_log_multinomial(counts, transition) - options.worth.max(axis=0)).sum()
     return _Rows(transition, float(charge / problem.n_samples))
+
+
+def _pooled(counts: np.ndarray, shares: np.ndarray, strength: float) -> np.ndarray:
+    """Return T of one rate, that of the classes which share it."""
+    total = counts.sum(axis=1)
+    wrong = total - np.diag(counts)
+    of_all = wrong.sum() / total.sum()
+    rate = wrong[shares].sum() + strength * of_all
+    rate /= total[shares].sum() + strength
+    return symmetric_transition(rate, len(counts))
+
+
+def _options(counts: np.ndarray, pooled: np.ndarray, strength: float) -> _Options:
+    right, total, n_classes = np.diag(counts), counts.sum(axis=1), len(counts)
+    wrong = total - right
+    two_ways = np.stack([right, wrong], axis=1)
+    right_or_wrong = np.array([[pooled[0, 0], 1 - pooled[0, 0]]])
+    kept = (right + strength * pooled[0, 0]) / (total + strength)
+    free = counts + strength * pooled
+    rows = [pooled, _even(kept), free / free.sum(axis=1, keepdims=True)]
+    spread = wrong * np.log(n_classes - 1)
+    worth = [
+        _log_multinomial(counts, pooled),
+        _log_marginal(two_ways, strength * right_or_wrong) - spread,
+        _log_marginal(counts, strength * pooled),
+    ]
+    return _Options(np.stack(rows), np.stack(worth))
 
 
 def _even(kept: np.ndarray) -> np.ndarray:
