@@ -148,7 +148,6 @@ def fit_tracked(
     )
 
     def make_recorder(net: NeuralNet) -> StepRecorder:
-        loss = SampleLoss.of(net.criterion_, takes_log=takes_log(net))
         module = copy.deepcopy(net.module_)
         model = TrackedModel(module, loss, rows, targets, weight)
         recorder = StepRecorder(model, net.module_, net.optimizer_, store)
@@ -164,6 +163,8 @@ def fit_tracked(
         tracked.initialize()
         update_rule_of(type(tracked.optimizer_))
         check_module(tracked.module_)
+        # Now, for other callbacks change the criterion.
+        loss = SampleLoss.of(tracked.criterion_, takes_log=takes_log(tracked))
         rows = cast_floats(rows, next(tracked.module_.parameters()).dtype)
         check_probabilities(tracked, rows)
         try:

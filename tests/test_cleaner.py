@@ -314,6 +314,15 @@ class TestUse:
         assert search.predict(data[0]).shape == (N_ROWS,)
         assert search.best_params_.keys() == grid.keys()
 
+    def test_warnings_point_to_the_line_that_fits(self, data):
+        X, y = data[0], np.random.RandomState(0).permutation(data[1])
+        with pytest.warns(UserWarning) as warned:
+            make_cleaner(make_net(nn.Linear(4, 3), max_epochs=1)).fit(X, y)
+        texts = " ".join(str(warning.message) for warning in warned)
+        assert "module instance" in texts
+        assert "hardly predict" in texts
+        assert {warning.filename for warning in warned} == {__file__}
+
 
 class TestSettings:
     def test_random_state_makes_it_reproducible(self, fitted, data):

@@ -76,7 +76,7 @@ def warn_of_many_wrong(contamination: float) -> None:
         "positive targets, give better features or another net, or set contamination "
         "to the fraction that you can look through. The order of suspicion_ may still "
         "be good, keep_mask_ and contamination_ are not.",
-        stacklevel=3,
+        stacklevel=4,
     )
 
 
@@ -102,5 +102,5 @@ def warn_of_no_signal(signal: float) -> None:
         "read with care. Check that X and y belong together, give better features or "
         "another net, train longer (max_epochs, lr), or give more rows.",
         NoSignalWarning,
-        stacklevel=3,
+        stacklevel=4,
     )

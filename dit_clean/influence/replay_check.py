@@ -96,7 +96,7 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
         warnings.warn(
             f"Nothing could be checked: the states kept, {store.steps}, are more than "
             f"{MAX_STRIDE} steps apart. Keep more of them, StateStore(max_bytes).",
-            stacklevel=2,
+            stacklevel=3,
         )
     for t, kept in pairs:
         record, state = trajectory.records[kept - 1], trajectory.state(kept - 1)

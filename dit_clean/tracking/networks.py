@@ -168,7 +168,7 @@ def warn_of_weights(net: NeuralNet) -> None:
             "weights. If they have been trained on these labels, wrong labels are "
             "hidden. Give the class (module=Net, module__...=...) to start anew.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

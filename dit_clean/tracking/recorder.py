@@ -169,7 +169,8 @@ class TrajectoryRecorder(Callback):
     Parameters
     ----------
     make_recorder : callable
-        ``make_recorder(net)`` -> `StepRecorder` for the initialized net.
+        ``make_recorder(net)`` -> `StepRecorder` for the initialized net. Called before
+        the first batch, when other callbacks have frozen what they freeze.
     after_epoch : callable, optional
         ``after_epoch(trajectory, epoch)``, called with the epoch's states still kept.
     epochs : collection of int, optional
@@ -192,27 +193,30 @@ class TrajectoryRecorder(Callback):
         self.after_epoch = after_epoch
         self.epochs = epochs
 
+    recorder_: StepRecorder
+
     @property
     def between_epochs(self) -> bool:
         """Whether the last step of an epoch has been made and no further one."""
         return 0 < self.n_steps_seen_ == self.recorder_.trajectory.n_steps
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
-        """Start the recording."""
-        self.recorder_ = self.make_recorder(net)
+        """Count from the start."""
         self.epoch_ = self.n_steps_seen_ = 0
-
-    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
-        """Choose whether the epoch's states are kept."""
-        wanted = self.epochs is None or self.epoch_ in self.epochs
-        self.recorder_.keeps_states = wanted
+        self.is_recording_ = False
 
     def on_batch_begin(
         self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
     ) -> None:
-        """Note what the forward pass starts from."""
-        if training:
-            self.recorder_.begin()
+        """Note what the forward pass starts from; before the first, start to record."""
+        if not training:
+            return
+        if not self.is_recording_:
+            self.recorder_ = self.make_recorder(net)
+            self.is_recording_ = True
+        wanted = self.epochs is None or self.epoch_ in self.epochs
+        self.recorder_.keeps_states = wanted
+        self.recorder_.begin()
 
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
@@ -225,6 +229,7 @@ class TrajectoryRecorder(Callback):
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Hand the epoch to `after_epoch`."""
+        check_same_parameters(self.recorder_, self.epoch_)
         self.recorder_.snapshot()
         check_finite(self.recorder_.trajectory, self.epoch_)
         if self.after_epoch is not None:
@@ -234,7 +239,8 @@ class TrajectoryRecorder(Callback):
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
         """Leave the optimizer as it was found."""
-        self.recorder_.close()
+        if self.is_recording_:
+            self.recorder_.close()
 
 
 def _bits(state: Tensor) -> bytes:
@@ -258,6 +264,26 @@ def check_gradients(module: nn.Module, optimizer: Optimizer) -> None:
                 "pass does not use it. With weight decay it cannot be tracked. Remove "
                 "it, or freeze it with requires_grad_(False)."
             )
+
+
+def check_same_parameters(recorder: StepRecorder, epoch: int) -> None:
+    """Raise if other parameters are trained than when the recording began.
+
+    Raises
+    ------
+    ValueError
+        Names one of them, and the epoch.
+    """
+    before = recorder.trajectory.layout.names
+    now = ParameterLayout.of(recorder.module, recorder.optimizer).names
+    changed = sorted(set(before) ^ set(now))
+    if changed:
+        what = "unfrozen" if changed[0] in now else "frozen"
+        raise ValueError(
+            f"Parameter {changed[0]!r} was {what} in epoch {epoch}, while training was "
+            "tracked. Freeze and unfreeze before the first batch only, or track each "
+            "stage by itself."
+        )
 
 
 def check_converges(loss: Tensor, trajectory: Trajectory, epoch: int) -> None:

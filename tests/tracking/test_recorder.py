@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from skorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    Freezer,
+    LRScheduler,
+    Unfreezer,
+)
 from skorch.dataset import ValidSplit
 from torch import nn
 
@@ -296,3 +302,22 @@ def test_callbacks_of_the_trained_net_are_its_own():
     tracked.set_params(callbacks__stop__patience=99)
     assert [name for name, _ in tracked.callbacks] == ["stop"]
     assert net.callbacks[0][1].patience == 5
+
+
+def test_layers_that_a_callback_freezes_before_training_are_left_out():
+    X, y = make_rows()
+    net = make_net(Mixed, callbacks=[Freezer("layers.0.*")], **SHUFFLED)
+    run = track(net, X, y, random_state=0)
+    names = run.trajectory.layout.names
+    assert not any(name.startswith("layers.0.") for name in names)
+    plain = fit_plainly(clone(net).set_params(iterator_train=IndexedLoader), X, y)
+    assert torch.equal(run.net_.forward(X), plain.forward(X))
+    query = MeanLoss(X, y)
+    found, truth = run.influence(query), run.leave_one_out(query)
+    assert np.corrcoef(found, truth)[0, 1] > 0.9
+
+
+def test_layers_that_are_unfrozen_in_training_are_refused():
+    callbacks = [Freezer("layers.0.*"), Unfreezer("layers.0.*", at=2)]
+    with pytest.raises(ValueError, match=r"'layers.0.bias' was unfrozen in epoch 1"):
+        track(make_net(Mixed, callbacks=callbacks), *make_rows())
