@@ -159,6 +159,14 @@ def against_best_peer(noisy: pd.DataFrame) -> str:
                 f"{half}, {column}: {n_lost} of {len(part)} cells below -0.02 "
                 f"(goal 0): {'met' if n_lost == 0 else 'NOT met'}"
             )
+        over_seeds = of_half(wide, half).groupby(["data", "noise"]).mean()
+        lead = over_seeds[OURS] - over_seeds[peers.columns].max(axis=1)
+        lost = [f"{data} {noise} {lead[data, noise]:.3f}" for data, noise in lead.index
+                if lead[data, noise] < -0.02]
+        lines.append(
+            f"{half}, means over seeds: {len(lost)} of {len(lead)} below -0.02 "
+            f"({', '.join(lost) or 'none'})"
+        )
     real = shown[[n.startswith("real") for n in shown.index.get_level_values("noise")]]
     if len(real):
         lines.append(verdict("real annotators: least lead", real["lead"].min(), 0.0))

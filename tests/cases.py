@@ -45,6 +45,26 @@ def make_norm():
     )
 
 
+def make_batch_norm(momentum=0.3):
+    return nn.Sequential(
+        nn.Linear(N_FEATURES, 5),
+        nn.BatchNorm1d(5, momentum=momentum),
+        nn.Tanh(),
+        nn.Linear(5, N_CLASSES),
+    )
+
+
+def make_conv_norm():
+    return nn.Sequential(
+        nn.Unflatten(1, (1, N_FEATURES)),
+        nn.Conv1d(1, 4, 2),
+        nn.BatchNorm1d(4),
+        nn.Softplus(),
+        nn.Flatten(),
+        nn.Linear(8, N_CLASSES),
+    )
+
+
 def two_groups(module, optimizer, **kwargs):
     """Give weights and biases their own hyper-parameters."""
     parameters = list(module.named_parameters())
@@ -107,6 +127,11 @@ CASES = {
     **{name: Case(make_mlp, name) for name in OPTIMIZERS},
     "conv": Case(make_conv, "momentum"),
     "layer-norm": Case(make_norm, "adam"),
+    "batch-norm": Case(make_batch_norm, "momentum"),
+    # No Adam: a bias before a batch norm has no gradient, and Adam turns the rounding
+    # error that it has into steps of full length.
+    "mean-norm": Case(partial(make_batch_norm, None), "nesterov"),
+    "conv-norm": Case(make_conv_norm, "groups"),
     "dropout": Case(make_dropout, "adam"),
     "weighted": Case(make_mlp, "momentum", frozenset({"weighted"})),
     "class-weight": Case(make_mlp, "sgd", frozenset({"class_weight"})),

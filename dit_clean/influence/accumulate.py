@@ -78,7 +78,7 @@ def accumulate(
     trajectory : Trajectory
         Recorded run.
     gradient_at : callable
-        ``gradient_at(step)`` -> gradients of the queries there, (n_queries, n_params).
+        ``gradient_at(step)`` -> gradients of the queries there, see `query_gradients`.
     terms : sequence of Term
         At least one.
 
@@ -120,6 +120,7 @@ def query_gradient(
     def gradient_at(step: int) -> Tensor:
         return query_gradients(
             lambda params: query(params, context),
+            trajectory.model,
             trajectory.layout,
             trajectory.state(step),
         )

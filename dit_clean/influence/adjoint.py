@@ -13,10 +13,11 @@ from dit_clean.influence.update_rules import UpdateRule, update_rule_of
 from dit_clean.influence.update_vjps import UPDATE_VJPS
 from dit_clean.tracking import StepRecord, TrainingState, Trajectory
 
-PARAMS = "params"
+PARAMS, STATISTICS = "params", "statistics"
 
 Adjoint: TypeAlias = dict[str, Tensor]
-"""Cotangents of a training state, each (n_queries, n_params): "params" and slots."""
+"""Cotangents of a training state: "params" and slots, each (n_queries, n_params), and
+"statistics" of batch normalization, (n_queries, n_statistics)."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Seed:
     row : slice
         Rows of the adjoint that the query's gradients take; whatever they carried
         from later steps is replaced.
-    gradient : Tensor of shape (n_queries, n_params)
-        d(query)/d(theta) at that state.
+    gradient : Tensor of shape (n_queries, n_params + n_statistics)
+        d(query)/d(theta, running statistics) at that state.
     """
 
     step: int
@@ -54,7 +55,8 @@ def sweep_back(
         a[t] = (dU/d(state))^T a[t+1] + H[t] u,
         contribution_j = - <u, grad loss_j> / |S|.
 
-    For plain SGD, u = -eta a[t+1], so that a[t] = (I - eta H) a[t+1].
+    For plain SGD, u = -eta a[t+1], so that a[t] = (I - eta H) a[t+1]. Running
+    statistics of batch normalization are part of the state too, see `statistics`.
 
     Parameters
     ----------
@@ -83,12 +85,13 @@ def sweep_back(
     by_step: dict[int, list[Seed]] = {}
     for seed in seeds:
         by_step.setdefault(seed.step, []).append(seed)
-    adjoint = _zero_adjoint(seeds)
+    n_params = trajectory.layout.n_params
+    adjoint = _zero_adjoint(seeds, n_params)
     stop = max(by_step)
     # Fused attention kernels have no second derivative.
     with sdpa_kernel(SDPBackend.MATH):
         for record, state in trajectory.iterate_back(start, stop):
-            adjoint = _planted(adjoint, by_step.get(record.step + 1, []))
+            adjoint = _planted(adjoint, by_step.get(record.step + 1, []), n_params)
             gradient = batch_gradient(
                 trajectory.model,
                 trajectory.layout,
@@ -131,13 +134,17 @@ def apply_rule(
     }
 
 
-def _zero_adjoint(seeds: list[Seed]) -> Adjoint:
+def _zero_adjoint(seeds: list[Seed], n_params: int) -> Adjoint:
     n_rows = max(seed.row.stop for seed in seeds)
     gradient = seeds[0].gradient
-    return {PARAMS: gradient.new_zeros(n_rows, gradient.shape[1])}
+    n_statistics = gradient.shape[1] - n_params
+    return {
+        PARAMS: gradient.new_zeros(n_rows, n_params),
+        STATISTICS: gradient.new_zeros(n_rows, n_statistics),
+    }
 
 
-def _planted(adjoint: Adjoint, seeds: list[Seed]) -> Adjoint:
+def _planted(adjoint: Adjoint, seeds: list[Seed], n_params: int) -> Adjoint:
     """Return the adjoint with the rows of `seeds` started anew."""
     if not seeds:
         return adjoint
@@ -145,7 +152,8 @@ def _planted(adjoint: Adjoint, seeds: list[Seed]) -> Adjoint:
     for seed in seeds:
         for rows in adjoint.values():
             rows[seed.row] = 0
-        adjoint[PARAMS][seed.row] = seed.gradient
+        adjoint[PARAMS][seed.row] = seed.gradient[:, :n_params]
+        adjoint[STATISTICS][seed.row] = seed.gradient[:, n_params:]
     return adjoint
 
 
@@ -164,8 +172,9 @@ def _step_back(
         rule = update_rule_of(optimizer_type)
         products = rule_vjp(rule, groups, record, state, gradient.grad, adjoint)
     earlier, cotangent = products
-    hvp, dots = gradient.products(cotangent)
-    return earlier | {PARAMS: hvp.add_(earlier[PARAMS])}, -dots
+    hvp, dots, statistics = gradient.products(cotangent, adjoint[STATISTICS])
+    found = {PARAMS: hvp.add_(earlier[PARAMS]), STATISTICS: statistics}
+    return earlier | found, -dots
 
 
 def rule_vjp(

@@ -1,6 +1,7 @@
 """The one derivative primitive: Hessian products and all gradient products at once."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,11 @@ import torch
 from torch import Tensor
 
 from dit_clean.influence.lean import lean_derivatives
+from dit_clean.influence.statistics import (
+    DifferentiableNorm,
+    followed_statistics,
+    statistics_names,
+)
 from dit_clean.tracking import (
     ParameterLayout,
     StepRecord,
@@ -25,15 +31,18 @@ class BatchGradient:
     grad : Tensor of shape (n_params,)
         d/d(theta) of the batch loss, detached.
     products : callable
-        ``products(v)`` for v of shape (n_queries, n_params) returns
+        ``products(v, s)`` for v of shape (n_queries, n_params), and cotangents s of
+        the running statistics after the step, (n_queries, n_statistics), returns
 
-        - the Hessian of the batch loss times each v, (n_queries, n_params);
+        - the Hessian of the batch loss times each v, plus s times the derivative of
+          the statistics by theta, (n_queries, n_params);
         - ``<v, grad loss_j> / divisor`` of every sample j, (n_queries, n_batch); or
-          under every label, (n_queries, n_batch, n_classes).
+          under every label, (n_queries, n_batch, n_classes);
+        - the cotangents of the statistics before the step, like s.
     """
 
     grad: Tensor
-    products: Callable[[Tensor], tuple[Tensor, Tensor]]
+    products: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
 def batch_gradient(
@@ -57,7 +66,11 @@ def batch_gradient(
     Cost: about two gradients of the batch loss for one v.
     """
     theta, params = _leaf(layout, state)
-    with lean_derivatives(model.module):
+    before = _statistics(model, state)
+    with (
+        lean_derivatives(model.module),
+        followed_statistics(model.module, before) as after,
+    ):
         losses, weights, divisor = _batch_losses(
             model, params, record, state, each_label=each_label
         )
@@ -65,9 +78,14 @@ def batch_gradient(
     total = (weights * losses).sum() / divisor
     (grad,) = torch.autograd.grad(total, theta, create_graph=True)
 
-    def products(v: Tensor) -> tuple[Tensor, Tensor]:
-        hvp, dots = vjp((grad,), (theta, weights), (v,))
-        return hvp, dots
+    def products(v: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if not before:
+            hvp, dots = vjp((grad,), (theta, weights), (v,))
+            return hvp, dots, s
+        moved = torch.cat(list(after.values()))
+        inputs = (theta, weights, *before.values())
+        hvp, dots, *earlier = vjp((grad, moved), inputs, (v, s))
+        return hvp, dots, torch.cat(earlier, dim=1)
 
     return BatchGradient(grad.detach(), products)
 
@@ -87,25 +105,32 @@ def loss_gradient(
 
 def query_gradients(
     evaluate: Callable[[Mapping[str, Tensor]], Tensor],
+    model: TrackedModel,
     layout: ParameterLayout,
     state: TrainingState,
 ) -> Tensor:
-    """Return d(query)/d(theta), shape (n_queries, n_params).
+    """Return d(query)/d(theta, running statistics).
+
+    Shape (n_queries, n_params + n_statistics).
 
     Parameters
     ----------
     evaluate : callable
         Parameters and buffers by name -> scalar, or one value per query.
+    model : TrackedModel
+        Says which buffers are running statistics.
     layout : ParameterLayout
         Names and shapes of the parameters.
     state : TrainingState
         Where the queries are evaluated.
     """
     theta, params = _leaf(layout, state)
-    values = check_query_values(evaluate(params | dict(state.buffers)))
+    statistics = _statistics(model, state)
+    with DifferentiableNorm() if statistics else nullcontext():
+        values = evaluate(params | dict(state.buffers) | statistics)
+    values = check_query_values(values)
     seeds = torch.eye(len(values), dtype=values.dtype, device=values.device)
-    (gradients,) = vjp((values,), (theta,), (seeds,))
-    return gradients
+    return torch.cat(vjp((values,), (theta, *statistics.values()), (seeds,)), dim=1)
 
 
 def check_query_values(values: Tensor) -> Tensor:
@@ -174,6 +199,14 @@ def _batch_losses(
     return model.batch_losses(
         params | buffers, record.sample_indices, record.rng_state, each_label=each_label
     )
+
+
+def _statistics(model: TrackedModel, state: TrainingState) -> dict[str, Tensor]:
+    """Return running statistics as leaves of autograd's graph."""
+    return {
+        name: state.buffers[name].detach().clone().requires_grad_()
+        for name in statistics_names(model.module)
+    }
 
 
 def _leaf(

@@ -8,6 +8,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dit_clean.influence.adjoint import PARAMS, apply_rule
 from dit_clean.influence.functional import batch_gradient, loss_gradient
+from dit_clean.influence.statistics import statistics_names
 from dit_clean.influence.update_rules import update_rule_of
 from dit_clean.tracking import StepRecord, Trajectory
 from dit_clean.tracking.exclusive import one_thread_at_a_time
@@ -42,7 +43,11 @@ def check_differentiable(trajectory: Trajectory) -> None:
     try:
         with sdpa_kernel(SDPBackend.MATH):
             gradient = batch_gradient(model, trajectory.layout, record, state)
-            gradient.products(torch.zeros_like(state.params)[None])
+            v = torch.zeros_like(state.params)[None]
+            n_statistics = sum(
+                state.buffers[name].numel() for name in statistics_names(model.module)
+            )
+            gradient.products(v, v.new_zeros(1, n_statistics))
     except (NotImplementedError, RuntimeError) as error:
         if "derivative" not in str(error):
             raise

@@ -108,9 +108,14 @@ class StepRecorder:
         self.end(sample_indices, epoch)
 
     def begin(self) -> None:
-        """Note the random state that the next forward pass starts from."""
+        """Note the random state and the buffers that the next forward pass starts from.
+
+        Loops call it before they call the optimizer, which then sees the buffers that
+        this pass has changed.
+        """
         self._pending.clear()
         self._rng_state = self._present_rng_state()
+        self._buffers = self._reader.buffers()
 
     def end(self, sample_indices: Any, epoch: int) -> None:
         """Add the record of the update that has just been made.
@@ -157,7 +162,7 @@ class StepRecorder:
         self._pending.append(self._reader.hyper())
         step = self.trajectory.n_steps
         if step == 0 or (self.keeps_states and self.trajectory.store.wants(step)):
-            self.snapshot()
+            self.trajectory.store.put(step, self._reader.state(self._buffers))
 
 
 class TrajectoryRecorder(Callback):

@@ -125,8 +125,24 @@ class StateReader:
         self._copier = FlatCopier()
         self._slot_copiers: dict[str, FlatCopier] = defaultdict(FlatCopier)
 
-    def state(self) -> TrainingState:
-        """Return a copy of parameters, optimizer state and buffers."""
+    def buffers(self) -> dict[str, Tensor]:
+        """Return copies of the module's buffers.
+
+        By name: a module may put another tensor in a buffer's place.
+        """
+        return {
+            name: getattr(owner, name.rpartition(".")[2]).clone()
+            for name, owner in self._owners
+        }
+
+    def state(self, buffers: Mapping[str, Tensor] | None = None) -> TrainingState:
+        """Return a copy of parameters, optimizer state and buffers.
+
+        Parameters
+        ----------
+        buffers : dict of str to Tensor, optional
+            Taken instead of the present ones.
+        """
         states = [self.optimizer.state.get(p, {}) for p in self.params]
         names = {
             slot
@@ -141,11 +157,7 @@ class StateReader:
                 for p, state in zip(self.params, states, strict=True)
             ]
             slots[slot] = self._slot_copiers[slot].copy(values)
-        # By name: a module may put another tensor in a buffer's place.
-        buffers = {
-            name: getattr(owner, name.rpartition(".")[2]).clone()
-            for name, owner in self._owners
-        }
+        buffers = self.buffers() if buffers is None else buffers
         return TrainingState(self._copier.copy(self.params), slots, buffers)
 
     def hyper(self) -> tuple[dict[str, Any], ...]:

@@ -2,9 +2,11 @@
 
 import numpy as np
 import torch
+from torch import nn
 
 from dit_clean.influence.adjoint import apply_rule
 from dit_clean.influence.functional import check_query_values
+from dit_clean.influence.statistics import DifferentiableNorm
 from dit_clean.influence.update_rules import update_rule_of
 from dit_clean.tracking.model import replayed_rng
 
@@ -36,26 +38,57 @@ def _unrolled_states(trajectory, weight, removed):
     model, layout = trajectory.model, trajectory.layout
     rule = update_rule_of(trajectory.optimizer_type)
     theta = trajectory.state(0).params.clone().requires_grad_()
-    state = {"params": theta}
-    states = {0: theta}
+    state, buffers = {"params": theta}, dict(trajectory.state(0).buffers)
+    states = {0: layout.unflatten(theta) | buffers}
     for record in trajectory:
         rows = record.sample_indices
         X, y = model.batch(rows)
+        params = layout.unflatten(state["params"])
+        copies = {name: buffer.detach().clone() for name, buffer in buffers.items()}
         with replayed_rng(record.rng_state, model.device):
-            params = layout.unflatten(state["params"])
-            output = model.forward(params, X, training=True)
+            output = model.forward(params | copies, X, training=True)
+        buffers = _next_buffers(model.module, params, buffers, X)
         factor = weight[rows] if record.step in removed else torch.ones(len(rows))
         if model.sample_weight is not None:
             factor = factor * model.sample_weight[rows]
         loss = (factor * model.loss.each(output, y)).sum() / model.loss.divisor(y)
         (grad,) = torch.autograd.grad(loss, state["params"], create_graph=True)
         state = apply_rule(rule, layout.groups, record.hyper, state, grad)
-        states[record.step + 1] = state["params"]
+        states[record.step + 1] = layout.unflatten(state["params"]) | buffers
     return states
 
 
-def _query(trajectory, query, theta):
-    return check_query_values(query(trajectory.layout.unflatten(theta), trajectory))
+def _next_buffers(module, params, buffers, X):
+    """Return running statistics after a batch; the formula is written out.
+
+    What comes before the batch norm is run layer by layer.
+    """
+    for place, layer in enumerate(module if isinstance(module, nn.Sequential) else []):
+        own = {
+            name.partition(".")[2]: value
+            for name, value in params.items()
+            if name.startswith(f"{place}.")
+        }
+        if isinstance(layer, nn.BatchNorm1d):
+            count = buffers[f"{place}.num_batches_tracked"] + 1
+            m = 1 / int(count) if layer.momentum is None else layer.momentum
+            axes = (0,) if X.ndim == 2 else (0, 2)
+            n = X.numel() // X.shape[1]
+            mean = X.mean(axes, keepdim=True)
+            variance = ((X - mean) ** 2).sum(axes) / (n - 1)
+            old = buffers[f"{place}.running_mean"], buffers[f"{place}.running_var"]
+            return {
+                f"{place}.running_mean": (1 - m) * old[0] + m * mean.flatten(),
+                f"{place}.running_var": (1 - m) * old[1] + m * variance,
+                f"{place}.num_batches_tracked": count,
+            }
+        X = torch.func.functional_call(layer, own, (X,))
+    return buffers
+
+
+def _query(trajectory, query, variables):
+    with DifferentiableNorm():
+        return check_query_values(query(variables, trajectory))
 
 
 def differences(train_with_weights, query, sample, step=1e-4):
@@ -68,8 +101,9 @@ def differences(train_with_weights, query, sample, step=1e-4):
         weights = torch.ones(train_with_weights.n_samples, dtype=torch.float64)
         weights[sample] += sign * step
         trajectory = train_with_weights(weights)
-        theta = trajectory.state(trajectory.n_steps).params
-        values.append(_query(trajectory, query, theta).numpy())
+        last = trajectory.state(trajectory.n_steps)
+        variables = trajectory.variables(last)
+        values.append(_query(trajectory, query, variables).numpy())
     return -(values[0] - values[1]) / (2 * step)
 
 

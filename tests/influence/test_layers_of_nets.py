@@ -12,6 +12,11 @@ from dit_clean.influence import (
     influence_scores,
     label_influence,
 )
+from dit_clean.influence.statistics import (
+    DifferentiableNorm,
+    followed_statistics,
+    statistics_names,
+)
 from tests.cases import Case, make_data, train
 from tests.influence.reference import relative_error, unrolled_influence
 
@@ -54,15 +59,15 @@ def trajectory(request):
     return train(Case(NETS[request.param], "momentum"))
 
 
-def test_reverse_pass_matches_autograd_through_training(trajectory):
-    """With BatchNorm too: the mean over the batch is differentiated as well."""
+@pytest.mark.parametrize("training", [False, True])
+def test_reverse_pass_matches_autograd_through_training(trajectory, training):
+    """With BatchNorm too: by running statistics, or by those of the query's samples."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     X, y = make_data(seed=5, n_samples=6)
 
     def query(params, run):
-        # Training mode: evaluation would need running statistics in the reference.
-        output = run.model.forward(params, X, training=True)
+        output = run.model.forward(params, X, training=training)
         return nn.functional.cross_entropy(output, y)
 
     window = Window(2, trajectory.n_steps)
@@ -112,3 +117,42 @@ def test_running_statistics_are_not_moved_by_the_reverse_pass():
     influence_scores(trajectory, MeanLoss(X, y), Window(0, trajectory.n_steps))
     after = trajectory.state(3).buffers
     assert all(torch.equal(after[name], values) for name, values in before.items())
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (6, 5, 4), (6, 5, 4, 3)])
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_that_can_be_differentiated_is_torchs(shape, affine, training):
+    layers = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d}
+    torch.manual_seed(0)
+    layer = layers[len(shape)](5, affine=affine).double()
+    X = torch.randn(shape, dtype=torch.float64)
+    layer(3 * X + 1)  # moves the running statistics
+    if affine:
+        nn.init.normal_(layer.weight)
+        nn.init.normal_(layer.bias)
+    layer.train(training)
+    with DifferentiableNorm():
+        found = layer(X)
+    torch.testing.assert_close(found, layer(X))
+
+
+def test_statistics_of_a_layer_that_is_used_twice_are_moved_twice():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.norm = nn.Linear(3, 3), nn.BatchNorm1d(3)
+
+        def forward(self, X):
+            return self.norm(torch.tanh(self.norm(self.first(X))))
+
+    torch.manual_seed(0)
+    module = Twice().double()
+    names = statistics_names(module)
+    assert names == ["norm.running_mean", "norm.running_var"]
+    before = {name: module.get_buffer(name).clone() for name in names}
+    with followed_statistics(module, before) as after:
+        module(make_data()[0])
+    for name in names:
+        torch.testing.assert_close(after[name], module.get_buffer(name))
+    assert not module.norm._forward_pre_hooks
