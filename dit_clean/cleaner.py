@@ -31,7 +31,12 @@ from dit_clean.selection import RowSelection
 from dit_clean.tables import TableEncoder
 from dit_clean.targets import encode_targets
 from dit_clean.tracking.exclusive import thread_count
-from dit_clean.tracking.networks import check_net, check_outputs, warn_of_weights
+from dit_clean.tracking.networks import (
+    check_net,
+    check_outputs,
+    warn_of_order,
+    warn_of_weights,
+)
 from dit_clean.versions import library_versions
 
 
@@ -237,6 +242,8 @@ class InfluenceCleaner(
         resolve_window(self.window, self._n_epochs())
         X, y = checked_data(self, X, y)
         targets = encode_targets(y, self.net, self.task)
+        if self.net is not None and targets.is_classifier:
+            warn_of_order(self.net, targets.codes)
         weight = relative_weight(sample_weight, len(y))
         folds = make_folds(self.cv, targets, self.random_state)
         encoder = TableEncoder("squashed" if self.net is None else None).fit(X)
@@ -250,7 +257,7 @@ class InfluenceCleaner(
         window, decision = self._decide(evidence, influence, targets)
         memory = self._memory_of(recorded.key)
         warn_of_no_signal(kept_signal(memory, recorded.key, evidence))
-        if not targets.is_classifier:
+        if not targets.is_classifier and self.contamination == "auto":
             warn_of_many_wrong(decision.contamination)
         self._data, self._recorded = data, recorded
         self._evidence, self._influence = evidence, influence

@@ -145,4 +145,4 @@ def as_floats(X: Any) -> Rows:
         return as_rows(X.astype(np.float32))
     X = np.asarray(X)
     is_tokens = X.dtype.kind == "i" and X.dtype.itemsize >= np.dtype(np.int32).itemsize
-    return as_rows(X.copy() if is_tokens else X.astype(np.float32))
+    return as_rows(X.copy() if is_tokens else X.astype(np.float32, order="C"))

@@ -260,10 +260,14 @@ class InfluenceQuestions:
 
     def _timeline(self, epochs: Iterable[int]) -> np.ndarray:
         """Return influence as labeled on the last query, (n_samples, n_epochs)."""
-        values = self._influence.at(epochs, verbose=self.verbose)[-1].astype(float)
-        if not self._targets.is_classifier:
-            return values
-        return values[np.arange(len(values)), :, self._targets.codes]
+        epochs = list(epochs)
+        self._influence.measure(epochs, verbose=self.verbose)
+        # One by one: together they are n_classes times as large as what is read.
+        columns = (self._influence.at([epoch])[-1][:, 0] for epoch in epochs)
+        if self._targets.is_classifier:
+            rows = np.arange(len(self._targets.codes))
+            columns = (values[rows, self._targets.codes] for values in columns)
+        return np.stack(list(columns), axis=1).astype(np.float64)
 
     def _checked_query(self, query: Query) -> Query:
         """Return a query, or raise if the default network cannot take its samples."""

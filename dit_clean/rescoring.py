@@ -66,6 +66,8 @@ class Rescoring:
             for name in now | self._training
             if _differ(now.get(name), self._training.get(name))
         ]
+        if "net" in changed:  # another one altogether
+            changed = [name for name in changed if not name.startswith("net__")]
         if changed:
             raise ValueError(
                 f"{', '.join(changed)} changed since fit, and rescore() does not train "
@@ -94,10 +96,12 @@ class Rescoring:
         judge = partial(
             _judge, evidence, influence, window, self.scoring, targets.is_classifier
         )
-        key = influence.runs.key
-        memory = self._memory_of(key)
-        judgement = kept_judgement(memory, key, window, self.scoring, judge)
-        return window, judgement.decide(self.contamination)
+        key, judged = influence.runs.key, influence.judged
+        if (window, self.scoring) not in judged:
+            judged[window, self.scoring] = kept_judgement(
+                self._memory_of(key), key, window, self.scoring, judge
+            )
+        return window, judged[window, self.scoring].decide(self.contamination)
 
     def _memory_of(self, key: str | None) -> Memory:
         """Return where to keep what a run has shown: nowhere if it has no key."""

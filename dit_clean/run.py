@@ -25,7 +25,7 @@ from dit_clean.tracking import (
 from dit_clean.tracking.exclusive import borrowed_generators
 from dit_clean.tracking.networks import check_module, cuda_devices, tracked_clone
 from dit_clean.tracking.probabilities import check_probabilities, takes_log
-from dit_clean.tracking.rows import as_rows, cast_floats, own_rows
+from dit_clean.tracking.rows import as_rows, own_rows
 from dit_clean.tracking.weighting import SampleWeighting
 
 
@@ -104,9 +104,8 @@ def track(
         store = StateStore(None if record == "all" else parse_bytes(record))
     seed = check_random_state(random_state).randint(2**31)
     weight = checked_weight(sample_weight, len(y))
-    run = fit_tracked(
-        net, own_rows(X), own_rows(y), store=store, sample_weight=weight, seed=seed
-    )
+    weight = None if weight is None else weight.copy()
+    run = fit_tracked(net, X, own_rows(y), store=store, sample_weight=weight, seed=seed)
     warn_of_unseen(run.trajectory)
     return run
 
@@ -159,21 +158,30 @@ def fit_tracked(
     if weight is not None:
         callbacks.append(("sample_weighting", SampleWeighting(weight)))
     tracked = tracked_clone(net, callbacks)
+    if tracked.max_epochs < 1:
+        raise ValueError(f"max_epochs={tracked.max_epochs}: nothing would be trained.")
     with borrowed_generators(cuda_devices(tracked), seed):
         tracked.initialize()
         update_rule_of(type(tracked.optimizer_))
         check_module(tracked.module_)
         # Now, for other callbacks change the criterion.
         loss = SampleLoss.of(tracked.criterion_, takes_log=takes_log(tracked))
-        rows = cast_floats(rows, next(tracked.module_.parameters()).dtype)
+        rows = own_rows(rows, next(tracked.module_.parameters()).dtype)
         check_probabilities(tracked, rows)
         try:
             _train(tracked, rows, targets, recorder)
         finally:
             _remove_callbacks(tracked, net, callbacks)
     trajectory = recorder.recorder_.trajectory
-    check_replay(trajectory, {0, trajectory.n_steps - 1})
+    check_replay(trajectory, _checked_steps(trajectory))
     return TrackedRun(trajectory, tracked)
+
+
+def _checked_steps(trajectory: Trajectory) -> list[int]:
+    """Return the first step, the last, and the last of each epoch if that is cheap."""
+    kept, n_steps = set(trajectory.store.steps), trajectory.n_steps
+    ends = [stop - 1 for stop in trajectory.epoch_starts[1:]]
+    return [0, n_steps - 1, *(t for t in ends if {t, t + 1} <= kept)]
 
 
 def _train(

@@ -3,6 +3,7 @@
 from sklearn.base import BaseEstimator
 
 from dit_clean.default_cleaner import CleanerParameter
+from dit_clean.failed_fits import unchanged_on_failure
 from dit_clean.inputs import checked_data
 from dit_clean.tables import is_frame
 
@@ -68,6 +69,7 @@ class InfluenceSampler(CleanerParameter, BaseSampler):
             tags.sampler_tags.sample_indices = True
         return tags
 
+    @unchanged_on_failure
     def fit_resample(self, X, y, **params):
         """Return the rows that are kept.
 

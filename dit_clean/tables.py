@@ -199,16 +199,18 @@ def _frame_encoder(X: Any, scaler: Any) -> ColumnTransformer:
     categorical: list[int] = []
     for i, dtype in enumerate(X.dtypes):
         name = X.columns[i]
-        if _is_numeric(dtype, name):
-            numeric.append(i)
-        else:
-            _check_categories(X.iloc[:, i] if hasattr(X, "iloc") else X[name], name)
-            categorical.append(i)
+        is_numeric = _is_numeric(dtype, name)
+        if not is_numeric:
+            kinds = _kinds(X.iloc[:, i] if hasattr(X, "iloc") else X[name], name)
+            # Numbers among Python objects are numbers; as categories they are named so.
+            is_numeric = kinds == {"number"} and str(dtype).lower() == "object"
+        (numeric if is_numeric else categorical).append(i)
     impute = SimpleImputer(strategy="median", keep_empty_features=True)
     one_hot = OneHotEncoder(
         handle_unknown="infrequent_if_exist",
         max_categories=MAX_CATEGORIES,
         sparse_output=False,
+        dtype=np.float32,
     )
     return ColumnTransformer(
         [
@@ -220,12 +222,18 @@ def _frame_encoder(X: Any, scaler: Any) -> ColumnTransformer:
     )
 
 
-def _check_categories(column: Any, name: Any) -> None:
-    """Raise if the values of a column are no strings, or no numbers, throughout."""
+def _kinds(column: Any, name: Any) -> set[str]:
+    """Return {"str"} or {"number"}, whatever a column holds, or the empty set.
+
+    Raises
+    ------
+    TypeError
+        If it holds something else, or both.
+    """
     values = np.asarray(column, dtype=object)
     kinds = {kind for kind in map(_kind_of, values) if kind is not None}
     if kinds <= {"str"} or kinds <= {"number"}:
-        return
+        return kinds
     raise TypeError(
         f"Column {name!r} mixes or holds values of types {', '.join(sorted(kinds))}, "
         "which the default network cannot read. Turn it into strings, for example "

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from sklearn.datasets import load_iris
 from sklearn.utils import check_random_state
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
@@ -106,3 +107,10 @@ def fit_plainly(net, X, y, random_state=0):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return net.fit(X, y)
+
+
+def load_mixed_iris():
+    """Return iris with its classes in turns: nets here do not shuffle."""
+    X, y = load_iris(return_X_y=True)
+    order = np.arange(len(X)).reshape(N_LABELS, -1).T.ravel()
+    return X[order], y[order]

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import EarlyStopping
 from torch import nn
 
-from dit_clean import InfluenceCleaner
+from dit_clean import InfluenceCleaner, rescoring
 from dit_clean.detection import NoSignalWarning
 from dit_clean.queries import (
     ClassProbability,
@@ -38,6 +38,15 @@ from tests.nets import (
 N_ROWS, N_EPOCHS = 90, 4
 WRONG = np.arange(0, N_ROWS, 10)
 NAMES = np.array(["ant", "bee", "cat"])
+
+
+class Tokens(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.output = nn.Embedding(10, 8), nn.Linear(8, 3)
+
+    def forward(self, X):
+        return self.output(self.embedding(X).mean(1))
 
 
 def make_cleaner(net=None, **settings):
@@ -323,6 +332,25 @@ class TestUse:
         assert "hardly predict" in texts
         assert {warning.filename for warning in warned} == {__file__}
 
+    def test_advice_about_many_wrong_targets_silences_it(self):
+        X, y = make_targets()
+        make_cleaner(make_regressor(), contamination=0.1).fit(X, y - 50)
+
+    @pytest.mark.filterwarnings("ignore:.*hardly predict")
+    def test_tokens_changed_after_the_fit_change_no_answer(self, data):
+        tokens = np.clip(data[0] + 4, 0, 9).astype(np.int64)
+        cleaner = make_cleaner(make_net(Tokens, lr=0.3)).fit(tokens, data[1])
+        before = cleaner.influence(window=(0, 2))
+        tokens[:] = 0
+        assert np.array_equal(cleaner.influence(window=(0, 2)), before)
+
+    @pytest.mark.filterwarnings("ignore:.*hardly predict")
+    def test_images_with_channels_last_in_memory(self, data):
+        images = np.random.RandomState(0).rand(N_ROWS, 8, 8, 1).astype(np.float32)
+        X = images.transpose(0, 3, 1, 2)
+        cleaner = make_cleaner(make_net(Convolution, max_epochs=2)).fit(X, data[1])
+        assert cleaner.influence_on(X[:3], data[1][:3]).shape == (3, N_ROWS)
+
 
 class TestSettings:
     def test_random_state_makes_it_reproducible(self, fitted, data):
@@ -363,6 +391,23 @@ class TestSettings:
         cleaner.set_params(net__lr=5.0, net__max_epochs=1)
         with pytest.raises(ValueError, match="net__lr, net__max_epochs changed since"):
             cleaner.rescore()
+
+    def test_other_cuts_are_not_judged_again(self, data, monkeypatch):
+        cleaner = make_cleaner().fit(*data)
+        fresh = make_cleaner(contamination=0.3).fit(*data)
+        monkeypatch.setattr(rescoring, "judge_labels", None)
+        cleaner.set_params(contamination=0.3).rescore()
+        assert np.array_equal(cleaner.keep_mask_, fresh.keep_mask_)
+        with pytest.raises(TypeError):
+            cleaner.set_params(window="early").rescore()
+
+    def test_rows_sorted_by_label_and_not_shuffled_are_warned_of(self, data):
+        order = np.argsort(data[1], kind="stable")
+        X, y = data[0][order], data[1][order]
+        with pytest.warns(UserWarning, match="sorted by label.*shuffle=True"):
+            make_cleaner(make_net()).fit(X, y)
+        make_cleaner(make_net(iterator_train__shuffle=True)).fit(X, y)
+        make_cleaner().fit(X, y)
 
     def test_only_ratios_of_weights_count(self, data):
         weight = np.where(data[1] == 0, 1.0, 3.0)

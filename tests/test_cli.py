@@ -228,3 +228,39 @@ def test_cells_are_written_as_they_were_read(folder, classes):
     shown = shown.sort_values("row", key=lambda rows: rows.astype(int))
     assert shown["zip"].tolist() == table["zip"].tolist()
     assert shown["label"].tolist() == table["class"].tolist()
+
+
+def make_numbers(folder, name):
+    generator = np.random.RandomState(0)
+    X = generator.rand(90, 3)
+    y = X @ [1.0, 2.0, 3.0]
+    y[::30] += 50
+    table = pd.DataFrame(X, columns=list("abc")).assign(price=y)
+    text = table.map(lambda value: f"{value:.4f}0")
+    text["price"] = [f" {value}" for value in text["price"]]
+    text.to_csv(folder / name, index=False)
+    return text
+
+
+@pytest.mark.filterwarnings("ignore:.*targets look wrong")
+def test_only_flagged_targets_are_rewritten(folder):
+    table = make_numbers(folder, "prices.csv")
+    options = ["--task=regression", "--contamination=0.05", "--strategy=relabel"]
+    for path in ("out.csv", "out.parquet"):
+        result = call(
+            "prices.csv", "--label=price", f"--output={path}", *options, *QUICK
+        )
+        assert result.exit_code == 0, result.output
+    found = pd.read_csv("out.csv", dtype=str)
+    changed = found["price"] != table["price"]
+    assert changed.sum() == 4
+    assert changed[[0, 30, 60]].all()
+    assert found.drop(columns="price").equals(table.drop(columns="price"))
+    assert (pd.read_parquet("out.parquet").dtypes == np.float64).all()
+
+
+def test_separators_that_do_not_fit_are_named(folder):
+    (folder / "semi.csv").write_text('a;b;y\n1;"x";0\n2;"x, y";1\n')
+    result = call("semi.csv", "--label=y")
+    assert result.exit_code == 1
+    assert "See --sep" in result.output

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -18,7 +17,7 @@ from skorch.callbacks import PrintLog
 from dit_clean import InfluenceCleaner, rescoring
 from dit_clean.crossfit import CrossFit, cache
 from dit_clean.detection import NoSignalWarning, held_out_signal, judge_labels
-from tests.nets import Linear, make_net
+from tests.nets import Linear, load_mixed_iris, make_net
 
 N_NETWORKS = 4
 """Of one fit: three folds, and one on all rows."""
@@ -50,7 +49,7 @@ def n_trainings(monkeypatch):
 
 
 def test_grid_search_over_windows_trains_once_per_fold(tmp_path, n_trainings):
-    X, y = load_iris(return_X_y=True)
+    X, y = load_mixed_iris()
     cleaner = InfluenceCleaner(max_epochs=4, memory=str(tmp_path), random_state=0)
     model = make_pipeline(cleaner, LogisticRegression(max_iter=1000))
     grid = {
@@ -62,7 +61,7 @@ def test_grid_search_over_windows_trains_once_per_fold(tmp_path, n_trainings):
 
 
 def test_candidates_that_cut_elsewhere_share_one_judgement(tmp_path, monkeypatch):
-    X, y = load_iris(return_X_y=True)
+    X, y = load_mixed_iris()
     judged = []
 
     def counted(*args):
@@ -101,7 +100,7 @@ def test_missing_signal_is_tested_once_and_always_warned_of(tmp_path, monkeypatc
 
 
 def test_cached_run_gives_the_same_results(tmp_path):
-    X, y = load_iris(return_X_y=True)
+    X, y = load_mixed_iris()
     settings = {"max_epochs": 4, "random_state": 0}
     memory = joblib.Memory(tmp_path, verbose=0)
     plain = InfluenceCleaner(**settings).fit(X, y)
@@ -116,7 +115,7 @@ def test_cached_run_gives_the_same_results(tmp_path):
     "change", [{"random_state": 1}, {"lr": 0.05}, {"cv": 4}, {"max_epochs": 3}]
 )
 def test_another_run_is_not_taken_from_the_cache(tmp_path, n_trainings, change):
-    X, y = load_iris(return_X_y=True)
+    X, y = load_mixed_iris()
     settings = {"max_epochs": 4, "random_state": 0, "memory": str(tmp_path)}
     InfluenceCleaner(**settings).fit(X, y)
     before = len(n_trainings)
@@ -125,7 +124,7 @@ def test_another_run_is_not_taken_from_the_cache(tmp_path, n_trainings, change):
 
 
 def test_other_data_are_not_taken_from_the_cache(tmp_path, n_trainings):
-    X, y = load_iris(return_X_y=True)
+    X, y = load_mixed_iris()
     cleaner = InfluenceCleaner(max_epochs=2, memory=str(tmp_path), random_state=0)
     cleaner.fit(X, y)
     before = len(n_trainings)
@@ -134,7 +133,7 @@ def test_other_data_are_not_taken_from_the_cache(tmp_path, n_trainings):
 
 
 def test_decisions_leave_the_recorded_runs_on_the_disk(tmp_path):
-    X, y = load_iris(return_X_y=True)
+    X, y = load_mixed_iris()
     settings = {"max_epochs": 4, "memory": str(tmp_path), "random_state": 0}
     first = InfluenceCleaner(**settings).fit(X, y)
     again = InfluenceCleaner(window="late", **settings).fit(X, y)
@@ -145,7 +144,7 @@ def test_decisions_leave_the_recorded_runs_on_the_disk(tmp_path):
 
 
 def test_large_runs_are_kept_in_parts(tmp_path, monkeypatch, n_trainings):
-    X, y = load_iris(return_X_y=True)
+    X, y = load_mixed_iris()
     monkeypatch.setattr(cache, "MAX_PIECE", 0)
     settings = {"max_epochs": 4, "memory": str(tmp_path), "random_state": 0}
     first = InfluenceCleaner(**settings).fit(X, y)
@@ -156,7 +155,7 @@ def test_large_runs_are_kept_in_parts(tmp_path, monkeypatch, n_trainings):
 
 
 def test_runs_that_are_gone_from_the_disk_are_trained_again(tmp_path, n_trainings):
-    X, y = load_iris(return_X_y=True)
+    X, y = load_mixed_iris()
     settings = {"max_epochs": 4, "memory": str(tmp_path), "random_state": 0}
     first = InfluenceCleaner(**settings).fit(X, y)
     again = InfluenceCleaner(**settings).fit(X, y)
@@ -186,7 +185,7 @@ def run_cell(source, monkeypatch):
 def test_editing_a_class_trains_again(
     tmp_path, n_trainings, monkeypatch, old, new, is_another_run
 ):
-    X, y = load_iris(return_X_y=True)
+    X, y = load_mixed_iris()
     settings = {"memory": str(tmp_path), "random_state": 0}
     InfluenceCleaner(run_cell(NOTEBOOK, monkeypatch), **settings).fit(X, y)
     n_before = len(n_trainings)
@@ -196,7 +195,7 @@ def test_editing_a_class_trains_again(
 
 
 def test_another_version_trains_again(tmp_path, n_trainings, monkeypatch):
-    X, y = load_iris(return_X_y=True)
+    X, y = load_mixed_iris()
     cleaner = InfluenceCleaner(max_epochs=2, memory=str(tmp_path), random_state=0)
     cleaner.fit(X, y)
     n_before = len(n_trainings)
@@ -209,7 +208,7 @@ def test_classes_defined_inside_functions_are_refused_by_name(tmp_path):
     class Local(Linear):
         pass
 
-    X, y = load_iris(return_X_y=True)
+    X, y = load_mixed_iris()
     cleaner = InfluenceCleaner(make_net(Local), memory=str(tmp_path))
     with pytest.raises(ValueError, match=r"class .*<locals>\.Local is defined inside"):
         cleaner.fit(X, y)
@@ -219,7 +218,7 @@ def test_classes_defined_inside_functions_are_refused_by_name(tmp_path):
 
 
 def test_nets_that_cannot_be_pickled_are_refused(tmp_path):
-    X, y = load_iris(return_X_y=True)
+    X, y = load_mixed_iris()
     with (tmp_path / "log").open("w") as stream:
         net = make_net(callbacks=[("print", PrintLog(sink=stream.write))])
         with pytest.raises(ValueError, match=r"cannot be pickled: .*memory=None"):
@@ -227,7 +226,7 @@ def test_nets_that_cannot_be_pickled_are_refused(tmp_path):
 
 
 def test_a_net_with_class_weights_is_trained_once(tmp_path, n_trainings):
-    X, y = load_iris(return_X_y=True)
+    X, y = load_mixed_iris()
     for _ in range(2):
         net = make_net(Linear, criterion__weight=torch.tensor([1.0, 2.0, 3.0]))
         InfluenceCleaner(net, memory=tmp_path, random_state=0).fit(
@@ -237,7 +236,7 @@ def test_a_net_with_class_weights_is_trained_once(tmp_path, n_trainings):
 
 
 def test_what_is_listed_of_a_cleaner_loads_no_runs(tmp_path):
-    X, y = load_iris(return_X_y=True)
+    X, y = load_mixed_iris()
     settings = {"max_epochs": 3, "memory": tmp_path, "random_state": 0}
     InfluenceCleaner(**settings).fit(X, y)
     cleaner = InfluenceCleaner(**settings).fit(X, y)

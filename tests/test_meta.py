@@ -215,6 +215,8 @@ def test_frozen_cleaner_is_used_as_it_is(flipped):
         model.fit(X[:100], y[:100])
     with pytest.raises(ValueError, match=r"other inputs or labels"):
         model.fit(X[::-1], y)
+    with pytest.raises(ValueError, match=r"other inputs or labels"):
+        model.fit(X[:, :5], y)
 
 
 def test_mixed_data_frames_work_with_the_default_model():

@@ -90,3 +90,13 @@ def test_without_scaling_arrays_stay_as_they_are(container):
     X = CONTAINERS[container](heavy_tailed())
     found = TableEncoder(scaling=None).fit(X).transform(X)
     assert abs(found - X).max() == 0
+
+
+def test_numbers_among_python_objects_are_numbers():
+    numbers = np.random.RandomState(0).rand(30, 2)
+    frame = pd.DataFrame(numbers).astype(object)
+    frame.iloc[3, 0] = None
+    expected = TableEncoder().fit_transform(frame.astype(float))
+    assert np.array_equal(TableEncoder().fit_transform(frame), expected)
+    named = pd.DataFrame({"kind": pd.Categorical([1, 2, 3] * 10)})
+    assert TableEncoder().fit_transform(named).shape == (30, 3)

@@ -150,6 +150,8 @@ def as_image(values: np.ndarray, low: float, high: float) -> np.ndarray:
         values = values.reshape(-1, *values.shape[-2:])
     if values.ndim == IMAGE_AXES and values.shape[-1] > MAX_CHANNELS:
         values = np.moveaxis(values, 0, -1)
+    if values.ndim == IMAGE_AXES and values.shape[-1] == MAX_CHANNELS:
+        values = values[..., :IMAGE_AXES]  # without transparency
     if values.ndim == IMAGE_AXES and values.shape[-1] != IMAGE_AXES:
         values = values[..., 0]
     scaled = (values.astype(np.float64) - low) / ((high - low) or 1.0)

@@ -189,7 +189,7 @@ def _values(column: Any, rows: np.ndarray) -> list[Any]:
 
 
 def _short(value: Any) -> Any:
-    if isinstance(value, float):
+    if isinstance(value, float) and not value.is_integer():
         return float(f"{value:.{N_DIGITS}g}")
     if isinstance(value, str) and len(value) > MAX_CELL:
         return value[: MAX_CELL - 1] + "…"

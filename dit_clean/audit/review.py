@@ -42,8 +42,8 @@ def corrected_labels(
     ------
     ValueError
         If a column is missing, a row or verdict is unknown, a row is marked wrong and
-        no other label is known for it, or a row has a correction without being marked
-        wrong.
+        no other label is known for it, a row has a correction without being marked
+        wrong, or the column `label`, where there is one, holds other labels.
     """
     if unreviewed not in UNREVIEWED:
         raise ValueError(f"unreviewed={unreviewed!r} is none of {UNREVIEWED}.")
@@ -51,6 +51,7 @@ def corrected_labels(
     rows = _checked_rows(columns["row"], data.n_samples)
     verdicts = _checked_verdicts(columns["verdict"], rows)
     corrections = columns.get("corrected_label", [""] * len(rows))
+    _check_labels(data, rows, columns.get("label"))
     labels = (data.labels if unreviewed == "given" else data.suggested).copy()
     for row, verdict, correction in zip(rows, verdicts, corrections, strict=True):
         if verdict != "wrong":
@@ -92,9 +93,13 @@ def _blank_if_missing(value: Any) -> Any:
 
 def _checked_rows(values: list[Any], n_samples: int) -> list[int]:
     try:
-        rows = [int(value) for value in values]
+        numbers = [float(value) for value in values]
     except (TypeError, ValueError) as error:
         raise ValueError(f"The column 'row' must hold row numbers: {error}.") from None
+    broken = [number for number in numbers if not number.is_integer()]
+    if broken:
+        raise ValueError(f"The column 'row' must hold row numbers, got {broken[0]}.")
+    rows = [int(number) for number in numbers]
     outside = [row for row in rows if not 0 <= row < n_samples]
     if outside:
         raise ValueError(
@@ -106,6 +111,18 @@ def _checked_rows(values: list[Any], n_samples: int) -> list[int]:
     if twice:
         raise ValueError(f"The review names rows more than once: {twice[:SHOWN]}.")
     return rows
+
+
+def _check_labels(data: AuditData, rows: list[int], labels: list[Any] | None) -> None:
+    """Raise if the review is about other labels than those given to fit."""
+    for row, label in zip(rows, labels or [], strict=False):
+        given, text = data.labels[row], str(label).strip()
+        if text and text != str(given).strip() and not _same_number(text, given):
+            raise ValueError(
+                f"In the review row {row} is labeled {text!r}, but the cleaner was "
+                f"fitted on {str(given)!r}: is the review of other data? Write "
+                "corrections into the column 'corrected_label'."
+            )
 
 
 def _checked_verdicts(values: list[Any], rows: list[int]) -> list[str]:
@@ -151,11 +168,14 @@ def _parsed(data: AuditData, row: int, correction: Any) -> Any:
             f"data. Known labels: {known}."
         )
     try:
-        return float(text)
+        target = float(text)
     except ValueError:
+        target = np.nan
+    if not np.isfinite(target):
         raise ValueError(
             f"Row {row} has the corrected target {text!r}, which is no number."
-        ) from None
+        )
+    return target
 
 
 def _same_number(text: str, label: Any) -> bool:

@@ -85,6 +85,12 @@ def _order(table: dict[str, np.ndarray], sort: str) -> np.ndarray:
     if values.dtype.kind == "O":
         known = np.array([not is_missing(value) for value in values])
         ranks = np.full(len(values), len(values))
-        ranks[known] = np.unique(values[known], return_inverse=True)[1]
+        try:
+            ranks[known] = np.unique(values[known], return_inverse=True)[1]
+        except TypeError as error:
+            raise ValueError(
+                f"The column {sort!r} holds values of several types, which have no "
+                "order. Sort by another column, or turn it into strings first."
+            ) from error
         values = ranks
     return np.argsort(values, kind="stable")

@@ -187,7 +187,8 @@ def audit(  # noqa: PLR0913
     check_target(report, "--report", taken, (".html", ".htm"))
     check_target(output, "--output", taken, SUFFIXES)
     check_target(table_path, "--table", taken, SUFFIXES)
-    table = split_table(*read_table(data, sep, [label, *drop]), label, drop)
+    read = read_table(data, sep, [label, *drop])
+    table = split_table(*read, label, drop, settings["task"])
     _check_settings(table, strategy, output, settings)
     if not quiet:
         _warn_about_columns(table, settings["task"])
@@ -196,11 +197,11 @@ def audit(  # noqa: PLR0913
         if report is not None:
             cleaner.report(report, title=f"Label audit of {data.name}")
         if table_path is not None:
-            shown = table.whole[table.X.columns]
+            shown = table.to_be_written(table_path)[table.X.columns]
             rows = cleaner.audit(sort="suspicion", columns=shown)
             write_table(rows, table_path, sep)
         if output is not None:
-            write_table(_cleaned(table, cleaner, strategy), output, sep)
+            write_table(_cleaned(table, cleaner, strategy, output), output, sep)
     except OSError as error:
         raise click.ClickException(f"Nothing more was written: {error}") from error
     if not quiet:
@@ -218,7 +219,7 @@ def _check_settings(
     """Refuse what the cleaner would refuse later, or what has no effect."""
     if strategy != "filter" and output is None:
         raise click.UsageError("--strategy says what --output holds. Give --output.")
-    if strategy == "weight" and WEIGHT in table.whole.columns:
+    if strategy == "weight" and WEIGHT in table.read.columns:
         raise click.BadParameter(
             f"DATA has a column {WEIGHT!r} already. Rename it.", param_hint="--strategy"
         )
@@ -279,14 +280,13 @@ def _as_options(message: str) -> str:
     return re.sub(names, lambda name: f"--{OPTIONS[name[1]]}", message)
 
 
-def _cleaned(table: Table, cleaner: InfluenceCleaner, strategy: str) -> Any:
+def _cleaned(table: Table, cleaner: InfluenceCleaner, strategy: str, path: Path) -> Any:
     if strategy == "relabel":
-        written = table.written_labels
-        labels = [written.get(label, label) for label in cleaner.suggested_label_]
-        return table.whole.assign(**{table.y.name: labels})
+        return table.relabeled(cleaner.suggested_label_, path)
+    whole = table.to_be_written(path)
     if strategy == "weight":
-        return table.whole.assign(**{WEIGHT: cleaner.sample_weight_})
-    return cleaner.filter(table.whole)
+        return whole.assign(**{WEIGHT: cleaner.sample_weight_})
+    return cleaner.filter(whole)
 
 
 def _is_number(column: Any) -> bool:

@@ -21,22 +21,38 @@ class Table:
 
     Attributes
     ----------
-    whole : DataFrame
-        Every cell as the file has it, to be written again: text, if that is CSV.
+    read : DataFrame
+        All columns, as pandas has read them.
+    written : DataFrame
+        The same, every cell as the file has it: text, if that is CSV.
     X : DataFrame
         Inputs: without the label and the columns to drop.
     y : Series
         Labels.
     """
 
-    whole: Any
+    read: Any
+    written: Any
     X: Any
     y: Any
 
-    @property
-    def written_labels(self) -> dict[Any, Any]:
-        """How the file writes each label."""
-        return dict(zip(self.y, self.whole[self.y.name], strict=True))
+    def to_be_written(self, path: Path) -> Any:
+        """Return the cells for a file: as they were written, where that is text too."""
+        return self.read if _suffix(path) in PARQUET else self.written
+
+    def relabeled(self, suggested: Any, path: Path) -> Any:
+        """Return the cells for a file with other labels where they are suggested."""
+        table, name = self.to_be_written(path), self.y.name
+        own = dict(zip(self.y, table[name], strict=True))
+        labels = table[name].tolist()
+        for row, (given, label) in enumerate(zip(self.y, suggested, strict=True)):
+            if label != given:
+                labels[row] = own.get(label, label)
+        column = type(table[name])(labels, index=table.index)
+        same_kind = column.dtype.kind == table[name].dtype.kind
+        return table.assign(
+            **{name: column.astype(table[name].dtype) if same_kind else column}
+        )
 
 
 def check_target(
@@ -98,10 +114,13 @@ def read_table(path: Path, sep: str | None, once: Iterable[str]) -> tuple[Any, A
             f"iconv -f LATIN1 -t UTF-8 {path} > utf8.csv"
         ) from error
     except (ValueError, OSError) as error:
-        raise click.ClickException(f"{path} cannot be read: {error}") from error
+        hint = "" if suffix in PARQUET else " Are cells separated otherwise? See --sep."
+        raise click.ClickException(f"{path} cannot be read: {error}{hint}") from error
 
 
-def split_table(frame: Any, written: Any, label: str, drop: tuple[str, ...]) -> Table:
+def split_table(
+    frame: Any, written: Any, label: str, drop: tuple[str, ...], task: str
+) -> Table:
     """Return inputs and labels; a column that does not exist is a wrong argument."""
     for option, name in [("--label", label), *(("--drop", name) for name in drop)]:
         _check_column(frame, name, option)
@@ -109,7 +128,8 @@ def split_table(frame: Any, written: Any, label: str, drop: tuple[str, ...]) -> 
         raise click.BadParameter(
             f"{label!r} is the column with the labels.", param_hint="--drop"
         )
-    y = _labels(frame[label], written[label])
+    are_numbers = frame is written or task == "regression"
+    y = frame[label] if are_numbers else _labels(frame[label], written[label])
     if len(y) == 0:
         raise click.ClickException("DATA has no rows.")
     n_missing = int(y.isna().sum())
@@ -121,7 +141,7 @@ def split_table(frame: Any, written: Any, label: str, drop: tuple[str, ...]) -> 
     X = frame.drop(columns=[label, *drop])
     if X.shape[1] == 0:
         raise click.UsageError("No column is left to learn from.")
-    return Table(written, X, y)
+    return Table(frame, written, X, y)
 
 
 def _labels(read: Any, written: Any) -> Any:
@@ -129,9 +149,10 @@ def _labels(read: Any, written: Any) -> Any:
 
     A class may be called "01", "TRUE" or "None". In a column of numbers NA is a gap.
     """
-    if read is written or read.dtype.kind == "f":
+    if read.dtype.kind == "f":
         return read
-    text = written.where(written != "")
+    text = written.str.strip()
+    text = text.where(text != "")
     is_same = (read.astype(str) == text).all()
     return read if is_same else text
 

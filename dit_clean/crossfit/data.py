@@ -67,7 +67,10 @@ class TrainingData:
         """Tell whether X and y are those given to fit."""
         if not np.array_equal(self.targets.given, y):
             return False
-        return _are_equal(self.rows, self.encoded(X))
+        try:
+            return _are_equal(self.rows, self.encoded(X))
+        except (ValueError, TypeError):  # other columns
+            return False
 
     def __getstate__(self) -> dict[str, Any]:
         state = vars(self).copy()
@@ -113,6 +116,8 @@ class QueryMaker:
 
 
 def _are_equal(rows: Any, others: Any) -> bool:
+    if type(rows) is not type(others):
+        return False
     if sparse.issparse(rows):
         return rows.shape == others.shape and (rows != others).nnz == 0
     return bool(torch.equal(rows, others))

@@ -7,6 +7,7 @@ from tqdm.auto import tqdm
 
 from dit_clean.crossfit.measurements import average_over_folds
 from dit_clean.crossfit.recorded import RecordedRuns
+from dit_clean.detection import Judgement
 from dit_clean.influence import Window, influence_scores, label_influence
 from dit_clean.influence.queries import Query
 from dit_clean.tracking import Trajectory
@@ -74,18 +75,28 @@ class EpochInfluence:
         Influence by epoch, as far as known.
     runs : RecordedRuns
         To replay the others.
+
+    Attributes
+    ----------
+    judged : dict
+        What has been concluded from it so far, by window and scoring.
     """
 
     def __init__(self, measured: Mapping[int, np.ndarray], runs: RecordedRuns):
         self.runs = runs
         self._values = dict(measured)
+        self.judged: dict[tuple[Window, str], Judgement] = {}
 
-    def at(self, epochs: Iterable[int], *, verbose: int = 0) -> np.ndarray:
-        """Return influence, (n_queries, n_samples, n_epochs[, n_classes])."""
-        epochs = list(epochs)
+    def measure(self, epochs: Iterable[int], *, verbose: int = 0) -> None:
+        """Replay those epochs that are not known yet."""
         new = [epoch for epoch in epochs if epoch not in self._values]
         for epoch in tqdm(new, "replay", unit="epoch", disable=not (verbose and new)):
             self._values[epoch] = self._replayed(epoch)
+
+    def at(self, epochs: Iterable[int]) -> np.ndarray:
+        """Return influence, (n_queries, n_samples, n_epochs[, n_classes])."""
+        epochs = list(epochs)
+        self.measure(epochs)
         return np.stack([self._values[epoch] for epoch in epochs], axis=2)
 
     def _replayed(self, epoch: int) -> np.ndarray:

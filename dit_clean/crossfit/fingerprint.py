@@ -8,9 +8,10 @@ import io
 import pickle
 import sys
 from collections.abc import Mapping
-from functools import partial
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any
+
+from torch.nn import Module
 
 from dit_clean.crossfit.hashing import hash_of
 
@@ -123,11 +124,38 @@ def _described(part: Any) -> Any:
 
 def _used_by(part: Any) -> list[Any]:
     """Return the classes and functions that a class or function may call."""
-    functions = [part] if isinstance(part, FunctionType) else _functions_of(part)
-    used = [v for f in functions for v in (*_globals_of(f).values(), *_enclosed(f))]
-    bases = part.__mro__[1:] if isinstance(part, type) else ()
-    inner = [_unwrapped(value) for value in (*used, *bases)]
-    return [value for value in inner if isinstance(value, type | FunctionType)]
+    is_class = isinstance(part, type)
+    functions = _functions_of(part) if is_class else [part]
+    used = [value for function in functions for value in _values_of(function)]
+    if is_class:
+        others = [v for v in vars(part).values() if _unwrapped(v) not in functions]
+        used += [*part.__mro__[1:], *others]
+    return [inner for value in used for inner in _parts_in(value)]
+
+
+def _values_of(function: FunctionType) -> list[Any]:
+    """Return what a function can reach: globals, closure and defaults."""
+    defaults = (function.__defaults__, function.__kwdefaults__)
+    return [*_globals_of(function).values(), *_enclosed(function), *defaults]
+
+
+def _parts_in(value: Any, depth: int = 3) -> list[Any]:
+    """Return the classes and functions in a value: itself, its entries, its class."""
+    value = _unwrapped(value)
+    if isinstance(value, type | FunctionType):
+        return [value]
+    if isinstance(value, (*PLAIN, ModuleType)) or depth == 0:
+        return []
+    inner: list[Any] = []
+    if isinstance(value, Mapping):
+        inner = list(value.values())
+    elif isinstance(value, tuple | list | set | frozenset):
+        inner = list(value)
+    elif isinstance(value, Module):
+        inner = [type(module) for module in value.modules()]
+    elif _is_own(type(value)):
+        inner = [type(value), *getattr(value, "__dict__", {}).values()]
+    return [part for one in inner for part in _parts_in(one, depth - 1)]
 
 
 def _functions_of(part: type) -> list[FunctionType]:
@@ -136,15 +164,12 @@ def _functions_of(part: type) -> list[FunctionType]:
 
 
 def _unwrapped(value: Any) -> Any:
-    """Return the function inside of a property, method, partial or cache."""
-    if isinstance(value, property):
-        value = value.fget
-    if isinstance(value, partial):
-        value = value.func
-    value = getattr(value, "__func__", value)
-    if isinstance(value, FunctionType):
-        return value  # its closure names the function that it may wrap
-    return getattr(value, "__wrapped__", value)
+    """Return the function inside of properties, methods, partial ones and caches."""
+    for name in ("fget", "__func__", "func", "__wrapped__"):
+        if isinstance(value, type | FunctionType):
+            break  # a closure names the function that it may wrap
+        value = getattr(value, name, value)
+    return value
 
 
 def _enclosed(function: FunctionType) -> list[Any]:
@@ -206,5 +231,5 @@ def _plain(value: Any) -> Any:
         return repr(value)
     try:
         return hash_of(value)
-    except (pickle.PicklingError, TypeError, AttributeError, RuntimeError):
+    except Exception:
         return type(value).__qualname__

@@ -17,7 +17,8 @@ class _TensorHasher(NumpyHasher):
     def save(self, value: Any) -> None:
         """Add a value to the hash."""
         if isinstance(value, Tensor) and value.layout is torch.strided:
-            value = type(value).__qualname__, str(value.dtype), _as_array(value)
+            kind = type(value).__qualname__, str(value.dtype), value.requires_grad
+            value = kind, _as_array(value)
         super().save(value)
 
 
@@ -27,7 +28,8 @@ def hash_of(value: Any, hash_name: str = "md5") -> str:
 
 
 def _as_array(tensor: Tensor) -> Any:
-    values = tensor.detach().cpu().contiguous()
-    if values.is_floating_point():
-        values = values.double()  # NumPy does not know bfloat16
-    return values.numpy()
+    values = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+    try:
+        return values.numpy()
+    except TypeError:  # bfloat16, say
+        return values.double().numpy()

@@ -168,4 +168,4 @@ def as_sample_rows(samples: Iterable[int], n_samples: int) -> np.ndarray:
         )
     if len(np.unique(rows)) < len(rows):
         raise ValueError("Samples are listed twice. Give each row number once.")
-    return rows
+    return rows.astype(np.int64)

@@ -60,7 +60,8 @@ class SampleLoss:
 
         Several outputs are averaged, or added where the criterion is a sum.
         """
-        check_same_shape(output, target)
+        if not self._takes_classes:
+            check_same_shape(output, target)
         loss = self.unreduced(self._scores(output), target)
         if loss.ndim == 0:
             raise ValueError(
@@ -140,8 +141,8 @@ class SampleLoss:
 
 
 def check_same_shape(output: Tensor, target: Tensor) -> None:
-    """Raise if float targets would be broadcast against the network's output."""
-    if target.is_floating_point() and output.shape != target.shape:
+    """Raise if targets would be broadcast against the network's output."""
+    if output.shape != target.shape:
         raise ValueError(
             f"The network returns shape {tuple(output.shape)} for targets of shape "
             f"{tuple(target.shape)}: the loss would mix up samples. Make both "

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -140,7 +140,10 @@ class TrackedModel:
             output = self.forward(params, X, training=True)
         if each_label:
             losses = self.loss.each_label(output)
-            shares = nn.functional.one_hot(y, losses.shape[1]).to(losses)
+            classes = torch.arange(losses.shape[1], device=y.device)
+            shares = (y[:, None] == classes).to(losses)
+            ignored = y.eq(cast("int", self.loss.criterion.ignore_index))
+            losses = losses.masked_fill(ignored[:, None], 0)
         else:
             losses = self.loss.each(output, y)
             shares = torch.ones_like(losses)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from sklearn.base import clone
 from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
@@ -24,6 +25,11 @@ OPTIMIZERS = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
 }
+
+
+FEW_CHANGES = 0.2
+"""Rows count as sorted by label if neighbors differ less often than this part of what
+chance would have."""
 
 
 class MLP(nn.Module):
@@ -120,6 +126,30 @@ def tracked_clone(net: NeuralNet, callbacks: Sequence[Any] = ()) -> NeuralNet:
     # Not by set_params, which fails for a net with callbacks="disable".
     copied.callbacks = [*callbacks, *own]
     return copied
+
+
+def warn_of_order(net: NeuralNet, labels: np.ndarray) -> None:
+    """Warn if a net is to see the classes one after the other.
+
+    Parameters
+    ----------
+    net : NeuralNetClassifier
+        As given.
+    labels : ndarray of int, shape (n_samples,)
+        Class indices in the order of the rows.
+    """
+    if net.get_params(deep=False).get("iterator_train__shuffle", False):
+        return
+    shares = np.bincount(labels) / len(labels)
+    by_chance = 1 - shares @ shares
+    if (labels[1:] != labels[:-1]).mean() < FEW_CHANGES * by_chance:
+        warnings.warn(
+            "The rows are sorted by label, and the net takes them in their order: it "
+            "forgets one class while it learns the next, and what it says of labels "
+            "is worth little. Set iterator_train__shuffle=True.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def check_net(net: Any) -> None:

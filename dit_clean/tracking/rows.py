@@ -36,12 +36,18 @@ def as_rows(data: Any) -> Rows:
     return as_tensor(data)
 
 
-def own_rows(data: Any) -> Rows:
-    """Return `as_rows` of data in memory of their own, whatever is done to `data`."""
+def own_rows(data: Any, dtype: torch.dtype | None = None) -> Rows:
+    """Return `as_rows` of data in memory of their own, whatever is done to `data`.
+
+    Row after row, since not every layer can be differentiated in another order of
+    memory; floats in the precision `dtype`, if one is given.
+    """
     rows = as_rows(data)
     if isinstance(rows, Mapping):
-        return {key: values.clone() for key, values in rows.items()}
-    return rows.clone() if isinstance(rows, Tensor) else rows.copy()
+        return {key: _owned(values, dtype) for key, values in rows.items()}
+    if isinstance(rows, Tensor):
+        return _owned(rows, dtype)
+    return rows.copy() if dtype is None else cast_floats(rows.copy(), dtype)
 
 
 def take_rows(rows: Rows, indices: Tensor) -> Any:
@@ -74,6 +80,13 @@ def cast_floats(rows: Rows, dtype: torch.dtype) -> Rows:
     if isinstance(rows, Tensor):
         return _cast(rows, dtype)
     return rows.astype(torch.empty(0, dtype=dtype).numpy().dtype)
+
+
+def _owned(values: Tensor, dtype: torch.dtype | None) -> Tensor:
+    found = values if dtype is None else _cast(values, dtype)
+    if found is values or not found.is_contiguous():
+        found = found.clone(memory_format=torch.contiguous_format)
+    return found
 
 
 def _cast(values: Tensor, dtype: torch.dtype) -> Tensor:

@@ -75,6 +75,11 @@ def test_polars_reviews_are_read(data):
         ({"row": [0]}, "no column 'verdict'"),
         ({"row": [60], "verdict": ["right"]}, "rows that do not exist"),
         ({"row": ["a"], "verdict": ["right"]}, "must hold row numbers"),
+        ({"row": [3.7], "verdict": ["right"]}, "must hold row numbers, got 3.7"),
+        (
+            {"row": [1], "verdict": ["right"], "label": ["fox"]},
+            "row 1 is labeled 'fox', but the cleaner was fitted on",
+        ),
         ({"row": [1, 1], "verdict": ["right", ""]}, r"more than once: \[1\]"),
         ({"row": [1], "verdict": ["maybe"]}, "Row 1 has the verdict 'maybe'"),
         ({"row": [1], "verdict": ["wrong"]}, "no other label is suggested"),
@@ -104,9 +109,10 @@ def test_refusals_name_the_remedy(data, tmp_path):
         corrected_labels(data, 3)
     with pytest.raises(ValueError, match="unreviewed='all'"):
         corrected_labels(data, "review.csv", unreviewed="all")
-    review = pd.DataFrame({"row": [0], "verdict": "wrong", "corrected_label": "many"})
-    with pytest.raises(ValueError, match="which is no number"):
-        corrected_labels(make_target_data(), review)
+    for correction in ("many", "nan", "inf"):
+        review = {"row": [0], "verdict": "wrong", "corrected_label": correction}
+        with pytest.raises(ValueError, match="which is no number"):
+            corrected_labels(make_target_data(), pd.DataFrame(review))
 
 
 def test_labels_of_the_audit_are_left_as_they_are(data):

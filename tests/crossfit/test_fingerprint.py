@@ -46,14 +46,43 @@ class Block(nn.Module):
     def forward(self, X):
         return X + 1
 
+class Gate(nn.Module):
+    def forward(self, X):
+        return X * 11
+
+class Mixer(nn.Module):
+    def forward(self, X):
+        return X * 12
+
+class Head(nn.Module):
+    def forward(self, X):
+        return X * 13
+
+class Tail(nn.Module):
+    def forward(self, X):
+        return X * 14
+
+class Settings:
+    def scale(self):
+        return 15
+
+GATES = {"gate": Gate}
+tail = nn.Sequential(Tail())
+settings = Settings()
+
 class Net(Base):
-    def __init__(self, depth=1):
+    mixer = Mixer
+
+    class Inner:
+        depth = 16
+
+    def __init__(self, depth=1, head=Head):
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(4, N_HIDDEN), Activation(), Block())
 
     @property
     def size(self):
-        return 3 in {1, 2, 3} or shortened(5)
+        return 3 in {1, 2, 3} or shortened(5) or GATES or tail or settings
 """
 
 
@@ -80,6 +109,12 @@ def fingerprint_of(monkeypatch, cell=CELL, layers=LAYERS):
         ("zeros(3)", "ones(3)"),  # a tensor
         ("min(value", "max(value"),  # a function inside of a partial one
         ("top=9", "top=8"),
+        ("X * 11", "X * 21"),  # a class in a dictionary
+        ("X * 12", "X * 22"),  # a class that is an attribute
+        ("X * 13", "X * 23"),  # a class that is a default
+        ("X * 14", "X * 24"),  # the class of a module
+        ("return 15", "return 25"),  # the class of another object
+        ("depth = 16", "depth = 26"),  # a class inside of a class
     ],
 )
 def test_a_change_anywhere_counts(monkeypatch, old, new):

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_iris
 from skorch.callbacks import Callback, EarlyStopping
 from skorch.dataset import ValidSplit
 
 from dit_clean import InfluenceCleaner
 from dit_clean.crossfit import Measurements
-from tests.nets import make_net
+from tests.nets import load_mixed_iris, make_net
 
 
 class StopAfterThreeEpochs(Callback):
@@ -29,14 +28,14 @@ def make_splits(n_samples=150):
 
 
 def test_own_splits_are_taken():
-    X, y = load_iris(return_X_y=True)
+    X, y = load_mixed_iris()
     cleaner = InfluenceCleaner(cv=make_splits(), max_epochs=2, random_state=0)
     assert cleaner.fit(X, y).suspicion_.shape == (150,)
 
 
 @pytest.mark.parametrize("change", ["left out", "leaked"])
 def test_splits_that_leave_out_or_leak_rows_are_refused(change):
-    X, y = load_iris(return_X_y=True)
+    X, y = load_mixed_iris()
     splits = make_splits()
     train, held = splits[0]
     spoiled = train[1:] if change == "left out" else np.r_[train, held]
@@ -49,7 +48,7 @@ def test_splits_that_leave_out_or_leak_rows_are_refused(change):
     "callbacks", [None, [EarlyStopping(monitor="valid_loss", patience=2)]]
 )
 def test_skorchs_own_split_keeps_no_row_from_training(callbacks):
-    X, y = load_iris(return_X_y=True)
+    X, y = load_mixed_iris()
     settings = {"train_split": ValidSplit(5), "callbacks": callbacks}
     net = make_net(**settings)
     X = X.astype(np.float32)
@@ -62,7 +61,7 @@ def test_skorchs_own_split_keeps_no_row_from_training(callbacks):
 
 
 def test_run_on_all_rows_is_as_long_as_those_that_were_stopped(monkeypatch):
-    X, y = load_iris(return_X_y=True)
+    X, y = load_mixed_iris()
     callbacks = [StopAfterThreeEpochs(n_validated=50)]
     net = make_net(callbacks=callbacks, train_split=ValidSplit(5), max_epochs=20)
     found = []
@@ -81,7 +80,7 @@ def test_run_on_all_rows_is_as_long_as_those_that_were_stopped(monkeypatch):
 
 
 def test_module_instance_is_warned_of():
-    X, y = load_iris(return_X_y=True)
+    X, y = load_mixed_iris()
     with torch.random.fork_rng():
         torch.manual_seed(0)  # a module draws its weights when it is made
         module = torch.nn.Linear(4, 3)

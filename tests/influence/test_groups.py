@@ -155,3 +155,13 @@ def test_a_mask_names_the_samples_to_leave_out():
         for samples in (mask, [3, 7])
     )
     assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint32, np.int64])
+def test_row_numbers_of_any_integer_type_are_taken(dtype):
+    trajectory = train(CASES["sgd"])
+    found, expected = (
+        leave_one_out(trajectory, QUERIES["loss"], samples, Window(0, 12))
+        for samples in (np.array([3, 7], dtype), [3, 7])
+    )
+    assert np.array_equal(found, expected)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from dit_clean import track
+from dit_clean import InfluenceCleaner, track
 from dit_clean.queries import MeanLoss
 from dit_clean.tracking import SampleLoss
 from tests.nets import Linear, make_net, make_regressor, make_rows
@@ -74,3 +74,18 @@ def test_criterion_of_one_number_for_a_batch_is_refused():
 
     with pytest.raises(ValueError, match=r"Halved returns one number.*self\.reduction"):
         track(make_net(Linear, criterion=Halved), *make_rows())
+
+
+def test_targets_that_would_be_broadcast_are_refused_whatever_their_type():
+    X, y = make_rows()
+    with pytest.raises(ValueError, match=r"\(\d+, 1\) for targets of shape \(\d+,\)"):
+        track(make_regressor(), X, y, random_state=0)
+
+
+@pytest.mark.filterwarnings("ignore:.*hardly predict")
+def test_ignored_labels_have_no_influence_in_a_cleaner():
+    X, y = make_rows()
+    net = make_net(criterion__ignore_index=1)
+    cleaner = InfluenceCleaner(net, random_state=0).fit(X, y)
+    assert (cleaner.influence_timeline_[y == 1] == 0).all()
+    assert (cleaner.influence_timeline_[y != 1] != 0).any()

@@ -279,10 +279,10 @@ def test_order_that_is_shuffled_in_place_does_not_change_what_was_recorded():
 
 def test_data_changed_after_training_change_no_answer():
     X, y = make_rows()
-    query = MeanLoss(X.copy(), y.copy())
-    run = track(make_net(), X, y, random_state=0)
+    query, weight = MeanLoss(X.copy(), y.copy()), np.ones(len(X))
+    run = track(make_net(), X, y, random_state=0, sample_weight=weight)
     before = run.influence(query)
-    X[:], y[:] = 0, 0
+    X[:], y[:], weight[:] = 0, 0, 0
     assert np.array_equal(run.influence(query), before)
 
 
@@ -321,3 +321,41 @@ def test_layers_that_are_unfrozen_in_training_are_refused():
     callbacks = [Freezer("layers.0.*"), Unfreezer("layers.0.*", at=2)]
     with pytest.raises(ValueError, match=r"'layers.0.bias' was unfrozen in epoch 1"):
         track(make_net(Mixed, callbacks=callbacks), *make_rows())
+
+
+class Shrinks(Callback):
+    """Changes the parameters between two epochs."""
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 2:
+            with torch.no_grad():
+                net.module_.output.weight.mul_(0.5)
+
+
+def test_parameters_that_are_changed_between_epochs_are_noticed():
+    with pytest.raises(RuntimeError, match=r"step 5 \(epoch 1\) does not follow"):
+        track(make_net(callbacks=[Shrinks()], max_epochs=4), *make_rows())
+
+
+def test_nothing_to_train_is_refused():
+    with pytest.raises(ValueError, match="max_epochs=0: nothing would be trained"):
+        track(make_net(max_epochs=0), *make_rows())
+
+
+def test_buffers_of_a_plain_loop_are_those_before_the_forward_pass():
+    X, y = map(torch.as_tensor, make_rows())
+    module, loss = Mixed(), nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    recorder = StepRecorder(TrackedModel.of(module, loss, X, y), module, optimizer)
+    means = []
+    for batch in torch.arange(45).split(15):
+        means.append(module.layers[1].running_mean.clone())
+        with recorder.step(batch, 0):
+            optimizer.zero_grad()
+            loss(module(X[batch]), y[batch]).backward()
+            optimizer.step()
+    recorder.snapshot()
+    means.append(module.layers[1].running_mean)
+    for t, mean in enumerate(means):
+        found = recorder.trajectory.state(t).buffers["layers.1.running_mean"]
+        assert torch.equal(found, mean)
