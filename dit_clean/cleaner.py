@@ -97,8 +97,8 @@ class InfluenceCleaner(
         `sample_weight_`: 1 - suspicion, with 0 for flagged samples ("hard") or not
         ("soft"); "balanced" lets each class keep its share of the total.
     task : {"auto", "classification", "regression"}, default="auto"
-        What y is. "auto" goes by the net, else by y: floats with many distinct values
-        are a regression target, all else are labels.
+        What y is. "auto" goes by the net, else by y: floats that are no whole numbers,
+        or many distinct ones that are, are a regression target, all else are labels.
     random_state : int, RandomState instance or None, default=None
         Seed of folds, initialization, shuffling and dropout.
     verbose : int, default=0

@@ -95,7 +95,7 @@ def encode_targets(y: np.ndarray, net: Any, task: str = "auto") -> Targets:
     """Return y as class indices or scaled targets.
 
     With ``task="auto"`` the net decides; without a net, y is a regression target if
-    it is continuous, or holds floats with many distinct whole values.
+    it holds floats that are no whole numbers, or many distinct ones that are.
 
     Raises
     ------
