@@ -161,8 +161,11 @@ def against_best_peer(noisy: pd.DataFrame) -> str:
             )
         over_seeds = of_half(wide, half).groupby(["data", "noise"]).mean()
         lead = over_seeds[OURS] - over_seeds[peers.columns].max(axis=1)
-        lost = [f"{data} {noise} {lead[data, noise]:.3f}" for data, noise in lead.index
-                if lead[data, noise] < -0.02]
+        lost = [
+            f"{data} {noise} {lead[data, noise]:.3f}"
+            for data, noise in lead.index
+            if lead[data, noise] < -0.02
+        ]
         lines.append(
             f"{half}, means over seeds: {len(lost)} of {len(lead)} below -0.02 "
             f"({', '.join(lost) or 'none'})"

@@ -25,7 +25,7 @@ from dit_clean.tracking import (
 from dit_clean.tracking.exclusive import borrowed_generators
 from dit_clean.tracking.networks import check_module, cuda_devices, tracked_clone
 from dit_clean.tracking.probabilities import check_probabilities, takes_log
-from dit_clean.tracking.rows import as_rows, own_rows
+from dit_clean.tracking.rows import as_rows, cast_floats, own_rows
 from dit_clean.tracking.weighting import SampleWeighting
 
 
@@ -105,7 +105,15 @@ def track(
     seed = check_random_state(random_state).randint(2**31)
     weight = checked_weight(sample_weight, len(y))
     weight = None if weight is None else weight.copy()
-    run = fit_tracked(net, X, own_rows(y), store=store, sample_weight=weight, seed=seed)
+    run = fit_tracked(
+        net,
+        X,
+        own_rows(y),
+        store=store,
+        seed=seed,
+        sample_weight=weight,
+        copies=True,
+    )
     warn_of_unseen(run.trajectory)
     return run
 
@@ -123,7 +131,7 @@ def warn_of_unseen(trajectory: Trajectory) -> None:
         )
 
 
-def fit_tracked(
+def fit_tracked(  # noqa: PLR0913
     net: NeuralNet,
     X: Any,
     y: Any,
@@ -133,9 +141,11 @@ def fit_tracked(
     sample_weight: Any = None,
     after_epoch: Callable[[Trajectory, int], None] | None = None,
     epochs: Collection[int] | None = None,
+    copies: bool = False,
 ) -> TrackedRun:
     """Fit a clone of `net` under tracking; `track` explains the rest.
 
+    `copies` says whether X is copied, for somebody else may change it.
     `after_epoch(trajectory, epoch)` is called while the states of the epoch are at
     hand, for all epochs or those in `epochs`.
     """
@@ -166,22 +176,16 @@ def fit_tracked(
         check_module(tracked.module_)
         # Now, for other callbacks change the criterion.
         loss = SampleLoss.of(tracked.criterion_, takes_log=takes_log(tracked))
-        rows = own_rows(rows, next(tracked.module_.parameters()).dtype)
+        dtype = next(tracked.module_.parameters()).dtype
+        rows = own_rows(rows, dtype) if copies else cast_floats(rows, dtype)
         check_probabilities(tracked, rows)
         try:
             _train(tracked, rows, targets, recorder)
         finally:
             _remove_callbacks(tracked, net, callbacks)
     trajectory = recorder.recorder_.trajectory
-    check_replay(trajectory, _checked_steps(trajectory))
+    check_replay(trajectory, {0, trajectory.n_steps - 1})
     return TrackedRun(trajectory, tracked)
-
-
-def _checked_steps(trajectory: Trajectory) -> list[int]:
-    """Return the first step, the last, and the last of each epoch if that is cheap."""
-    kept, n_steps = set(trajectory.store.steps), trajectory.n_steps
-    ends = [stop - 1 for stop in trajectory.epoch_starts[1:]]
-    return [0, n_steps - 1, *(t for t in ends if {t, t + 1} <= kept)]
 
 
 def _train(

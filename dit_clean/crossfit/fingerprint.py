@@ -128,7 +128,8 @@ def _used_by(part: Any) -> list[Any]:
     functions = _functions_of(part) if is_class else [part]
     used = [value for function in functions for value in _values_of(function)]
     if is_class:
-        others = [v for v in vars(part).values() if _unwrapped(v) not in functions]
+        described = {id(function) for function in functions}
+        others = [v for v in vars(part).values() if id(_unwrapped(v)) not in described]
         used += [*part.__mro__[1:], *others]
     return [inner for value in used for inner in _parts_in(value)]
 

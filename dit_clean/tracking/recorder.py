@@ -90,6 +90,7 @@ class StepRecorder:
         self.keeps_states = True
         self._reader = StateReader(module, optimizer)
         self._pending: list[tuple[Mapping[str, Any], ...]] = []
+        self._is_in_step = False
         self._hook = optimizer.register_step_pre_hook(self._before_update)
 
     @contextmanager
@@ -114,6 +115,7 @@ class StepRecorder:
         this pass has changed.
         """
         self._pending.clear()
+        self._is_in_step = True
         self._rng_state = self._present_rng_state()
         self._buffers = self._reader.buffers()
 
@@ -125,6 +127,7 @@ class StepRecorder:
         RuntimeError
             If the optimizer did not make exactly one update since `begin`.
         """
+        self._is_in_step = False
         if len(self._pending) != 1:
             raise RuntimeError(
                 f"The optimizer made {len(self._pending)} updates for one batch. "
@@ -159,10 +162,25 @@ class StepRecorder:
         return get_rng_state(self.trajectory.model.device)
 
     def _before_update(self, optimizer: Optimizer, *args: Any) -> None:
+        if not self._is_in_step:
+            raise RuntimeError(
+                "The optimizer makes an update outside of `recorder.step(...)`, which "
+                "the record would miss. Put it inside, or call `recorder.close()`."
+            )
         self._pending.append(self._reader.hyper())
-        step = self.trajectory.n_steps
-        if step == 0 or (self.keeps_states and self.trajectory.store.wants(step)):
-            self.trajectory.store.put(step, self._reader.state(self._buffers))
+        step, store = self.trajectory.n_steps, self.trajectory.store
+        is_known = step in store  # from the end of an epoch
+        wanted = self.keeps_states and store.wants(step)
+        if not (step == 0 or is_known or wanted):
+            return
+        state = self._reader.state(self._buffers)
+        if is_known and not torch.equal(state.params, store[step].params):
+            raise RuntimeError(
+                f"Something has changed the parameters between steps {step - 1} and "
+                f"{step}: a callback, or the loop itself. Influence would not know of "
+                "it. Leave them to the optimizer while training is tracked."
+            )
+        store.put(step, state)
 
 
 class TrajectoryRecorder(Callback):

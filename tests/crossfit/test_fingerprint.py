@@ -15,6 +15,7 @@ def scaled(X):
 CELL = """
 import functools
 import layers
+import numpy
 import torch
 from torch import nn
 
@@ -72,6 +73,7 @@ settings = Settings()
 
 class Net(Base):
     mixer = Mixer
+    table = numpy.arange(17)
 
     class Inner:
         depth = 16
@@ -109,6 +111,7 @@ def fingerprint_of(monkeypatch, cell=CELL, layers=LAYERS):
         ("zeros(3)", "ones(3)"),  # a tensor
         ("min(value", "max(value"),  # a function inside of a partial one
         ("top=9", "top=8"),
+        ("arange(17)", "arange(27)"),
         ("X * 11", "X * 21"),  # a class in a dictionary
         ("X * 12", "X * 22"),  # a class that is an attribute
         ("X * 13", "X * 23"),  # a class that is a default

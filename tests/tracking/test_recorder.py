@@ -333,7 +333,7 @@ class Shrinks(Callback):
 
 
 def test_parameters_that_are_changed_between_epochs_are_noticed():
-    with pytest.raises(RuntimeError, match=r"step 5 \(epoch 1\) does not follow"):
+    with pytest.raises(RuntimeError, match="changed the parameters between steps 5 an"):
         track(make_net(callbacks=[Shrinks()], max_epochs=4), *make_rows())
 
 
@@ -359,3 +359,18 @@ def test_buffers_of_a_plain_loop_are_those_before_the_forward_pass():
     for t, mean in enumerate(means):
         found = recorder.trajectory.state(t).buffers["layers.1.running_mean"]
         assert torch.equal(found, mean)
+
+
+def test_updates_outside_of_a_recorded_step_are_refused():
+    X, y = map(torch.as_tensor, make_rows())
+    module, loss = nn.Linear(4, 3), nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    recorder = StepRecorder(TrackedModel.of(module, loss, X, y), module, optimizer)
+    loss(module(X), y).backward()
+    with pytest.raises(RuntimeError, match=r"outside of `recorder.step\(...\)`"):
+        optimizer.step()
+    with recorder.step(range(45), 0):
+        optimizer.step()
+    recorder.close()
+    optimizer.step()
+    assert recorder.trajectory.n_steps == 1
