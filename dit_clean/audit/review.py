@@ -15,6 +15,8 @@ from dit_clean.tables import is_frame
 VERDICTS = ("", "right", "wrong")
 UNREVIEWED = ("given", "suggested")
 SHOWN = 5
+ROUNDING = 1e-4
+"""Relative difference up to which a number in a review may be the target given."""
 
 
 def corrected_labels(
@@ -117,12 +119,23 @@ def _check_labels(data: AuditData, rows: list[int], labels: list[Any] | None) ->
     """Raise if the review is about other labels than those given to fit."""
     for row, label in zip(rows, labels or [], strict=False):
         given, text = data.labels[row], str(label).strip()
-        if text and text != str(given).strip() and not _same_number(text, given):
+        if text and not _may_be(text, given):
             raise ValueError(
                 f"In the review row {row} is labeled {text!r}, but the cleaner was "
                 f"fitted on {str(given)!r}: is the review of other data? Write "
                 "corrections into the column 'corrected_label'."
             )
+
+
+def _may_be(text: str, label: Any) -> bool:
+    """Tell whether a text shows a label; reports round numbers and cut long texts."""
+    whole = str(label).strip()
+    if text == whole or (text.endswith("…") and whole.startswith(text[:-1])):
+        return True
+    try:
+        return bool(np.isclose(float(text), float(label), rtol=ROUNDING))
+    except ValueError:
+        return False
 
 
 def _checked_verdicts(values: list[Any], rows: list[int]) -> list[str]:

@@ -54,6 +54,22 @@ def test_spreadsheets_may_write_whole_numbers_as_floats():
     assert corrected_labels(data, review)[0] == 3
 
 
+def test_labels_as_a_report_shows_them_are_known_again():
+    data = make_target_data()
+    targets = data.labels + 1 / 3
+    review = make_review(replace(data, labels=targets), {0: "wrong"})
+    review["label"] = [f"{target:.6g}" for target in review["label"]]
+    labels = corrected_labels(replace(data, labels=targets), review)
+    assert labels[0] == data.suggested[0]
+    review["label"] = review["label"].astype(float) + 1
+    with pytest.raises(ValueError, match="is the review of other data"):
+        corrected_labels(replace(data, labels=targets), review)
+    long = make_audit_data(classes=("a" * 300, "b" * 300, "c" * 300))
+    review = make_review(long, {0: "right"})
+    review["label"] = [f"{label[:50]}…" for label in review["label"]]
+    assert np.array_equal(corrected_labels(long, review), long.labels)
+
+
 def test_targets_take_any_number():
     data = make_target_data()
     review = make_review(data, {0: "wrong", 5: "wrong"}, {0: "1234.5"})
