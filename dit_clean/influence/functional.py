@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dit_clean.influence.lean import lean_derivatives
 from dit_clean.influence.statistics import (
-    DifferentiableNorm,
+    differentiable_norm,
     followed_statistics,
     statistics_names,
 )
@@ -126,7 +126,7 @@ def query_gradients(
     """
     theta, params = _leaf(layout, state)
     statistics = _statistics(model, state)
-    with DifferentiableNorm() if statistics else nullcontext():
+    with differentiable_norm() if statistics else nullcontext():
         values = evaluate(params | dict(state.buffers) | statistics)
     values = check_query_values(values)
     seeds = torch.eye(len(values), dtype=values.dtype, device=values.device)

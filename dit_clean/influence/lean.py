@@ -7,14 +7,15 @@ linear unit adds a tensor of zeros. The functions here compute the same numbers,
 can be differentiated twice, not three times.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
-from torch.overrides import TorchFunctionMode
+
+from dit_clean.influence.stand_ins import StandIns
 
 LAYERS = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
@@ -25,22 +26,8 @@ def lean_derivatives(module: nn.Module) -> AbstractContextManager:
     Elsewhere the time it takes to look at each operation would outweigh the gain.
     """
     if any(isinstance(layer, LAYERS) for layer in module.modules()):
-        return LeanDerivatives()
+        return StandIns(REPLACEMENTS)
     return nullcontext()
-
-
-class LeanDerivatives(TorchFunctionMode):
-    """Context in which convolutions and rectified linear units are those below."""
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Call what stands in for `func`, or `func`."""
-        return REPLACEMENTS.get(func, func)(*args, **(kwargs or {}))
 
 
 def _convolution(n_dims: int, replaced: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -10,14 +10,15 @@ part of autograd's graph; here the same values are computed within it. (A sample
 loss term is left out stays in the batch, and in its statistics.)
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.overrides import TorchFunctionMode
+
+from dit_clean.influence.stand_ins import StandIns
 
 MEAN, VARIANCE = "running_mean", "running_var"
 
@@ -57,22 +58,12 @@ def followed_statistics(
             hook.remove()
 
 
-class DifferentiableNorm(TorchFunctionMode):
-    """Context in which evaluation mode can be differentiated by running statistics.
+def differentiable_norm() -> StandIns:
+    """Return a context in which evaluation mode has derivatives by running statistics.
 
-    Torch's own operation cannot; the formula can.
+    Torch's own operation has none; the formula has.
     """
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Call what stands in for `func`, or `func`."""
-        func = _batch_norm if func is nn.functional.batch_norm else func
-        return func(*args, **(kwargs or {}))
+    return StandIns({nn.functional.batch_norm: _batch_norm})
 
 
 def _batch_norm(

@@ -6,7 +6,7 @@ from torch import nn
 
 from dit_clean.influence.adjoint import apply_rule
 from dit_clean.influence.functional import check_query_values
-from dit_clean.influence.statistics import DifferentiableNorm
+from dit_clean.influence.statistics import differentiable_norm
 from dit_clean.influence.update_rules import update_rule_of
 from dit_clean.tracking.model import replayed_rng
 
@@ -87,7 +87,7 @@ def _next_buffers(module, params, buffers, X):
 
 
 def _query(trajectory, query, variables):
-    with DifferentiableNorm():
+    with differentiable_norm():
         return check_query_values(query(variables, trajectory))
 
 

@@ -13,7 +13,7 @@ from dit_clean.influence import (
     label_influence,
 )
 from dit_clean.influence.statistics import (
-    DifferentiableNorm,
+    differentiable_norm,
     followed_statistics,
     statistics_names,
 )
@@ -132,7 +132,7 @@ def test_batch_norm_that_can_be_differentiated_is_torchs(shape, affine, training
         nn.init.normal_(layer.weight)
         nn.init.normal_(layer.bias)
     layer.train(training)
-    with DifferentiableNorm():
+    with differentiable_norm():
         found = layer(X)
     torch.testing.assert_close(found, layer(X))
 
