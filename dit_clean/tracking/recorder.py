@@ -206,6 +206,8 @@ class TrajectoryRecorder(Callback):
         Holds the trajectory.
     """
 
+    recorder_: StepRecorder
+
     def __init__(
         self,
         make_recorder: Callable[[Any], StepRecorder],
@@ -215,8 +217,6 @@ class TrajectoryRecorder(Callback):
         self.make_recorder = make_recorder
         self.after_epoch = after_epoch
         self.epochs = epochs
-
-    recorder_: StepRecorder
 
     @property
     def between_epochs(self) -> bool:

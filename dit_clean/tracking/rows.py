@@ -47,7 +47,7 @@ def own_rows(data: Any, dtype: torch.dtype | None = None) -> Rows:
         return {key: _owned(values, dtype) for key, values in rows.items()}
     if isinstance(rows, Tensor):
         return _owned(rows, dtype)
-    return rows.copy() if dtype is None else cast_floats(rows.copy(), dtype)
+    return rows.copy() if dtype is None else cast_floats(rows, dtype)  # a copy too
 
 
 def take_rows(rows: Rows, indices: Tensor) -> Any:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 from sklearn.base import clone
 from skorch.callbacks import (
     Callback,
@@ -374,3 +375,13 @@ def test_updates_outside_of_a_recorded_step_are_refused():
     recorder.close()
     optimizer.step()
     assert recorder.trajectory.n_steps == 1
+
+
+def test_sparse_data_changed_after_training_change_no_answer():
+    X, y = make_rows()
+    query = MeanLoss(X.copy(), y.copy())
+    rows = sparse.csr_array(X)
+    run = track(make_net(), rows, y, random_state=0)
+    before = run.influence(query)
+    rows.data[:], rows.indices[:] = 0, 0
+    assert np.array_equal(run.influence(query), before)
