@@ -1,6 +1,5 @@
 """What cleaned classifiers and regressors share: clean, then fit a model."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,7 +35,7 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
     """
 
     _task: str
-    _default_model: Callable[[], Any]
+    _default_model: BaseEstimator
 
     def __init__(
         self, estimator=None, cleaner=None, strategy="filter", *, random_state=None
@@ -150,7 +149,7 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
     def _model(self) -> Any:
         if self.estimator is not None:
             return self.estimator
-        return make_pipeline(TableEncoder(), self._default_model())
+        return make_pipeline(TableEncoder(), clone(self._default_model))
 
     def _answer(self, method: str, X: Any) -> Any:
         check_is_fitted(self, "estimator_")

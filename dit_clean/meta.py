@@ -1,7 +1,5 @@
 """Meta-estimators for plain scikit-learn: clean the training data, then fit a model."""
 
-from functools import partial
-
 from sklearn.base import (
     ClassifierMixin,
     RegressorMixin,
@@ -68,7 +66,7 @@ class CleanedClassifier(ClassifierMixin, CleanedModel):
     """
 
     _task = "classification"
-    _default_model = partial(LogisticRegression, max_iter=1000)
+    _default_model = LogisticRegression(max_iter=1000)
 
     @property
     def classes_(self):
@@ -161,4 +159,4 @@ class CleanedRegressor(RegressorMixin, CleanedModel):
     """
 
     _task = "regression"
-    _default_model = Ridge
+    _default_model = Ridge()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import median_filter
-from scipy.stats import cauchy, rankdata
+from scipy.stats import cauchy
 from scipy.stats import t as student
 
 from dit_clean.detection.evidence import mean_of_networks
@@ -90,10 +90,11 @@ def judge_targets(
         evidence.targets, evidence.prediction(window)
     )
     order = probability if scoring != "influence" else -influence[-1].sum(axis=1)
-    ranks = rankdata(order, method="ordinal")
+    suspicion = np.empty_like(probability)
+    suspicion[np.argsort(order, kind="stable")] = np.sort(probability)
     return Judgement(
         given=evidence.targets,
-        suspicion=np.sort(probability)[ranks - 1],
+        suspicion=suspicion,
         contamination=float(probability.mean()),
         alternative=evidence.held_out[:, window].mean(axis=1),
         is_classifier=False,
