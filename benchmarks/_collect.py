@@ -52,6 +52,7 @@ PARTS = {
     "speed": "## Speed and memory of tracking and of the reverse pass",
     "time_varying": "## Influence that varies over training",
     "grid": "## A grid search over windows",
+    "gpu": "## On a GPU",
 }
 
 

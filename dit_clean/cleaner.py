@@ -86,7 +86,8 @@ class InfluenceCleaner(
         Bound on the states kept by each fold, in bytes or as "512MiB".
     device : str, default="auto"
         Torch device; "auto" takes the given net's, and for the default network a GPU
-        where there is one.
+        where there is one, if the network is large enough to gain by it (2**18
+        weights).
     n_jobs : int or None, default=None
         Networks trained at the same time. Does not change a bit of the results.
     memory : str, joblib.Memory or None, default=None

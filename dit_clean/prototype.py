@@ -1,5 +1,7 @@
 """The network that every fold of a cleaner trains a clone of."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -10,6 +12,9 @@ from dit_clean.targets import Targets
 from dit_clean.tracking.networks import make_default_net
 
 DEFAULT_LR = {"sgd": 0.1, "adam": 0.001, "adamw": 0.001}
+GPU_WEIGHTS = 2**18
+"""Weights of an MLP from which on a GPU takes its batches of 64 faster than a core of a
+CPU does (docs/benchmarks.md); a tenth of them take it twice as long."""
 
 
 def make_prototype(cleaner: Any, n_features: int, targets: Targets) -> NeuralNet:
@@ -29,9 +34,11 @@ def make_prototype(cleaner: Any, n_features: int, targets: Targets) -> NeuralNet
     ValueError
         If torch has no such device here.
     """
-    device = available_device(cleaner.device, cleaner.net)
     if cleaner.net is not None:
+        device = available_device(cleaner.device, cleaner.net.device)
         return clone(cleaner.net).set_params(device=device, verbose=0)
+    sizes = [n_features, *cleaner.hidden_layer_sizes, targets.n_outputs]
+    device = available_device(cleaner.device, fast_device(sizes))
     lr = DEFAULT_LR[cleaner.optimizer] if cleaner.lr == "auto" else cleaner.lr
     return make_default_net(
         n_features,
@@ -46,25 +53,33 @@ def make_prototype(cleaner: Any, n_features: int, targets: Targets) -> NeuralNet
     )
 
 
-def available_device(device: Any, net: NeuralNet | None = None) -> Any:
+def fast_device(sizes: Sequence[int]) -> str:
+    """Return the device that trains an MLP with layers of these sizes faster.
+
+    A GPU, where there is one, if the layers have `GPU_WEIGHTS` or more.
+    """
+    n_weights = sum(n_in * n_out for n_in, n_out in pairwise(sizes))
+    use_gpu = n_weights >= GPU_WEIGHTS and torch.cuda.is_available()
+    return "cuda" if use_gpu else "cpu"
+
+
+def available_device(device: Any, default: Any) -> Any:
     """Return the device to train on.
 
     Parameters
     ----------
     device : str or torch.device
-        "auto" is the given net's, and without a net a GPU where there is one.
-    net : NeuralNet, optional
-        The given net.
+        "auto" is the default.
+    default : str or torch.device
+        Device that is known to be there.
 
     Raises
     ------
     ValueError
         If torch has no such device here.
     """
-    if device == "auto" and net is not None:
-        return net.device
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return default
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:

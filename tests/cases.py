@@ -198,7 +198,7 @@ def train(case, *, store=None, removal_weight=None):
             with recorder.step(batch, epoch):
                 optimizer.zero_grad()
                 each = loss.each(module(X[batch]), y[batch]) * factors[batch]
-                (each.sum() / loss.divisor(y[batch])).backward()
+                (each.sum() / loss.divisor(y[batch], each.dtype)).backward()
                 optimizer.step()
             if "momentum_off" in case.options:
                 momentum = 0.0 if len(recorder.trajectory) in (4, 5) else 0.9

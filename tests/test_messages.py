@@ -7,6 +7,7 @@ from sklearn.datasets import load_iris
 from torch import nn
 
 from dit_clean import InfluenceCleaner, track
+from dit_clean.prototype import fast_device
 from tests.nets import Linear, Probabilities, make_net, make_rows
 
 
@@ -30,6 +31,13 @@ def test_devices_that_are_not_there_are_refused():
     X, y = load_iris(return_X_y=True)
     with pytest.raises(ValueError, match=r"device='cuda'.*no such device.*'cpu'"):
         InfluenceCleaner(device="cuda").fit(X, y)
+
+
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_a_gpu_is_for_large_networks(monkeypatch, has_gpu):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+    assert fast_device((64, 100, 10)) == "cpu"
+    assert fast_device((784, 512, 10)) == ("cuda" if has_gpu else "cpu")
 
 
 def test_parameters_that_fit_are_taken():

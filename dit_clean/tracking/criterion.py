@@ -2,7 +2,7 @@
 
 import copy
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ REDUCTIONS = ("mean", "sum")
 class SampleLoss:
     """A torch criterion read sample by sample.
 
-    The batch loss of training is ``each(output, target).sum() / divisor(target)``.
+    The batch loss of training is ``each(...).sum()`` over `divisor`.
 
     Attributes
     ----------
@@ -51,6 +51,11 @@ class SampleLoss:
         vars(unreduced)["reduction"] = "none"
         return cls(criterion, unreduced, takes_log)
 
+    def to(self, device: Any) -> "SampleLoss":
+        """Return the loss on a torch device: class weights lie on one."""
+        criterion, unreduced = copy.deepcopy((self.criterion, self.unreduced))
+        return SampleLoss(criterion.to(device), unreduced.to(device), self.takes_log)
+
     def batch(self, output: Tensor, target: Tensor) -> Tensor:
         """Return the batch's loss, a scalar, as training computes it."""
         return self.criterion(self._scores(output), target)
@@ -78,11 +83,12 @@ class SampleLoss:
         losses = losses.flatten(1)
         return losses.sum(1) if self.criterion.reduction == "sum" else losses.mean(1)
 
-    def divisor(self, target: Tensor) -> Tensor | float:
+    def divisor(self, target: Tensor, dtype: torch.dtype) -> Tensor | float:
         """Return what the sum of losses is divided by: the batch size for a mean.
 
         Class weights (``CrossEntropyLoss(weight=...)``) make it a weighted mean, and
-        labels that the criterion ignores (``ignore_index``) do not count.
+        labels that the criterion ignores (``ignore_index``) do not count. In `dtype`,
+        that of the losses: a GPU divides them in no higher precision than the divisor.
         """
         if self.criterion.reduction == "sum":
             return 1.0
@@ -91,7 +97,7 @@ class SampleLoss:
         counted = target.ne(cast("int", self.criterion.ignore_index))
         if self._class_weight is not None:
             counted = self._class_weight[target * counted] * counted
-        return counted.sum() * len(target) / target.numel()
+        return counted.sum().to(dtype) * len(target) / target.numel()
 
     @property
     def _takes_classes(self) -> bool:

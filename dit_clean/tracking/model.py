@@ -13,7 +13,7 @@ from torch.func import functional_call
 
 from dit_clean.tracking.criterion import SampleLoss
 from dit_clean.tracking.exclusive import borrowed_generators
-from dit_clean.tracking.rows import Rows, as_rows, n_rows, take_rows
+from dit_clean.tracking.rows import Rows, as_rows, n_rows, on_cpu, take_rows
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,15 @@ class TrackedModel:
     def device(self) -> torch.device:
         """Device of the network."""
         return next(self.module.parameters()).device
+
+    def to(self, device: Any) -> "TrackedModel":
+        """Return the model on a torch device; its data go to the CPU.
+
+        Batches are sent to the device when they are needed.
+        """
+        data = (self.inputs, self.targets, self.sample_weight)
+        module = copy.deepcopy(self.module).to(device)
+        return TrackedModel(module, self.loss.to(device), *map(on_cpu, data))
 
     def forward(
         self, params: Mapping[str, Tensor], X: Any, *, training: bool = False
@@ -150,7 +159,7 @@ class TrackedModel:
         if self.sample_weight is not None:
             factors = self.sample_weight[indices].to(losses)
             losses = losses * factors.reshape(-1, *[1] * (losses.ndim - 1))
-        return losses, shares, self.loss.divisor(y)
+        return losses, shares, self.loss.divisor(y, losses.dtype)
 
     def training_loss(
         self, output: Tensor, indices: Tensor, removed: Tensor | None = None
@@ -174,7 +183,7 @@ class TrackedModel:
             losses = losses * self.sample_weight[indices].to(losses)
         if removed is not None:
             losses = losses * (~removed[indices]).to(losses)
-        return losses.sum() / self.loss.divisor(y)
+        return losses.sum() / self.loss.divisor(y, losses.dtype)
 
     def batch(self, indices: Tensor) -> tuple[Any, Tensor]:
         """Return inputs and targets of the training rows at `indices`."""
@@ -196,10 +205,22 @@ def get_rng_state(device: torch.device) -> Tensor:
 
 @contextmanager
 def replayed_rng(state: Tensor | None, device: torch.device) -> Iterator[None]:
-    """Draw from a recorded generator state inside, and leave torch's as found."""
+    """Draw from a recorded generator state inside, and leave torch's as found.
+
+    Raises
+    ------
+    RuntimeError
+        If the state is that of another kind of device's generator.
+    """
     if state is None:
         yield
         return
+    if len(state) != len(get_rng_state(device)):
+        raise RuntimeError(
+            "The run drew random numbers (dropout) on another kind of device than "
+            f"{device.type!r}, where they cannot be drawn again. Ask where it was "
+            "recorded."
+        )
     devices = [device] if device.type == "cuda" else []
     with borrowed_generators(devices):
         if devices:

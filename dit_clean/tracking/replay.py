@@ -38,6 +38,12 @@ class Replayer:
         self.layout = ParameterLayout.of(self.module, self.optimizer)
         self.reader = StateReader(self.module, self.optimizer)
 
+    def to(self, device: Any) -> "Replayer":
+        """Return a replayer on a torch device."""
+        moved = Replayer(self.module, self.optimizer)
+        moved.module.to(device)
+        return moved
+
     def iterate_states(
         self,
         model: TrackedModel,

@@ -66,6 +66,13 @@ def subset_rows(rows: Rows, indices: Tensor) -> Rows:
     return rows[indices.numpy()]
 
 
+def on_cpu(values: Any) -> Any:
+    """Return a tensor, or a dict of them, on the CPU; anything else as it is."""
+    if isinstance(values, Mapping):
+        return {key: on_cpu(part) for key, part in values.items()}
+    return values.cpu() if isinstance(values, Tensor) else values
+
+
 def n_rows(rows: Rows) -> int:
     """Return the number of samples in `rows`."""
     if isinstance(rows, Mapping):

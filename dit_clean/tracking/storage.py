@@ -1,8 +1,10 @@
 """Which states of a run are kept in memory: bounded, whatever the run's length."""
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
@@ -41,6 +43,12 @@ class TrainingState:
         """Memory of the state in bytes."""
         tensors = [self.params, *self.slots.values(), *self.buffers.values()]
         return sum(tensor.nbytes for tensor in tensors)
+
+    def to(self, device: Any) -> "TrainingState":
+        """Return the state on a torch device."""
+        slots = {name: values.to(device) for name, values in self.slots.items()}
+        buffers = {name: values.to(device) for name, values in self.buffers.items()}
+        return TrainingState(self.params.to(device), slots, buffers)
 
 
 class StateStore:
@@ -128,6 +136,12 @@ class StateStore:
         if self.max_bytes is None:
             return n_states
         return min(n_states, max(MIN_STATES, self.max_bytes // self._largest))
+
+    def to(self, device: Any) -> "StateStore":
+        """Return a store with the same states on a torch device."""
+        moved = copy.copy(self)
+        moved._states = {t: state.to(device) for t, state in self._states.items()}
+        return moved
 
     def nearest(self, t: int) -> int:
         """Return the last kept step that is not after t."""

@@ -3,7 +3,7 @@
 import math
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Any
 
@@ -96,11 +96,30 @@ class Trajectory:
     def __iter__(self) -> Iterator[StepRecord]:
         return iter(self.records)
 
+    def to(self, device: Any) -> "Trajectory":
+        """Return the run with network and states on a torch device.
+
+        The training data go to the CPU, from where batches are sent. A run whose layers
+        drew random numbers answers on the kind of device of its training only.
+        """
+        return replace(
+            self,
+            model=self.model.to(device),
+            store=self.store.to(device),
+            replayer=self.replayer.to(device),
+        )
+
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"records": pack_records(self.records)}
+        # torch cannot read a tensor of a device that the reader does not have.
+        device = self.model.device
+        run = self if device.type == "cpu" else self.to("cpu")
+        return vars(run) | {"records": pack_records(self.records), "device": device}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        device = state.pop("device")
         vars(self).update(state, records=unpack_records(state["records"]))
+        if device.type != "cpu" and has_device(device):
+            vars(self).update(vars(self.to(device)))
 
     @property
     def n_steps(self) -> int:
@@ -177,6 +196,15 @@ class Trajectory:
                 room_left = max(MIN_STATES, room - len(held))
                 yield from self._replay_back(state, first, stop, room_left)
             stop = first
+
+
+def has_device(device: torch.device) -> bool:
+    """Tell whether torch has the device here."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        return False
+    return True
 
 
 def pack_records(records: list[StepRecord]) -> dict[str, Any]:

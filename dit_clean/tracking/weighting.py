@@ -43,4 +43,4 @@ class SampleWeighting(Callback):
         losses = self.loss_.over_outputs(losses)
         if self.rows_ is not None:
             losses = losses * self.weights[self.rows_].to(losses)
-        return losses.sum() / self.loss_.divisor(inputs[1])
+        return losses.sum() / self.loss_.divisor(inputs[1], losses.dtype)

@@ -51,7 +51,8 @@ def _unrolled_states(trajectory, weight, removed):
         factor = weight[rows] if record.step in removed else torch.ones(len(rows))
         if model.sample_weight is not None:
             factor = factor * model.sample_weight[rows]
-        loss = (factor * model.loss.each(output, y)).sum() / model.loss.divisor(y)
+        losses = factor * model.loss.each(output, y)
+        loss = losses.sum() / model.loss.divisor(y, losses.dtype)
         (grad,) = torch.autograd.grad(loss, state["params"], create_graph=True)
         state = apply_rule(rule, layout.groups, record.hyper, state, grad)
         states[record.step + 1] = layout.unflatten(state["params"]) | buffers

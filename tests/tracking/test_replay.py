@@ -1,12 +1,13 @@
 """States that were dropped come back to the bit."""
 
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from dit_clean import track
+from dit_clean import TrackedRun, track
 from dit_clean.queries import MeanLoss
 from dit_clean.tracking import StateStore
 from tests.cases import CASES, train
@@ -78,6 +79,26 @@ def test_a_step_draws_its_own_dropout_mask_again():
         trajectory.model, trajectory.state(4), trajectory.records[4:6]
     )
     assert same_state(list(replayed)[-1], trajectory.state(6))
+
+
+def test_random_states_of_another_kind_of_device_are_refused():
+    trajectory = track(make_net(Mixed), *make_rows(), record=1).trajectory
+    of_a_gpu = torch.zeros(16, dtype=torch.uint8)
+    trajectory.records[0] = replace(trajectory.records[0], rng_state=of_a_gpu)
+    with pytest.raises(RuntimeError, match="another kind of device than 'cpu'"):
+        trajectory.state(2)
+
+
+def test_a_moved_run_is_one_of_its_own():
+    X, y = make_rows()
+    run = track(make_net(Mixed), X, y, record=1, random_state=0)
+    expected = run.influence(MeanLoss(X, y))
+    moved = TrackedRun(run.trajectory.to("cpu"))
+    for parameter in run.model.module.parameters():
+        parameter.requires_grad_(False).zero_()
+    for parameter in run.trajectory.replayer.module.parameters():
+        parameter.requires_grad_(False).zero_()
+    assert np.array_equal(moved.influence(MeanLoss(X, y)), expected)
 
 
 def test_nets_without_random_layers_store_no_random_state():
