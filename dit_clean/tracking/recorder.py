@@ -144,7 +144,7 @@ class StepRecorder:
             step=self.trajectory.n_steps,
             epoch=epoch,
             # A copy: loops shuffle one array in place, epoch by epoch.
-            sample_indices=torch.as_tensor(sample_indices).to("cpu", copy=True),
+            sample_indices=torch.as_tensor(sample_indices).clone().cpu(),
             hyper=hyper,
             rng_state=self._rng_state if drew else None,
         )
