@@ -24,8 +24,9 @@ from dit_clean.crossfit.result import CrossFitResult, FoldResult, FoldRun
 from dit_clean.crossfit.watcher import EpochWatcher
 from dit_clean.run import fit_tracked
 from dit_clean.tracking import StateStore
-from dit_clean.tracking.exclusive import fixed_threads
-from dit_clean.tracking.rows import Rows, subset_rows
+from dit_clean.tracking.exclusive import borrowed_generators, fixed_threads
+from dit_clean.tracking.networks import cuda_devices
+from dit_clean.tracking.rows import Rows, cast_floats, subset_rows
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,10 @@ class CrossFit:
         if not self.has_callbacks:
             return clone(self.net).set_params(train_split=None)
         rows = torch.as_tensor(fold.held_out if fold.holds_out else fold.train)
-        validation = Dataset(subset_rows(X, rows), y[rows])
+        with borrowed_generators(cuda_devices(self.net)):
+            dtype = next(clone(self.net).initialize().module_.parameters()).dtype
+        held_out = cast_floats(subset_rows(X, rows), dtype)
+        validation = Dataset(held_out, y[rows])
         return clone(self.net).set_params(train_split=predefined_split(validation))
 
 

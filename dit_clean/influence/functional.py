@@ -12,6 +12,7 @@ from dit_clean.influence.lean import lean_derivatives
 from dit_clean.influence.statistics import (
     differentiable_norm,
     followed_statistics,
+    frozen_statistics,
     statistics_names,
 )
 from dit_clean.tracking import (
@@ -67,8 +68,11 @@ def batch_gradient(
     """
     theta, params = _leaf(layout, state)
     before = _statistics(model, state)
+    frozen = frozen_statistics(model.module, record.modes) if before else []
+    params |= {name: before[name] for name in frozen}
     with (
         lean_derivatives(model.module),
+        differentiable_norm() if frozen else nullcontext(),
         followed_statistics(model.module, before) as after,
     ):
         losses, weights, divisor = _batch_losses(
@@ -193,11 +197,18 @@ def _batch_losses(
     *,
     each_label: bool = False,
 ) -> tuple[Tensor, Tensor, Any]:
-    """Return losses, weights and divisor of a recorded step, under other parameters."""
+    """Return losses, weights and divisor of a recorded step, under other parameters.
+
+    `params` may hold buffers, which come before the recorded ones.
+    """
     # Training mode writes to running statistics: give it copies to write to.
     buffers = {name: buffer.clone() for name, buffer in state.buffers.items()}
     return model.batch_losses(
-        params | buffers, record.sample_indices, record.rng_state, each_label=each_label
+        buffers | params,
+        record.sample_indices,
+        record.rng_state,
+        record.modes,
+        each_label=each_label,
     )
 
 

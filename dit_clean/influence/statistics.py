@@ -32,6 +32,22 @@ def statistics_names(module: nn.Module) -> list[str]:
     ]
 
 
+def frozen_statistics(module: nn.Module, modes: tuple[bool, ...] | None) -> list[str]:
+    """Return those of `statistics_names` whose layer is not in training mode.
+
+    `modes` says it of each of ``module.modules()``; None: all are.
+    """
+    if modes is None:
+        return []
+    frozen = {
+        name
+        for (name, _), mode in zip(module.named_modules(), modes, strict=True)
+        if not mode
+    }
+    names = statistics_names(module)
+    return [name for name in names if name.rpartition(".")[0] in frozen]
+
+
 @contextmanager
 def followed_statistics(
     module: nn.Module, statistics: Mapping[str, Tensor]
@@ -41,7 +57,7 @@ def followed_statistics(
     Parameters
     ----------
     module : nn.Module
-        In training mode.
+        Statistics of layers that are not in training mode stay.
     statistics : dict of str to Tensor
         Values before the batch, by `statistics_names`.
     """
@@ -99,6 +115,8 @@ def _layers(module: nn.Module) -> list[tuple[str, _BatchNorm]]:
 def _update(
     name: str, values: dict[str, Tensor], layer: _BatchNorm, inputs: tuple[Any, ...]
 ) -> None:
+    if not layer.training:
+        return
     (batch,) = inputs
     axes = [axis for axis in range(batch.ndim) if axis != 1]
     found = {

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 REDUCTIONS = ("mean", "sum")
+CROSS_ENTROPIES = (nn.CrossEntropyLoss, nn.NLLLoss)
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class SampleLoss:
 
         Several outputs are averaged, or added where the criterion is a sum.
         """
-        if not self._takes_classes:
+        takes_indices = self._takes_classes or _are_indices(target, output)
+        if not takes_indices:
             check_same_shape(output, target)
         loss = self.unreduced(self._scores(output), target)
         if loss.ndim == 0:
@@ -74,6 +76,8 @@ class SampleLoss:
                 'reduction="none" too, so that the loss of a single sample is unknown. '
                 "Have its forward heed self.reduction."
             )
+        if not self._takes_classes and takes_indices and loss.shape != target.shape:
+            check_same_shape(output, target)
         return self.over_outputs(loss)
 
     def over_outputs(self, losses: Tensor) -> Tensor:
@@ -117,12 +121,12 @@ class SampleLoss:
         -------
         losses : Tensor of shape (n_batch, n_classes)
 
-        Raises
-        ------
-        ValueError
-            If the criterion is not a cross-entropy over classes.
+        Notes
+        -----
+        A criterion that is none of torch's cross-entropies is asked label by label.
         """
-        self.check_classes()
+        if type(self.criterion) not in CROSS_ENTROPIES:
+            return self._each_label_in_turn(output)
         losses = -self.log_probabilities(output)
         if self._class_weight is not None:
             losses = losses * self._class_weight
@@ -130,14 +134,30 @@ class SampleLoss:
         uniform = losses.mean(dim=1, keepdim=True)
         return (1 - smoothing) * losses + smoothing * uniform
 
-    def check_classes(self) -> None:
-        """Raise if the criterion is not a cross-entropy over classes."""
-        if not self._takes_classes:
+    def _each_label_in_turn(self, output: Tensor) -> Tensor:
+        labels = torch.arange(output.shape[1], device=output.device)
+        columns = [self.each(output, label.expand(len(output))) for label in labels]
+        return torch.stack(columns, dim=1)
+
+    def check_classes(self, output: Tensor) -> None:
+        """Raise if the criterion does not take an output and class indices.
+
+        Parameters
+        ----------
+        output : Tensor of shape (n, n_classes)
+            Of the network.
+        """
+        if self._takes_classes:
+            return
+        try:
+            self.each(output, torch.arange(len(output), device=output.device))
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
             raise ValueError(
-                f"Criterion {type(self.criterion).__name__} does not say what the loss "
-                "of another label would be. Use torch.nn.CrossEntropyLoss or "
-                "torch.nn.NLLLoss."
-            )
+                f"Criterion {type(self.criterion).__name__} cannot be asked for the "
+                f"loss of a class, given as its index: {error} Use "
+                "torch.nn.CrossEntropyLoss, or a loss of your own that takes logits of "
+                "shape (n, n_classes) and class indices of shape (n,)."
+            ) from error
 
     def log_probabilities(self, output: Tensor) -> Tensor:
         """Return log class probabilities for the module's output, same shape."""
@@ -154,6 +174,13 @@ def check_same_shape(output: Tensor, target: Tensor) -> None:
             f"{tuple(target.shape)}: the loss would mix up samples. Make both "
             "(n_samples, n_outputs)."
         )
+
+
+def _are_indices(target: Tensor, output: Tensor) -> bool:
+    """Tell whether targets may be the indices of classes that an output is about."""
+    if target.is_floating_point() or output.ndim != target.ndim + 1:
+        return False
+    return output.shape[1] > 1
 
 
 def _safe_log(probabilities: Tensor) -> Tensor:

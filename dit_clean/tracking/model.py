@@ -1,10 +1,11 @@
 """A module, its criterion and its training data as pure functions of the parameters."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import Any, cast
 
 import torch
@@ -99,8 +100,10 @@ class TrackedModel:
         `params` may hold buffers too. With ``training=False`` (the default) layers
         such as dropout are in their evaluation mode.
         """
-        if self.module.training != training:
-            self.module.train(training)
+        self.module.train(training)
+        return self._output(params, X)
+
+    def _output(self, params: Mapping[str, Tensor], X: Any) -> Tensor:
         X = self._to_device(X)
         if isinstance(X, Mapping):
             return functional_call(self.module, dict(params), (), dict(X))
@@ -119,6 +122,7 @@ class TrackedModel:
         params: Mapping[str, Tensor],
         indices: Tensor,
         rng_state: Tensor | None = None,
+        modes: tuple[bool, ...] | None = None,
         *,
         each_label: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor | float]:
@@ -132,6 +136,8 @@ class TrackedModel:
             Rows of the training data.
         rng_state : Tensor or None
             Generator state that dropout drew from in training.
+        modes : tuple of bool or None
+            Whether each submodule was in training mode; None if all were.
         each_label : bool, default=False
             Whether to return the losses under each possible label.
 
@@ -145,8 +151,9 @@ class TrackedModel:
             The batch loss of training is ``(shares * losses).sum() / divisor``.
         """
         X, y = self.batch(indices)
+        set_modes(self.module, modes)
         with replayed_rng(rng_state, self.device):
-            output = self.forward(params, X, training=True)
+            output = self._output(params, X)
         if each_label:
             losses = self.loss.each_label(output)
             classes = torch.arange(losses.shape[1], device=y.device)
@@ -194,6 +201,19 @@ class TrackedModel:
         if isinstance(X, Mapping):
             return {key: values.to(self.device) for key, values in X.items()}
         return X.to(self.device)
+
+
+def get_modes(modules: Iterable[nn.Module]) -> tuple[bool, ...] | None:
+    """Return whether each module is in training mode; None if all are."""
+    modes = tuple(module.training for module in modules)
+    return None if all(modes) else modes
+
+
+def set_modes(module: nn.Module, modes: tuple[bool, ...] | None) -> None:
+    """Put each of ``module.modules()`` into its mode; None: all into training mode."""
+    for layer, mode in zip(module.modules(), modes or repeat(True), strict=False):
+        if layer.training != mode:
+            layer.training = mode
 
 
 def get_rng_state(device: torch.device) -> Tensor:

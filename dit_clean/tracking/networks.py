@@ -265,7 +265,7 @@ def check_outputs(
             "needed. Change the size of its last layer."
         )
     if is_classifier:
-        SampleLoss.of(trial.criterion_).check_classes()
+        SampleLoss.of(trial.criterion_).check_classes(output)
 
 
 def _check_last_batch(net: NeuralNet, row: Any, n_trained: Sequence[int]) -> None:

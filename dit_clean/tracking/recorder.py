@@ -1,6 +1,5 @@
 """Recording a training run, from skorch or from a plain torch loop."""
 
-import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -11,12 +10,21 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dit_clean.tracking.layout import ParameterLayout
-from dit_clean.tracking.model import TrackedModel, get_rng_state
+from dit_clean.tracking.model import TrackedModel, get_modes, get_rng_state
+from dit_clean.tracking.recorder_checks import (
+    as_row_numbers,
+    check_converges,
+    check_equal_counts,
+    check_finite,
+    check_one_update,
+    check_precision,
+    check_same_parameters,
+    check_unused,
+    group_sizes,
+)
 from dit_clean.tracking.replay import Replayer, StateReader
 from dit_clean.tracking.storage import StateStore
 from dit_clean.tracking.trajectory import StepRecord, Trajectory
-
-REMEDY = "Lower the learning rate (lr), or scale the inputs."
 
 
 class StepRecorder:
@@ -89,6 +97,9 @@ class StepRecorder:
         )
         self.keeps_states = True
         self._reader = StateReader(module, optimizer)
+        check_equal_counts(module, optimizer)
+        self._modules = list(module.modules())
+        self._group_sizes = group_sizes(optimizer)
         self._pending: list[tuple[Mapping[str, Any], ...]] = []
         self._is_in_step = False
         self._hook = optimizer.register_step_pre_hook(self._before_update)
@@ -116,6 +127,8 @@ class StepRecorder:
         """
         self._pending.clear()
         self._is_in_step = True
+        if self.trajectory.n_steps == 0:
+            self._first_pass = self.module.register_forward_pre_hook(check_precision)
         self._rng_state = self._present_rng_state()
         self._buffers = self._reader.buffers()
 
@@ -128,14 +141,18 @@ class StepRecorder:
             If the optimizer did not make exactly one update since `begin`.
         """
         self._is_in_step = False
-        if len(self._pending) != 1:
-            raise RuntimeError(
-                f"The optimizer made {len(self._pending)} updates for one batch. "
-                "Tracking needs exactly one: gradient accumulation and optimizers "
-                "that step several times (LBFGS) cannot be tracked."
-            )
         if self.trajectory.n_steps == 0:
-            check_gradients(self.module, self.optimizer)
+            self._first_pass.remove()
+        check_one_update(len(self._pending))
+        if self._group_sizes != group_sizes(self.optimizer):
+            raise RuntimeError(
+                "The optimizer's parameter groups have changed since the recording "
+                "began. Track each stage of training by itself, with a StepRecorder "
+                "of its own."
+            )
+        if not any(self._gets_gradient):
+            self._note_gradients()  # the optimizer has called a closure
+        self._check_gradients()
         drew = _bits(self._rng_state) != _bits(self._present_rng_state())
         hyper, records = self._pending.pop(), self.trajectory.records
         if records and records[-1].hyper == hyper:
@@ -143,10 +160,10 @@ class StepRecorder:
         record = StepRecord(
             step=self.trajectory.n_steps,
             epoch=epoch,
-            # A copy: loops shuffle one array in place, epoch by epoch.
-            sample_indices=torch.as_tensor(sample_indices).clone().cpu(),
+            sample_indices=as_row_numbers(sample_indices),
             hyper=hyper,
             rng_state=self._rng_state if drew else None,
+            modes=get_modes(self._modules),
         )
         records.append(record)
 
@@ -161,6 +178,18 @@ class StepRecorder:
     def _present_rng_state(self) -> Tensor:
         return get_rng_state(self.trajectory.model.device)
 
+    def _note_gradients(self) -> None:
+        self._gets_gradient = [p.grad is not None for p in self._reader.params]
+
+    def _check_gradients(self) -> None:
+        gets = self._gets_gradient
+        if not any(gets):
+            return  # zeroed by the loop after its step
+        if self.trajectory.n_steps == 0:
+            self._got_gradient = gets
+        if not all(gets) or gets != self._got_gradient:
+            check_unused(self.module, self.optimizer, gets, self._got_gradient)
+
     def _before_update(self, optimizer: Optimizer, *args: Any) -> None:
         if not self._is_in_step:
             raise RuntimeError(
@@ -168,6 +197,7 @@ class StepRecorder:
                 "the record would miss. Put it inside, or call `recorder.close()`."
             )
         self._pending.append(self._reader.hyper())
+        self._note_gradients()
         step, store = self.trajectory.n_steps, self.trajectory.store
         is_known = step in store  # from the end of an epoch
         wanted = self.keeps_states and store.wants(step)
@@ -218,6 +248,10 @@ class TrajectoryRecorder(Callback):
         self.after_epoch = after_epoch
         self.epochs = epochs
 
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        # A net that is saved in mid-training (skorch's Checkpoint) goes without it.
+        return Callback, ()
+
     @property
     def between_epochs(self) -> bool:
         """Whether the last step of an epoch has been made and no further one."""
@@ -252,7 +286,9 @@ class TrajectoryRecorder(Callback):
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Hand the epoch to `after_epoch`."""
-        check_same_parameters(self.recorder_, self.epoch_)
+        recorder = self.recorder_
+        layout = recorder.trajectory.layout
+        check_same_parameters(layout, recorder.module, recorder.optimizer, self.epoch_)
         self.recorder_.snapshot()
         check_finite(self.recorder_.trajectory, self.epoch_)
         if self.after_epoch is not None:
@@ -269,74 +305,3 @@ class TrajectoryRecorder(Callback):
 def _bits(state: Tensor) -> bytes:
     """Return a generator's state as bytes, which compare faster than tensors."""
     return state.numpy().tobytes()
-
-
-def check_gradients(module: nn.Module, optimizer: Optimizer) -> None:
-    """Raise if weight decay is set for a parameter that the network does not use.
-
-    Torch passes over a parameter without a gradient; the update rule would decay it.
-    """
-    name_of = {id(p): name for name, p in module.named_parameters()}
-    if not any(p.grad is not None for p in module.parameters()):
-        return  # zeroed by the loop after its step
-    for group in optimizer.param_groups:
-        unused = [p for p in group["params"] if p.requires_grad and p.grad is None]
-        if unused and group.get("weight_decay", 0) != 0:
-            raise ValueError(
-                f"Parameter {name_of[id(unused[0])]!r} gets no gradient: the forward "
-                "pass does not use it. With weight decay it cannot be tracked. Remove "
-                "it, or freeze it with requires_grad_(False)."
-            )
-
-
-def check_same_parameters(recorder: StepRecorder, epoch: int) -> None:
-    """Raise if other parameters are trained than when the recording began.
-
-    Raises
-    ------
-    ValueError
-        Names one of them, and the epoch.
-    """
-    before = recorder.trajectory.layout.names
-    now = ParameterLayout.of(recorder.module, recorder.optimizer).names
-    changed = sorted(set(before) ^ set(now))
-    if changed:
-        what = "unfrozen" if changed[0] in now else "frozen"
-        raise ValueError(
-            f"Parameter {changed[0]!r} was {what} in epoch {epoch}, while training was "
-            "tracked. Freeze and unfreeze before the first batch only, or track each "
-            "stage by itself."
-        )
-
-
-def check_converges(loss: Tensor, trajectory: Trajectory, epoch: int) -> None:
-    """Raise if the loss of the step that was just made is not finite.
-
-    Raises
-    ------
-    FloatingPointError
-        Names the step, the epoch and the setting to lower.
-    """
-    value = float(loss.detach())
-    if math.isfinite(value):
-        return
-    raise FloatingPointError(
-        f"Training diverged: the loss is {value} at step {trajectory.n_steps} "
-        f"(epoch {epoch}). {REMEDY}"
-    )
-
-
-def check_finite(trajectory: Trajectory, epoch: int) -> None:
-    """Raise if the last update of an epoch has left parameters that are not finite.
-
-    Raises
-    ------
-    FloatingPointError
-        Names the step, the epoch and the setting to lower.
-    """
-    if trajectory.state(trajectory.n_steps).params.isfinite().all():
-        return
-    raise FloatingPointError(
-        f"Training diverged: parameters are not finite after step "
-        f"{trajectory.n_steps - 1} (epoch {epoch}). {REMEDY}"
-    )

@@ -14,7 +14,7 @@ from dit_clean.tracking.layout import (
     ParameterLayout,
     optimizer_parameters,
 )
-from dit_clean.tracking.model import TrackedModel, replayed_rng
+from dit_clean.tracking.model import TrackedModel, replayed_rng, set_modes
 from dit_clean.tracking.storage import TrainingState
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class Replayer:
     def load(self, state: TrainingState, hyper: tuple[Mapping[str, Any], ...]) -> None:
         """Set parameters, buffers and optimizer state."""
         self.optimizer.state.clear()
+        counts = any("step" in settings for settings in hyper)
         buffers = dict(self.module.named_buffers())
         with torch.no_grad():
             for name, values in state.buffers.items():
@@ -87,6 +88,8 @@ class Replayer:
         ):
             sizes = [p.numel() for p in params]
             _write(params, state.params[where].split(sizes))
+            if counts and "step" not in settings:
+                continue  # no update has been made of this group
             for slot, values in state.slots.items():
                 for p, part in zip(params, values[where].split(sizes), strict=True):
                     self.optimizer.state[p][slot] = part.view(p.shape).clone()
@@ -101,9 +104,13 @@ class Replayer:
         for group, settings in zip(
             self.optimizer.param_groups, record.hyper, strict=True
         ):
-            group.update({k: v for k, v in settings.items() if k in group})
+            for key in group.keys() & settings.keys():
+                if isinstance(group[key], Tensor):  # its precision is that of training
+                    group[key].fill_(settings[key])
+                else:
+                    group[key] = settings[key]
         self.optimizer.zero_grad()
-        self.module.train()
+        set_modes(self.module, record.modes)
         X, _ = model.batch(record.sample_indices)
         with replayed_rng(record.rng_state, model.device):
             output = self.module(**X) if isinstance(X, Mapping) else self.module(X)

@@ -35,6 +35,8 @@ class StepRecord:
     rng_state : Tensor or None
         State of torch's generator before the forward pass; None where the forward
         pass drew no random number (no dropout).
+    modes : tuple of bool or None
+        Whether each of ``module.modules()`` was in training mode; None if all were.
     """
 
     step: int
@@ -42,6 +44,7 @@ class StepRecord:
     sample_indices: Tensor
     hyper: tuple[Mapping[str, Any], ...]
     rng_state: Tensor | None = None
+    modes: tuple[bool, ...] | None = None
 
     @property
     def learning_rate(self) -> float:
@@ -212,12 +215,15 @@ def pack_records(records: list[StepRecord]) -> dict[str, Any]:
     indices = [record.sample_indices for record in records]
     hyper = {id(record.hyper): record.hyper for record in records}
     places = {key: place for place, key in enumerate(hyper)}
+    modes = list({record.modes for record in records})
     return {
         "epochs": np.array([record.epoch for record in records]),
         "sizes": np.array([len(rows) for rows in indices]),
         "indices": torch.cat(indices) if indices else torch.empty(0),
         "hyper": list(hyper.values()),
         "hyper_of_step": np.array([places[id(record.hyper)] for record in records]),
+        "modes": modes,
+        "modes_of_step": np.array([modes.index(record.modes) for record in records]),
         "rng_states": {
             record.step: record.rng_state
             for record in records
@@ -232,11 +238,17 @@ def unpack_records(packed: dict[str, Any]) -> list[StepRecord]:
         packed["epochs"].tolist(),
         packed["indices"].split(packed["sizes"].tolist()),
         packed["hyper_of_step"].tolist(),
+        packed["modes_of_step"].tolist(),
         strict=True,
     )
     return [
         StepRecord(
-            step, epoch, rows, packed["hyper"][place], packed["rng_states"].get(step)
+            step,
+            epoch,
+            rows,
+            packed["hyper"][hyper],
+            packed["rng_states"].get(step),
+            packed["modes"][modes],
         )
-        for step, (epoch, rows, place) in enumerate(columns)
+        for step, (epoch, rows, hyper, modes) in enumerate(columns)
     ]

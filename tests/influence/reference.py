@@ -3,12 +3,13 @@
 import numpy as np
 import torch
 from torch import nn
+from torch.func import functional_call
 
 from dit_clean.influence.adjoint import apply_rule
 from dit_clean.influence.functional import check_query_values
 from dit_clean.influence.statistics import differentiable_norm
 from dit_clean.influence.update_rules import update_rule_of
-from dit_clean.tracking.model import replayed_rng
+from dit_clean.tracking.model import replayed_rng, set_modes
 
 
 def unrolled_influence(trajectory, query, window, history, query_step):
@@ -46,7 +47,8 @@ def _unrolled_states(trajectory, weight, removed):
         params = layout.unflatten(state["params"])
         copies = {name: buffer.detach().clone() for name, buffer in buffers.items()}
         with replayed_rng(record.rng_state, model.device):
-            output = model.forward(params | copies, X, training=True)
+            set_modes(model.module, record.modes)
+            output = functional_call(model.module, params | copies, (X,))
         buffers = _next_buffers(model.module, params, buffers, X)
         factor = weight[rows] if record.step in removed else torch.ones(len(rows))
         if model.sample_weight is not None:

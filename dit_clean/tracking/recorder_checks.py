@@ -1,0 +1,184 @@
+"""What a recorder refuses: steps that no record can repeat."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from dit_clean.tracking.layout import ParameterLayout, optimizer_parameters
+from dit_clean.tracking.trajectory import Trajectory
+
+REMEDY = "Lower the learning rate (lr), or scale the inputs."
+
+
+def as_row_numbers(sample_indices: Any) -> Tensor:
+    """Return a batch's row numbers on the CPU, in memory of their own.
+
+    A copy, for loops shuffle one array in place, epoch by epoch.
+
+    Raises
+    ------
+    TypeError
+        If they are no whole numbers: a mask, say.
+    """
+    rows = torch.as_tensor(sample_indices).clone().cpu()
+    if rows.is_floating_point() or rows.dtype == torch.bool or rows.ndim != 1:
+        raise TypeError(
+            "recorder.step needs the row numbers of the batch, one whole number for "
+            f"each sample, got {rows.dtype} of shape {tuple(rows.shape)}. A mask has "
+            "them as mask.nonzero()[:, 0]."
+        )
+    return rows
+
+
+def check_precision(module: nn.Module, inputs: Any) -> None:
+    """Raise in a forward pass under autocast, which no record can repeat.
+
+    A hook of the module that is trained, in its first step.
+    """
+    devices = {parameter.device.type for parameter in module.parameters()}
+    if any(map(torch.is_autocast_enabled, devices)):
+        raise RuntimeError(
+            "Training under autocast (mixed precision) cannot be tracked: steps are "
+            "repeated in the precision of the parameters. Train without autocast, in "
+            "float32, or in bfloat16 throughout: module.to(torch.bfloat16)."
+        )
+
+
+def check_one_update(n_updates: int) -> None:
+    """Raise if the optimizer did not make exactly one update for a batch."""
+    if n_updates == 1:
+        return
+    hint = (
+        "gradient accumulation and optimizers that step several times (LBFGS) cannot "
+        "be tracked."
+        if n_updates
+        else "where a batch is skipped, do so before `recorder.step`; gradient "
+        "accumulation cannot be tracked."
+    )
+    raise RuntimeError(
+        f"The optimizer made {n_updates} updates for one batch. Tracking needs exactly "
+        f"one: {hint}"
+    )
+
+
+def check_unused(
+    module: nn.Module, optimizer: Optimizer, gets: Sequence[bool], got: Sequence[bool]
+) -> None:
+    """Raise if it matters that parameters get no gradient in a step.
+
+    Torch passes over them, where the update rule sees a gradient of zero. That differs
+    under weight decay, and for a rule with a memory if other steps have a gradient.
+
+    Parameters
+    ----------
+    module, optimizer : nn.Module, Optimizer
+        What is being trained.
+    gets, got : sequence of bool
+        Whether each trained parameter gets a gradient, in this step and in the first.
+    """
+    params = [
+        (group, parameter)
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+        if parameter.requires_grad
+    ]
+    for (group, parameter), now, before in zip(params, gets, got, strict=True):
+        if not now and group.get("weight_decay", 0) != 0:
+            raise ValueError(
+                f"Parameter {_name(module, parameter)!r} gets no gradient: the forward "
+                "pass does not use it. With weight decay it cannot be tracked. Remove "
+                "it, or freeze it with requires_grad_(False)."
+            )
+        if now != before and optimizer.state:
+            raise ValueError(
+                f"Parameter {_name(module, parameter)!r} gets a gradient in some steps "
+                "and none in others (a branch that is skipped, stochastic depth). "
+                f"{type(optimizer).__name__} passes over it then, which cannot be "
+                "tracked. Multiply the branch by 0 instead of skipping it, or use SGD "
+                "without momentum and weight decay."
+            )
+
+
+def check_equal_counts(module: nn.Module, optimizer: Optimizer) -> None:
+    """Raise if an optimizer has updated some parameters of a group more than others.
+
+    Before the recording: in an earlier stage of training, when some were frozen.
+    """
+    for params in optimizer_parameters(optimizer):
+        counts = [int(optimizer.state.get(p, {}).get("step", 0)) for p in params]
+        if len(set(counts)) > 1:
+            least, most = (counts.index(find(counts)) for find in (min, max))
+            raise ValueError(
+                f"The optimizer has updated {_name(module, params[most])!r} "
+                f"{counts[most]} times and {_name(module, params[least])!r} "
+                f"{counts[least]} times before the recording. Give each stage of "
+                "training an optimizer of its own, or a parameter group."
+            )
+
+
+def group_sizes(optimizer: Optimizer) -> list[int]:
+    """Return how many parameters each group of an optimizer has."""
+    return [len(group["params"]) for group in optimizer.param_groups]
+
+
+def check_same_parameters(
+    layout: ParameterLayout, module: nn.Module, optimizer: Optimizer, epoch: int
+) -> None:
+    """Raise if other parameters are trained than when the recording began.
+
+    Raises
+    ------
+    ValueError
+        Names one of them, and the epoch.
+    """
+    before = layout.names
+    now = ParameterLayout.of(module, optimizer).names
+    changed = sorted(set(before) ^ set(now))
+    if changed:
+        what = "unfrozen" if changed[0] in now else "frozen"
+        raise ValueError(
+            f"Parameter {changed[0]!r} was {what} in epoch {epoch}, while training was "
+            "tracked. Freeze and unfreeze before the first batch only, or track each "
+            "stage by itself."
+        )
+
+
+def check_converges(loss: Tensor, trajectory: Trajectory, epoch: int) -> None:
+    """Raise if the loss of the step that was just made is not finite.
+
+    Raises
+    ------
+    FloatingPointError
+        Names the step, the epoch and the setting to lower.
+    """
+    value = float(loss.detach())
+    if math.isfinite(value):
+        return
+    raise FloatingPointError(
+        f"Training diverged: the loss is {value} at step {trajectory.n_steps} "
+        f"(epoch {epoch}). {REMEDY}"
+    )
+
+
+def check_finite(trajectory: Trajectory, epoch: int) -> None:
+    """Raise if the last update of an epoch has left parameters that are not finite.
+
+    Raises
+    ------
+    FloatingPointError
+        Names the step, the epoch and the setting to lower.
+    """
+    if trajectory.state(trajectory.n_steps).params.isfinite().all():
+        return
+    raise FloatingPointError(
+        f"Training diverged: parameters are not finite after step "
+        f"{trajectory.n_steps - 1} (epoch {epoch}). {REMEDY}"
+    )
+
+
+def _name(module: nn.Module, parameter: Tensor) -> str:
+    return next(name for name, p in module.named_parameters() if p is parameter)
