@@ -17,6 +17,8 @@ from dit_clean.detection.row_pooling import expected_counts, pool_rows
 
 CONFUSION = 0.3
 """Weight of confusion where classes meet, beside the errors in T."""
+CLEAR_LEAD = 0.008
+"""Lead in the mean log-probability of the labels by which the second start is taken."""
 N_ROUNDS, MAX_ITER = 3, 40
 """How often the pooled rate is estimated anew, and iterations of L-BFGS each time."""
 
@@ -33,6 +35,11 @@ def fit_class_noise(
     the pooled rate: classes with few rows keep to it. In the end rows that show no
     errors of their own are pooled, see `row_pooling`; weights and biases stay.
 
+    The likelihood has several optima. Networks predict errors that are frequent, and
+    their outputs explain these as no errors at all; influence, the last kind of
+    evidence, does not. A second start bets on it, and what it finds counts if it
+    explains the labels clearly better.
+
     Parameters
     ----------
     evidence : ndarray of shape (n_samples, n_classes, n_evidence)
@@ -47,10 +54,20 @@ def fit_class_noise(
     model : LabelNoiseModel
     """
     problem = Problem.of(evidence, labels, known)
+    first = _fit_from(problem.start(), problem)
+    if problem.n_evidence == 1:
+        return first
+    second = _fit_from(problem.start(on_last=True), problem)
+    is_clear = second.log_likelihood > first.log_likelihood + CLEAR_LEAD
+    return second if is_clear else first
+
+
+def _fit_from(start: np.ndarray, problem: Problem) -> LabelNoiseModel:
+    """Return the model of the optimum next to weights and biases."""
     n_classes = problem.n_classes
     strength = max(2.0, n_classes / 5)
     pooled = symmetric_transition(INITIAL_RATE, n_classes)
-    flat = np.concatenate([problem.start(), np.log(pooled).ravel()])
+    flat = np.concatenate([start, np.log(pooled).ravel()])
     for _ in range(N_ROUNDS):
         flat = minimize(
             _objective,
@@ -65,7 +82,7 @@ def fit_class_noise(
         transition = _transition(logits, n_classes)
         prior = problem.prior(weights, biases)
         posterior = normalized(problem.joint(prior, transition))
-        wrong = 1 - posterior[labels, problem.rows]
+        wrong = 1 - posterior[problem.labels, problem.rows]
         pooled = symmetric_transition(float(wrong.mean()), n_classes)
     transition = pool_rows(transition, prior, problem, strength)
     fit = mean_log_likelihood(problem.joint(prior, transition))

@@ -18,6 +18,8 @@ INITIAL_RATE = 0.3
 """Error rate to start from. High on purpose: of two explanations that fit alike, sharp
 classes with wrong labels and blurred classes without, the first is reached from a high
 rate."""
+LAST_WEIGHT = 4.0
+"""Of the last kind of evidence, where a fit starts from it."""
 L2 = 1e-3
 """Pull of the weights towards 1 / n_evidence and of the biases towards 0."""
 
@@ -92,9 +94,14 @@ class Problem:
         """Row numbers, to pick each sample's own label."""
         return np.arange(self.n_samples)
 
-    def start(self) -> np.ndarray:
-        """Return weights and biases to start a fit from, (n_evidence + n_classes,)."""
+    def start(self, *, on_last: bool = False) -> np.ndarray:
+        """Return weights and biases to start a fit from, (n_evidence + n_classes,).
+
+        All kinds of evidence alike, or nearly all weight on the last one.
+        """
         weights = np.full(self.n_evidence, (1 + 2 * INITIAL_RATE) / self.n_evidence)
+        if on_last:
+            weights[:], weights[-1] = MIN_WEIGHT, LAST_WEIGHT
         return np.concatenate([weights, np.zeros(self.n_classes)])
 
     def bounds(self, n_parameters: int) -> list[tuple[float | None, None]]:

@@ -1,5 +1,6 @@
 """How each training sample moved the network: exact first-order influence."""
 
+from dit_clean.influence.derivative_check import check_differentiable
 from dit_clean.influence.groups import (
     GroupInfluence,
     TopSamples,
@@ -28,7 +29,7 @@ from dit_clean.influence.queries import (
     SampleLosses,
 )
 from dit_clean.influence.removal import Removal, most_harmful, random_groups
-from dit_clean.influence.replay_check import check_differentiable, check_replay
+from dit_clean.influence.replay_check import check_replay
 from dit_clean.influence.scores import (
     InfluenceScores,
     influence_scores,

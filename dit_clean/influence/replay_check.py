@@ -4,58 +4,16 @@ import warnings
 from collections.abc import Iterable
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dit_clean.influence.adjoint import PARAMS, apply_rule
-from dit_clean.influence.functional import batch_gradient, loss_gradient
-from dit_clean.influence.statistics import statistics_names
+from dit_clean.influence.functional import loss_gradient
 from dit_clean.influence.update_rules import update_rule_of
-from dit_clean.tracking import StepRecord, Trajectory
+from dit_clean.tracking import Trajectory
 from dit_clean.tracking.exclusive import one_thread_at_a_time
-from dit_clean.tracking.model import get_rng_state
 from dit_clean.tracking.storage import MAX_STRIDE
 
 TOLERANCE = 0.05
 """Allowed error of an update, relative to its norm: rounding stays far below it."""
-
-
-def check_differentiable(trajectory: Trajectory) -> None:
-    """Check before training that the network can be differentiated twice.
-
-    Parameters
-    ----------
-    trajectory : Trajectory
-        Of a run that has not begun.
-
-    Raises
-    ------
-    ValueError
-        Names the operation without a second derivative.
-
-    Notes
-    -----
-    Cost: one double backward of two samples.
-    """
-    model, replayer = trajectory.model, trajectory.replayer
-    state = replayer.reader.state()
-    rows = torch.arange(min(2, model.n_samples))
-    record = StepRecord(0, 0, rows, (), get_rng_state(model.device))
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            gradient = batch_gradient(model, trajectory.layout, record, state)
-            v = torch.zeros_like(state.params)[None]
-            n_statistics = sum(
-                state.buffers[name].numel() for name in statistics_names(model.module)
-            )
-            gradient.products(v, v.new_zeros(1, n_statistics))
-    except (NotImplementedError, RuntimeError) as error:
-        if "derivative" not in str(error):
-            raise
-        raise ValueError(
-            f"{type(model.module).__name__} has a layer without a second derivative, "
-            f"which influence needs: {error} Replace the layer, for example "
-            "EmbeddingBag by Embedding and a mean."
-        ) from error
 
 
 @one_thread_at_a_time

@@ -1,0 +1,159 @@
+"""Refusing networks whose second derivatives torch does not have, or has wrong."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from dit_clean.influence.functional import batch_gradient, loss_gradient
+from dit_clean.influence.statistics import statistics_names
+from dit_clean.tracking import StepRecord, TrackedModel, TrainingState, Trajectory
+from dit_clean.tracking.layout import ParameterLayout
+from dit_clean.tracking.model import get_rng_state
+from dit_clean.tracking.rows import cast_floats, subset_rows
+
+N_ROWS = 4
+"""Samples of the batch that derivatives are compared on."""
+SHIFT = 0.01
+"""Relative distance from the parameters, for they may be a special place: zeros."""
+STEPS = (1e-4, 1e-6)
+"""Relative sizes of the steps of difference quotients: a kink may lie within the first,
+and single precision inside of a network drown the second. One has to agree."""
+TOLERANCE = 0.05
+"""Allowed error of a product, relative to it."""
+NO_DERIVATIVE = ("derivative", "double backward", "donated buffer")
+"""What torch's errors say of functions that cannot be differentiated twice."""
+
+
+def check_differentiable(trajectory: Trajectory) -> None:
+    """Check before training that the network can be differentiated twice.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+        Of a run that has not begun.
+
+    Raises
+    ------
+    ValueError
+        Names the operation without a second derivative, or the network whose second
+        derivatives are wrong.
+
+    Notes
+    -----
+    Cost: one double backward of a few samples, and four more gradients of them where
+    the network is not made of torch's own layers alone.
+    """
+    model, layout = trajectory.model, trajectory.layout
+    state = trajectory.replayer.reader.state()
+    rows = torch.arange(min(N_ROWS, model.n_samples))
+    record = StepRecord(0, 0, rows, (), get_rng_state(model.device))
+    name = type(model.module).__name__
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            direction = torch.zeros_like(state.params)
+            _products(model, layout, record, state, direction)
+    except (NotImplementedError, RuntimeError) as error:
+        if not any(words in str(error) for words in NO_DERIVATIVE):
+            raise
+        raise ValueError(
+            f"{name} has a layer without a second derivative, which influence needs: "
+            f"{error} Replace the layer, for example EmbeddingBag by Embedding and a "
+            "mean, and track the module that has not been compiled."
+        ) from error
+    if all(_is_trusted(layer) for layer in model.module.modules()):
+        return
+    if not has_right_products(model, layout, record, state):
+        raise ValueError(
+            f"The second derivatives of {name} are wrong: torch's differ from what its "
+            "gradients show. Operations with a gradient of their own do that "
+            "(autograd.Function, once_differentiable), torch.utils.checkpoint, and "
+            "layers that update themselves in the forward pass (spectral_norm). "
+            "Replace them by operations of torch while training is tracked."
+        )
+
+
+def has_right_products(
+    model: TrackedModel, layout: ParameterLayout, record: StepRecord, state: TrainingState
+) -> bool:
+    """Compare a Hessian product and gradient products with what gradients show.
+
+    In double precision. True as well where the network cannot compute in it.
+    """
+    try:
+        model, state = _in_double(model, record, state)
+        theta, v = _near(state.params)
+        state = TrainingState(theta, {}, state.buffers)
+        with sdpa_kernel(SDPBackend.MATH):
+            gradient, hvp, dots = _products(model, layout, record, state, v)
+            if not _close(dots.sum(), gradient @ v):
+                return False
+            quotients = []
+            for step in STEPS:
+                h = step * theta.norm()
+                ahead, behind = (
+                    loss_gradient(
+                        model,
+                        layout,
+                        record,
+                        TrainingState(theta + sign * h * v, {}, state.buffers),
+                    )
+                    for sign in (1, -1)
+                )
+                quotients.append((ahead - behind) / (2 * h))
+    except (NotImplementedError, RuntimeError, TypeError):
+        return True
+    return any(_close(hvp, quotient, gradient.norm()) for quotient in quotients)
+
+
+def _products(
+    model: TrackedModel,
+    layout: ParameterLayout,
+    record: StepRecord,
+    state: TrainingState,
+    v: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradient, its derivative along v, and each sample's part of <g, v>."""
+    gradient = batch_gradient(model, layout, record, state)
+    names = statistics_names(model.module)
+    n_statistics = sum(state.buffers[name].numel() for name in names)
+    hvp, dots, _ = gradient.products(v[None], v.new_zeros(1, n_statistics))
+    return gradient.grad, hvp[0], dots[0]
+
+
+def _is_trusted(layer: nn.Module) -> bool:
+    """Tell whether a layer is one of torch's own, or ours."""
+    return type(layer).__module__.startswith(("torch.nn.modules.", "dit_clean."))
+
+
+def _in_double(
+    model: TrackedModel, record: StepRecord, state: TrainingState
+) -> tuple[TrackedModel, TrainingState]:
+    rows = record.sample_indices
+    inputs = cast_floats(subset_rows(model.inputs, rows), torch.float64)
+    targets = model.targets[rows]
+    exact = TrackedModel(
+        copy.deepcopy(model.module).double(),
+        model.loss.to(torch.float64),
+        inputs,
+        targets.double() if targets.is_floating_point() else targets,
+    )
+    buffers = cast_floats(dict(state.buffers), torch.float64)
+    return exact, TrainingState(state.params.double(), {}, buffers)
+
+
+def _near(theta: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a place near theta, and a direction of length 1."""
+    generator = torch.Generator().manual_seed(0)
+    shift, v = (
+        torch.randn(len(theta), generator=generator, dtype=theta.dtype).to(theta)
+        for _ in range(2)
+    )
+    return theta + SHIFT * theta.norm() / shift.norm() * shift, v / v.norm()
+
+
+def _close(found: Tensor, expected: Tensor, scale: Tensor | float = 0.0) -> bool:
+    """Compare, up to `TOLERANCE` and rounding relative to `scale`."""
+    allowed = TOLERANCE * expected.norm() + 1e-6 * scale
+    return bool((found - expected).norm() <= allowed)
