@@ -114,7 +114,8 @@ class Case:
     optimizer : str
         Key of OPTIMIZERS.
     options : dict
-        "weighted", "class_weight", "schedule", "sum", "unvisited", "momentum_off".
+        "weighted", "class_weight", "schedule", "sum", "unvisited", "momentum_off",
+        "freezing" (of normalization and dropout, after an epoch).
     """
 
     make_module: object = make_mlp
@@ -133,6 +134,8 @@ CASES = {
     "mean-norm": Case(partial(make_batch_norm, None), "nesterov"),
     "conv-norm": Case(make_conv_norm, "groups"),
     "dropout": Case(make_dropout, "adam"),
+    "frozen-norm": Case(make_batch_norm, "momentum", frozenset({"freezing"})),
+    "frozen-dropout": Case(make_dropout, "adam", frozenset({"freezing"})),
     "weighted": Case(make_mlp, "momentum", frozenset({"weighted"})),
     "class-weight": Case(make_mlp, "sgd", frozenset({"class_weight"})),
     "sum-reduction": Case(make_mlp, "sgd", frozenset({"sum"})),
@@ -194,6 +197,9 @@ def train(case, *, store=None, removal_weight=None):
         factors = factors * removal_weight
     loss = model.loss
     for epoch, batches in enumerate(make_batches(case.options)):
+        if epoch == 1 and "freezing" in case.options:
+            for layer in module:
+                layer.train(not isinstance(layer, nn.BatchNorm1d | nn.Dropout))
         for batch in batches:
             with recorder.step(batch, epoch):
                 optimizer.zero_grad()

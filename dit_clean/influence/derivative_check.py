@@ -1,6 +1,7 @@
 """Refusing networks whose second derivatives torch does not have, or has wrong."""
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -58,11 +59,12 @@ def check_differentiable(trajectory: Trajectory) -> None:
         if not any(words in str(error) for words in NO_DERIVATIVE):
             raise
         raise ValueError(
-            f"{name} has a layer without a second derivative, which influence needs: "
-            f"{error} Replace the layer, for example EmbeddingBag by Embedding and a "
+            f"{name} or its loss has no second derivative, which influence needs: "
+            f"{error} Replace it, for example EmbeddingBag by Embedding and a "
             "mean, and track the module that has not been compiled."
         ) from error
-    if all(_is_trusted(layer) for layer in model.module.modules()):
+    layers = [*model.module.modules(), model.loss.criterion]
+    if all(map(_is_trusted, layers)):
         return
     if not has_right_products(model, layout, record, state):
         raise ValueError(
@@ -75,7 +77,10 @@ def check_differentiable(trajectory: Trajectory) -> None:
 
 
 def has_right_products(
-    model: TrackedModel, layout: ParameterLayout, record: StepRecord, state: TrainingState
+    model: TrackedModel,
+    layout: ParameterLayout,
+    record: StepRecord,
+    state: TrainingState,
 ) -> bool:
     """Compare a Hessian product and gradient products with what gradients show.
 
@@ -139,7 +144,7 @@ def _in_double(
         inputs,
         targets.double() if targets.is_floating_point() else targets,
     )
-    buffers = cast_floats(dict(state.buffers), torch.float64)
+    buffers: Any = cast_floats(dict(state.buffers), torch.float64)
     return exact, TrainingState(state.params.double(), {}, buffers)
 
 

@@ -1,10 +1,12 @@
-"""Second derivatives of convolutional networks, without torch's wasted work.
+"""Second derivatives of torch's layers: without wasted work, and right ones.
 
 Torch's double backward of a convolution always forms the gradient of its input, which
 nobody asks for in the first layer, and gets the gradient of the weights from a
 convolution with swapped axes, for which its kernels are slow; that of a rectified
 linear unit adds a tensor of zeros. The functions here compute the same numbers, and
 can be differentiated twice, not three times.
+
+And torch's double backward of weight normalization takes the norms for constants.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.nn.utils.parametrize import is_parametrized
 
 from dit_clean.influence.stand_ins import StandIns
 
@@ -21,13 +24,20 @@ LAYERS = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
 def lean_derivatives(module: nn.Module) -> AbstractContextManager:
-    """Return a context for the forward pass; it changes convolutional networks alone.
+    """Return a context for the forward pass of a module.
 
-    Elsewhere the time it takes to look at each operation would outweigh the gain.
+    It changes networks with convolutions or normalized weights alone: elsewhere the
+    time it takes to look at each operation would outweigh the gain.
     """
-    if any(isinstance(layer, LAYERS) for layer in module.modules()):
+    layers = module.modules()
+    if any(isinstance(layer, LAYERS) or is_parametrized(layer) for layer in layers):
         return StandIns(REPLACEMENTS)
     return nullcontext()
+
+
+def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    """Return what ``torch._weight_norm`` returns."""
+    return v * (g / torch.norm_except_dim(v, 2, dim))
 
 
 def _convolution(n_dims: int, replaced: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -159,6 +169,7 @@ def pass_where_positive(values: Tensor, output: Tensor) -> Tensor:
 
 
 REPLACEMENTS: Mapping[Callable[..., Any], Callable[..., Any]] = {
+    torch._weight_norm: _weight_norm,
     torch.conv1d: _convolution(1, torch.conv1d),
     torch.conv2d: _convolution(2, torch.conv2d),
     torch.conv3d: _convolution(3, torch.conv3d),

@@ -98,10 +98,16 @@ class SampleLoss:
             return 1.0
         if not self._takes_classes or target.is_floating_point():
             return float(len(target))
-        counted = target.ne(cast("int", self.criterion.ignore_index))
+        counted = ~self.ignores(target)
         if self._class_weight is not None:
             counted = self._class_weight[target * counted] * counted
         return counted.sum().to(dtype) * len(target) / target.numel()
+
+    def ignores(self, target: Tensor) -> Tensor:
+        """Return which labels the criterion does not count (``ignore_index``)."""
+        if not self._takes_classes:
+            return torch.zeros_like(target, dtype=torch.bool)
+        return target.eq(cast("int", self.criterion.ignore_index))
 
     @property
     def _takes_classes(self) -> bool:

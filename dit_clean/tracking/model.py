@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -158,8 +158,7 @@ class TrackedModel:
             losses = self.loss.each_label(output)
             classes = torch.arange(losses.shape[1], device=y.device)
             shares = (y[:, None] == classes).to(losses)
-            ignored = y.eq(cast("int", self.loss.criterion.ignore_index))
-            losses = losses.masked_fill(ignored[:, None], 0)
+            losses = losses.masked_fill(self.loss.ignores(y)[:, None], 0)
         else:
             losses = self.loss.each(output, y)
             shares = torch.ones_like(losses)

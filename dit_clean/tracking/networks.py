@@ -318,3 +318,13 @@ def check_module(module: nn.Module) -> None:
                 f"{label} has sparse gradients, which cannot be differentiated again. "
                 "Build it with sparse=False."
             )
+        if getattr(layer, "max_norm", None) is not None:
+            raise ValueError(
+                f"{label} rescales its weights in the forward pass, which no gradient "
+                "knows of. Build it with max_norm=None."
+            )
+        if getattr(layer, "scale_grad_by_freq", False):
+            raise ValueError(
+                f"{label} scales its gradients, which torch forgets in the second "
+                "derivative. Build it with scale_grad_by_freq=False."
+            )

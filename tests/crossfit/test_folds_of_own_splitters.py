@@ -8,7 +8,7 @@ from skorch.dataset import ValidSplit
 
 from dit_clean import InfluenceCleaner
 from dit_clean.crossfit import Measurements
-from tests.nets import load_mixed_iris, make_net
+from tests.nets import Linear, load_mixed_iris, make_net
 
 
 class StopAfterThreeEpochs(Callback):
@@ -58,6 +58,18 @@ def test_skorchs_own_split_keeps_no_row_from_training(callbacks):
             np.concatenate([r.sample_indices for r in result.run.trajectory])
         )
         assert len(seen) == len(result.fold.train)
+
+
+def test_held_out_rows_have_the_precision_of_the_net():
+    class InDouble(Linear):
+        def __init__(self):
+            super().__init__()
+            self.double()
+
+    X, y = load_mixed_iris()
+    callbacks = [EarlyStopping(monitor="valid_loss", patience=2)]
+    cleaner = InfluenceCleaner(make_net(InDouble, callbacks=callbacks), random_state=0)
+    assert cleaner.fit(X, y).suspicion_.shape == (150,)
 
 
 def test_run_on_all_rows_is_as_long_as_those_that_were_stopped(monkeypatch):

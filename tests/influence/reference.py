@@ -45,9 +45,13 @@ def _unrolled_states(trajectory, weight, removed):
         rows = record.sample_indices
         X, y = model.batch(rows)
         params = layout.unflatten(state["params"])
-        copies = {name: buffer.detach().clone() for name, buffer in buffers.items()}
-        with replayed_rng(record.rng_state, model.device):
-            set_modes(model.module, record.modes)
+        set_modes(model.module, record.modes)
+        frozen = record.modes is not None
+        copies = {
+            name: buffer if frozen else buffer.detach().clone()
+            for name, buffer in buffers.items()
+        }
+        with replayed_rng(record.rng_state, model.device), differentiable_norm():
             output = functional_call(model.module, params | copies, (X,))
         buffers = _next_buffers(model.module, params, buffers, X)
         factor = weight[rows] if record.step in removed else torch.ones(len(rows))
@@ -73,6 +77,8 @@ def _next_buffers(module, params, buffers, X):
             if name.startswith(f"{place}.")
         }
         if isinstance(layer, nn.BatchNorm1d):
+            if not layer.training:
+                return buffers
             count = buffers[f"{place}.num_batches_tracked"] + 1
             m = 1 / int(count) if layer.momentum is None else layer.momentum
             axes = (0,) if X.ndim == 2 else (0, 2)

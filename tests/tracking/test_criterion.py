@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from dit_clean import InfluenceCleaner, track
-from dit_clean.queries import MeanLoss
+from dit_clean.influence import Window, influence_scores, label_influence
+from dit_clean.queries import ClassProbability, MeanLoss
 from dit_clean.tracking import SampleLoss
 from tests.nets import Linear, make_net, make_regressor, make_rows
 
@@ -80,6 +81,49 @@ def test_targets_that_would_be_broadcast_are_refused_whatever_their_type():
     X, y = make_rows()
     with pytest.raises(ValueError, match=r"\(\d+, 1\) for targets of shape \(\d+,\)"):
         track(make_regressor(), X, y, random_state=0)
+
+
+def focal(loss, output, target):
+    losses = nn.functional.cross_entropy(output, target, reduction="none")
+    losses = (1 - torch.exp(-losses)) ** 2 * losses
+    return losses if loss.reduction == "none" else losses.mean()
+
+
+class Focal(nn.Module):
+    forward = focal
+
+    def __init__(self, reduction="mean"):
+        super().__init__()
+        self.reduction = reduction
+
+
+class FocalEntropy(nn.CrossEntropyLoss):
+    forward = focal
+
+
+@pytest.mark.parametrize("criterion", [Focal, FocalEntropy])
+def test_losses_of_ones_own_are_asked_for_each_label(criterion):
+    """What a sample would do under its own label is what it does."""
+    X, y = make_rows()
+    run = track(make_net(criterion=criterion), X, y, random_state=0)
+    window, query = Window(3, run.trajectory.n_steps), ClassProbability(X, y)
+    found = label_influence(run.trajectory, query, window)[0]
+    scores = influence_scores(run.trajectory, query, window, history="window")
+    np.testing.assert_allclose(found[np.arange(45), y], scores.values[0], rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*hardly predict")
+def test_losses_of_ones_own_in_a_cleaner():
+    X, y = make_rows()
+    found = [
+        InfluenceCleaner(make_net(criterion=loss), random_state=0).fit(X, y).suspicion_
+        for loss in (Focal, FocalEntropy)
+    ]
+    assert np.array_equal(*found)
+    with pytest.raises(
+        ValueError, match=r"BCEWithLogitsLoss cannot be asked.*own that"
+    ):
+        InfluenceCleaner(make_net(criterion=nn.BCEWithLogitsLoss)).fit(X, y)
 
 
 @pytest.mark.filterwarnings("ignore:.*hardly predict")

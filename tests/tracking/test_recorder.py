@@ -1,5 +1,7 @@
 """The recorder inside of skorch: what it sees, and that nobody notices it."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from scipy import sparse
 from sklearn.base import clone
 from skorch.callbacks import (
     Callback,
+    Checkpoint,
     EarlyStopping,
     Freezer,
     LRScheduler,
@@ -221,6 +224,14 @@ def test_frozen_layers_do_not_hide_the_update_count(optimizer):
     counts = [record.hyper[0].get("step", 0) for record in run.trajectory]
     assert counts == list(range(9))
     assert run.trajectory.layout.names == ("head.weight", "head.bias")
+
+
+def test_nets_are_saved_in_mid_training(tmp_path):
+    save = Checkpoint(dirname=tmp_path, f_pickle="net.pickle", monitor=None)
+    X, y = make_rows()
+    run = track(make_net(callbacks=[save], callbacks__print_log=None), X, y)
+    saved = pickle.loads((tmp_path / "net.pickle").read_bytes())
+    assert np.array_equal(saved.predict(X), run.net_.predict(X))
 
 
 def test_trajectory_refuses_a_step_outside_of_the_run():

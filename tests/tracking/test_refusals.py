@@ -128,7 +128,7 @@ def test_sparse_gradients_and_layers_without_second_derivative_are_refused():
     tokens = np.abs(X * 5).astype(np.int64)
     with pytest.raises(ValueError, match=r"'bag' \(Embedding\).*sparse=False"):
         track(make_net(Bag, module__sparse=True, module__layer=nn.Embedding), tokens, y)
-    with pytest.raises(ValueError, match=r"Bag has a layer without a second deriv"):
+    with pytest.raises(ValueError, match=r"Bag or its loss has no second deriv"):
         track(make_net(Bag), tokens, y)
 
 

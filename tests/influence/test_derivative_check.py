@@ -1,0 +1,129 @@
+"""Networks whose second derivatives torch has wrong are refused, or put right."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
+
+from dit_clean import track
+from dit_clean.queries import MeanLoss
+from tests.nets import N_COLUMNS, N_LABELS, make_net, make_rows
+
+
+class OwnSine(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.sin()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        return grad * ctx.saved_tensors[0].cos()
+
+
+class Layers(nn.Module):
+    """Two layers, and between them what `between` says."""
+
+    def __init__(self, between="sine"):
+        super().__init__()
+        self.between = between
+        self.body, self.head = nn.Linear(N_COLUMNS, 8), nn.Linear(8, N_LABELS)
+        self.more = nn.Sequential(nn.Linear(8, 8), nn.Tanh())
+
+    def forward(self, X):
+        hidden = self.body(X)
+        if self.between == "own function":
+            hidden = OwnSine.apply(hidden)
+        elif self.between == "checkpoint":
+            hidden = checkpoint(self.more, hidden, use_reentrant=False)
+        elif self.between == "detached":
+            hidden = hidden * torch.sigmoid(hidden).detach()
+        else:
+            hidden = hidden.sin()
+        return self.head(hidden)
+
+
+@pytest.mark.parametrize("between", ["own function", "checkpoint", "detached"])
+def test_wrong_second_derivatives_are_refused(between):
+    net = make_net(Layers, module__between=between)
+    with pytest.raises(ValueError, match=r"derivatives of Layers are wrong.*Replace"):
+        track(net, *make_rows(), random_state=0)
+
+
+class InHalfs(Layers):
+    """Computes a part in a precision of its own, whatever that of the parameters."""
+
+    def forward(self, X):
+        hidden = torch.softmax(self.body(X).float(), dim=1)
+        return self.head(hidden.to(X.dtype).relu())
+
+
+@pytest.mark.parametrize("module", [Layers, InHalfs])
+@pytest.mark.parametrize("seed", range(5))
+def test_right_ones_are_not_refused(module, seed):
+    X, y = make_rows(seed=seed)
+    X[:5] = 0  # kinks of rectified units lie at zeros
+    run = track(make_net(module), X, y, random_state=seed)
+    assert run.n_epochs == 3
+
+
+class NormedWeights(nn.Module):
+    """Weight normalization by torch, or by its formula."""
+
+    def __init__(self, by_formula):
+        super().__init__()
+        self.by_formula = by_formula
+        self.body, self.head = nn.Linear(N_COLUMNS, 8), nn.Linear(8, N_LABELS)
+        if by_formula:
+            norm = self.body.weight.detach().norm(dim=1, keepdim=True)
+            self.scale = nn.Parameter(norm)
+        else:
+            nn.utils.parametrizations.weight_norm(self.body)
+        self.double()
+
+    def forward(self, X):
+        if self.by_formula:
+            v = self.body.weight
+            weight = self.scale * v / v.norm(dim=1, keepdim=True)
+            hidden = nn.functional.linear(X, weight, self.body.bias)
+        else:
+            hidden = self.body(X)
+        return self.head(torch.tanh(hidden))
+
+
+def test_weight_normalization_is_differentiated_as_its_formula():
+    X, y = make_rows()
+    found, expected = (
+        track(
+            make_net(NormedWeights, module__by_formula=by_formula, lr=0.5),
+            X,
+            y,
+            random_state=0,
+        ).influence(MeanLoss(X, y))
+        for by_formula in (False, True)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"max_norm": 1.0}, "rescales its weights.*max_norm=None"),
+        ({"scale_grad_by_freq": True}, "forgets in the second.*scale_grad_by_freq"),
+    ],
+)
+def test_embeddings_that_change_gradients_or_weights_are_refused(option, message):
+    class Embedded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Embedding(50, N_LABELS, **option)
+
+        def forward(self, X):
+            return self.table(X).mean(1)
+
+    X, y = make_rows()
+    with pytest.raises(ValueError, match=message):
+        track(make_net(Embedded), np.abs(X * 5).astype(np.int64), y)
