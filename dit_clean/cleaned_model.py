@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 from sklearn import get_config
 from sklearn.base import (
     BaseEstimator,
@@ -154,21 +153,6 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
     def _answer(self, method: str, X: Any) -> Any:
         check_is_fitted(self, "estimator_")
         return getattr(self.estimator_, method)(checked_data(self, X, reset=False))
-
-    def _fitted_cleaner(self, X: Any, y: Any, **fit_params: Any) -> Any:
-        if not isinstance(self.cleaner, FrozenEstimator):
-            cleaner = self._unfitted_cleaner().set_params(task=self._task)
-            return cleaner.fit(X, y, **fit_params)
-        cleaner = self.cleaner.estimator
-        check_is_fitted(cleaner)
-        n_fitted, n_given = len(cleaner.keep_mask_), len(y)
-        if not cleaner._data.equals(X, np.asarray(y)):
-            raise ValueError(
-                f"The frozen cleaner was fitted on {n_fitted} samples, but fit got "
-                f"{n_given} samples, or other inputs or labels. Fit it on the same "
-                "data, or give it unfrozen."
-            )
-        return cleaner
 
 
 def check_model(model: Any) -> None:

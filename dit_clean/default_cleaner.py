@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import numpy as np
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted
 
 from dit_clean.cleaner import InfluenceCleaner
 
@@ -12,6 +15,7 @@ class CleanerParameter:
 
     cleaner: Any
     random_state: Any
+    _task: str | None = None
 
     def set_params(self, **params):
         """Set parameters.
@@ -31,6 +35,36 @@ class CleanerParameter:
             seed = params.get("random_state", self.random_state)
             params["cleaner"] = InfluenceCleaner(random_state=seed)
         return super().set_params(**params)
+
+    def _fitted_cleaner(self, X: Any, y: Any, **fit_params: Any) -> Any:
+        """Return a fitted clone of the cleaner, or the frozen one.
+
+        Raises
+        ------
+        ValueError
+            If a frozen cleaner was fitted on other data.
+        """
+        if not isinstance(self.cleaner, FrozenEstimator):
+            cleaner = self._unfitted_cleaner()
+            if self._task is not None:
+                cleaner.set_params(task=self._task)
+            return cleaner.fit(X, y, **fit_params)
+        cleaner = self.cleaner.estimator
+        check_is_fitted(cleaner)
+        given = [name for name, value in fit_params.items() if value is not None]
+        if given:
+            raise ValueError(
+                f"{' and '.join(given)} would have no effect: the frozen cleaner is "
+                "fitted already. Give it to the cleaner's own fit."
+            )
+        n_fitted, n_given = len(cleaner.keep_mask_), len(y)
+        if not cleaner._data.equals(X, np.asarray(y)):
+            raise ValueError(
+                f"The frozen cleaner was fitted on {n_fitted} samples, but fit got "
+                f"{n_given} samples, or other inputs or labels. Fit it on the same "
+                "data, or give it unfrozen."
+            )
+        return cleaner
 
     def _unfitted_cleaner(self) -> Any:
         """Return a clone of the cleaner, or where none is given a default one."""

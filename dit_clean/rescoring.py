@@ -110,7 +110,11 @@ class Rescoring:
     def _set_decision(self, window: Window, decision: Decision) -> Self:
         targets, self.window_ = self._data.targets, window
         self._decided_with = self.get_params(deep=False)
-        self.suspicion_, self.threshold_ = decision.suspicion, decision.threshold
+        # A copy: the decision shares its judgement with later ones.
+        self.suspicion_, self.threshold_ = (
+            decision.suspicion.copy(),
+            decision.threshold,
+        )
         self.keep_mask_ = ~decision.flagged
         self.sample_indices_ = np.flatnonzero(self.keep_mask_)
         keeps_shares = self.weighting.endswith("balanced") and targets.is_classifier

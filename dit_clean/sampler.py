@@ -28,8 +28,9 @@ class InfluenceSampler(CleanerParameter, BaseSampler):
 
     Parameters
     ----------
-    cleaner : InfluenceCleaner or None, default=None
-        Finds the wrong labels; cloned.
+    cleaner : InfluenceCleaner, FrozenEstimator or None, default=None
+        Finds the wrong labels; cloned and fitted, unless it is fitted already, on the
+        same data, and wrapped in :class:`sklearn.frozen.FrozenEstimator`.
     random_state : int, RandomState instance or None, default=None
         Seed of the cleaner where none is given; a given cleaner has its own.
 
@@ -98,6 +99,6 @@ class InfluenceSampler(CleanerParameter, BaseSampler):
         return *checked_data(self, X, y), binarize_y
 
     def _fit_resample(self, X, y):
-        self.cleaner_ = self._unfitted_cleaner().fit(X, y)
+        self.cleaner_ = self._fitted_cleaner(X, y)
         self.sample_indices_ = self.cleaner_.sample_indices_
         return self.cleaner_.filter(X, y)

@@ -201,7 +201,7 @@ def _frame_encoder(X: Any, scaler: Any) -> ColumnTransformer:
         name = X.columns[i]
         is_numeric = _is_numeric(dtype, name)
         if not is_numeric:
-            kinds = _kinds(X.iloc[:, i] if hasattr(X, "iloc") else X[name], name)
+            kinds = _kinds(_column(X, i), name)
             # Numbers among Python objects are numbers; as categories they are named so.
             is_numeric = kinds == {"number"} and str(dtype).lower() == "object"
         (numeric if is_numeric else categorical).append(i)
@@ -212,17 +212,50 @@ def _frame_encoder(X: Any, scaler: Any) -> ColumnTransformer:
         sparse_output=False,
         dtype=np.float32,
     )
+    alike, as_floats = (
+        FunctionTransformer(function).set_output(transform="default")
+        for function in (_with_one_nan, _objects_as_floats)
+    )
     return ColumnTransformer(
         [
             # Sparse columns of a frame come out of the imputer as a sparse matrix.
-            ("numbers", make_pipeline(impute, scaler), numeric),
-            ("categories", one_hot, categorical),
+            ("numbers", make_pipeline(as_floats, impute, scaler), numeric),
+            ("categories", make_pipeline(alike, one_hot), categorical),
         ],
         sparse_threshold=0,
     )
 
 
-def _kinds(column: Any, name: Any) -> set[str]:
+def _with_one_nan(X: Any) -> np.ndarray:
+    """Return the columns of a frame as objects, with NaN for whatever is missing.
+
+    Frames write missing values as None, NaN or NA, each a category of its own.
+    """
+    values = np.empty(X.shape, dtype=object)
+    for i in range(X.shape[1]):
+        values[:, i] = _column(X, i)
+    is_polars = not hasattr(X, "isna")
+    values[np.equal(values, None) if is_polars else np.asarray(X.isna())] = np.nan
+    return values
+
+
+def _objects_as_floats(X: Any) -> Any:
+    """Return a frame of numbers with those among Python objects as floats (pandas)."""
+    objects = [i for i, dtype in enumerate(X.dtypes) if str(dtype) == "object"]
+    if not objects:
+        return X
+    numbers = X.copy()
+    for i in objects:
+        numbers.isetitem(i, _with_one_nan(X.iloc[:, [i]])[:, 0].astype(np.float64))
+    return numbers
+
+
+def _column(X: Any, i: int) -> np.ndarray:
+    column = X.iloc[:, i] if hasattr(X, "iloc") else X[X.columns[i]]
+    return np.asarray(column, dtype=object)
+
+
+def _kinds(values: np.ndarray, name: Any) -> set[str]:
     """Return {"str"} or {"number"}, whatever a column holds, or the empty set.
 
     Raises
@@ -230,7 +263,6 @@ def _kinds(column: Any, name: Any) -> set[str]:
     TypeError
         If it holds something else, or both.
     """
-    values = np.asarray(column, dtype=object)
     kinds = {kind for kind in map(_kind_of, values) if kind is not None}
     if kinds <= {"str"} or kinds <= {"number"}:
         return kinds

@@ -297,6 +297,12 @@ class TestUse:
             assert np.array_equal(getattr(cleaner, name), before)
             assert before.dtype == np.float64
 
+    def test_suspicion_may_be_written_to(self, data):
+        cleaner = make_cleaner().fit(*data)
+        before = cleaner.suspicion_.copy()
+        cleaner.suspicion_[:] = 0
+        assert np.array_equal(cleaner.rescore().suspicion_, before)
+
     def test_what_was_read_before_a_refit_stays_whole(self, data):
         cleaner = make_cleaner().fit(*data)
         before, expected = cleaner.audit_data(), cleaner.influence_

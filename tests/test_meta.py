@@ -217,6 +217,8 @@ def test_frozen_cleaner_is_used_as_it_is(flipped):
         model.fit(X[::-1], y)
     with pytest.raises(ValueError, match=r"other inputs or labels"):
         model.fit(X[:, :5], y)
+    with pytest.raises(ValueError, match=r"X_val and y_val would have no effect"):
+        model.fit(X, y, X_val=X[:50], y_val=y[:50])
 
 
 def test_mixed_data_frames_work_with_the_default_model():

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 from scipy import sparse
 from sklearn.datasets import load_iris
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 
 from dit_clean import InfluenceCleaner, InfluenceSampler
@@ -18,6 +19,15 @@ def flipped():
     X, y = load_iris(return_X_y=True)
     y[:10] = 2
     return X, y
+
+
+def test_a_frozen_cleaner_is_for_the_data_it_was_fitted_on(flipped):
+    X, y = flipped
+    cleaner = InfluenceCleaner(max_epochs=15, random_state=0).fit(X, y)
+    sampler = InfluenceSampler(FrozenEstimator(cleaner))
+    assert np.array_equal(sampler.fit_resample(X, y)[0], X[cleaner.keep_mask_])
+    with pytest.raises(ValueError, match="fitted on 150 samples.*other inputs"):
+        sampler.fit_resample(X[::-1], y[::-1])
 
 
 def test_rows_left_out_are_the_flagged_ones(flipped):

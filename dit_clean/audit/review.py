@@ -119,7 +119,8 @@ def _check_labels(data: AuditData, rows: list[int], labels: list[Any] | None) ->
     """Raise if the review is about other labels than those given to fit."""
     for row, label in zip(rows, labels or [], strict=False):
         given, text = data.labels[row], str(label).strip()
-        if text and not _may_be(text, given):
+        is_given = _may_be(text, given, rounded=data.classes is None)
+        if text and not is_given:
             raise ValueError(
                 f"In the review row {row} is labeled {text!r}, but the cleaner was "
                 f"fitted on {str(given)!r}: is the review of other data? Write "
@@ -127,11 +128,13 @@ def _check_labels(data: AuditData, rows: list[int], labels: list[Any] | None) ->
             )
 
 
-def _may_be(text: str, label: Any) -> bool:
-    """Tell whether a text shows a label; reports round numbers and cut long texts."""
+def _may_be(text: str, label: Any, *, rounded: bool) -> bool:
+    """Tell whether a text shows a label; reports round targets and cut long texts."""
     whole = str(label).strip()
     if text == whole or (text.endswith("…") and whole.startswith(text[:-1])):
         return True
+    if not rounded:
+        return _same_number(text, label)
     try:
         return bool(np.isclose(float(text), float(label), rtol=ROUNDING))
     except ValueError:

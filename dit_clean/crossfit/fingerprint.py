@@ -189,15 +189,24 @@ def _is_full(cell: CellType) -> bool:
 def _globals_of(function: FunctionType) -> dict[str, Any]:
     """Return what the names in a function's code stand for, looked up by name.
 
-    Names may be attributes too: of the user's own modules, they are looked up there.
+    Names may be attributes too: of the user's own modules, and of the modules in these,
+    they are looked up there.
     """
     names, scope = _names(function.__code__), function.__globals__
     found = {name: scope[name] for name in names if name in scope}
-    modules = [v for v in found.values() if isinstance(v, ModuleType)]
-    for module in modules:
+    package = scope.get("__package__") or ""
+    imported = [sys.modules.get(f"{package}.{name}") for name in names]
+    imported += [sys.modules.get(name) for name in names]  # inside of the function
+    pending, seen = [*found.values(), *imported], set()
+    while pending:
+        module = pending.pop()
+        if not isinstance(module, ModuleType) or module.__name__ in seen:
+            continue
+        seen.add(module.__name__)
         if _is_own_name(module.__name__):
-            inside = vars(module)
-            found |= {name: inside[name] for name in names if name in inside}
+            inside = {name: v for name, v in vars(module).items() if name in names}
+            found |= {f"{module.__name__}.{name}": v for name, v in inside.items()}
+            pending += inside.values()
     return found
 
 
@@ -228,6 +237,8 @@ def _plain(value: Any) -> Any:
         return f"{value.__module__}.{value.__qualname__}"
     if isinstance(value, tuple | list):
         return [_plain(part) for part in value]
+    if isinstance(value, set | frozenset):
+        return sorted(repr(_plain(part)) for part in value)
     if isinstance(value, PLAIN):
         return repr(value)
     try:

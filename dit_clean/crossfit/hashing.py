@@ -19,6 +19,8 @@ class _TensorHasher(NumpyHasher):
         if isinstance(value, Tensor) and value.layout is torch.strided:
             kind = type(value).__qualname__, str(value.dtype), value.requires_grad
             value = kind, _as_array(value)
+        if isinstance(value, frozenset):  # joblib sorts sets alone
+            value = "frozenset", set(value)
         super().save(value)
 
 

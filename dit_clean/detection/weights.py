@@ -44,6 +44,7 @@ def sample_weights(
     if classes is None:
         return weights
     totals = np.bincount(classes, weights)
-    factors = np.bincount(classes) / np.maximum(totals, np.finfo(float).tiny)
+    counts = np.bincount(classes)
+    factors = np.divide(counts, totals, out=np.zeros(len(totals)), where=totals > 0)
     weights = weights * factors[classes]
-    return weights / weights.max()
+    return weights / (weights.max() or 1.0)

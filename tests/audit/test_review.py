@@ -70,6 +70,15 @@ def test_labels_as_a_report_shows_them_are_known_again():
     assert np.array_equal(corrected_labels(long, review), long.labels)
 
 
+def test_labels_that_are_large_numbers_are_not_taken_for_each_other():
+    data = make_audit_data(classes=(100000, 100001, 100002))
+    review = make_review(data, {0: "right"})
+    assert np.array_equal(corrected_labels(data, review), data.labels)
+    review.loc[review["row"] == 0, "label"] += 1
+    with pytest.raises(ValueError, match="is the review of other data"):
+        corrected_labels(data, review)
+
+
 def test_targets_take_any_number():
     data = make_target_data()
     review = make_review(data, {0: "wrong", 5: "wrong"}, {0: "1234.5"})

@@ -1,5 +1,6 @@
 """What of a network's code counts as the same network."""
 
+import importlib
 import sys
 import types
 
@@ -130,6 +131,46 @@ def test_functions_of_own_modules_count(monkeypatch):
     before = fingerprint_of(monkeypatch)
     changed = LAYERS.replace("2 * X", "3 * X")
     assert fingerprint_of(monkeypatch, layers=changed) != before
+
+
+@pytest.mark.parametrize(
+    ("header", "call"),
+    [
+        ("import own.deep.layers", "own.deep.layers.scaled(X)"),
+        ("from own import deep", "deep.layers.scaled(X)"),
+        ("", "imported(X)"),
+    ],
+)
+def test_modules_within_modules_count(monkeypatch, tmp_path, header, call):
+    source = f"""
+{header}
+from torch import nn
+
+class Net(nn.Module):
+    def forward(self, X):
+        {"from own.deep.layers import scaled as imported" if not header else "pass"}
+        return {call}
+"""
+    folder = tmp_path / "own" / "deep"
+    folder.mkdir(parents=True)
+    for package in (folder, folder.parent):
+        (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def found(layers):
+        (folder / "layers.py").write_text(layers)
+        for name in ("own", "own.deep", "own.deep.layers", "with_own"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        importlib.invalidate_caches()
+        importlib.import_module("own.deep.layers")
+        module = types.ModuleType("with_own")
+        monkeypatch.setitem(sys.modules, "with_own", module)
+        exec(source, vars(module))
+        return fingerprint(make_net(module.Net))
+
+    before = found(LAYERS)
+    assert found(LAYERS.replace("2 * X", "35 * X")) != before
+    assert found(LAYERS) == before
 
 
 def test_comments_and_lines_do_not_count(monkeypatch):

@@ -1,6 +1,7 @@
 """Hashes that are the same in every process."""
 
 import copy
+import os
 import subprocess
 import sys
 
@@ -27,6 +28,35 @@ def test_a_net_with_tensors_has_one_hash_in_all_processes():
     assert found.strip() == hash_of(net)
 
 
+OF_SETS = """
+from torch import nn
+from dit_clean.crossfit.fingerprint import fingerprint
+from dit_clean.crossfit.hashing import hash_of
+from tests.crossfit.test_hashing import Chosen
+from tests.nets import make_net
+net = make_net(Chosen, module__names=frozenset({"relu", "tanh", "sigmoid"}))
+print(hash_of(fingerprint(net)), hash_of(net))
+"""
+
+
+class Chosen(Linear):
+    def __init__(self, names):
+        super().__init__()
+        self.is_known = "relu" in {"relu", "tanh", "gelu"} and "tanh" in names
+
+
+def test_sets_have_one_hash_whatever_their_order():
+    found = set()
+    for seed in ("1", "2", "3"):
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        command = [sys.executable, "-c", OF_SETS]
+        run = subprocess.run(
+            command, capture_output=True, text=True, check=True, env=environment
+        )
+        found.add(run.stdout)
+    assert len(found) == 1
+
+
 @pytest.mark.parametrize(
     ("value", "other"),
     [
@@ -37,6 +67,8 @@ def test_a_net_with_tensors_has_one_hash_in_all_processes():
         (torch.zeros(2), nn.Parameter(torch.zeros(2))),
         (torch.zeros(2), torch.zeros(2, requires_grad=True)),
         (torch.zeros(2), np.zeros(2)),
+        (frozenset({"a", "b"}), frozenset({"a", "c"})),
+        (frozenset({"a", "b"}), {"a", "b"}),
     ],
 )
 def test_tensors_that_differ_have_other_hashes(value, other):

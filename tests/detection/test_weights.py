@@ -18,6 +18,14 @@ def test_weights_lie_between_0_and_1(soft, classes):
     assert ((weights == 0) == (FLAGGED & (not soft))).all()
 
 
+@pytest.mark.parametrize("n_certain", [10, 20])
+def test_classes_whose_weights_are_all_0_stay_without(n_certain):
+    suspicion = np.where(np.arange(20) < n_certain, 1.0, 0.1)
+    unflagged, classes = np.zeros(20, bool), np.repeat([0, 1], 10)
+    weights = sample_weights(suspicion, unflagged, classes, soft=True)
+    assert weights.tolist() == [0.0] * n_certain + [1.0] * (20 - n_certain)
+
+
 @pytest.mark.parametrize("soft", [False, True])
 def test_classes_keep_their_shares(soft):
     weights = sample_weights(SUSPICION, FLAGGED, CLASSES, soft=soft)
