@@ -130,7 +130,16 @@ class ColumnScaler(TransformerMixin, BaseEstimator):
         stays_sparse = sparse.issparse(X) and np.prod(X.shape) > MAX_DENSE_VALUES
         scaler = StandardScaler(with_mean=not stays_sparse)
         values = X if stays_sparse else _dense_values(X)
-        self.scaler_ = scaler.set_output(transform="default").fit(values)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.scaler_ = scaler.set_output(transform="default").fit(values)
+        broken = np.flatnonzero(~np.isfinite(self.scaler_.var_))
+        if len(broken):
+            largest = abs(values[:, [broken[0]]]).max()
+            raise ValueError(
+                f"A column of numbers ({broken[0]}, counted among these) holds values "
+                f"up to {largest:.3g}, too large to be scaled. If that means that they "
+                "are missing, give NaN in a data frame."
+            )
         return self
 
     def transform(self, X):
@@ -234,8 +243,9 @@ def _with_one_nan(X: Any) -> np.ndarray:
     values = np.empty(X.shape, dtype=object)
     for i in range(X.shape[1]):
         values[:, i] = _column(X, i)
-    is_polars = not hasattr(X, "isna")
-    values[np.equal(values, None) if is_polars else np.asarray(X.isna())] = np.nan
+    nothing = np.array(None, dtype=object)
+    is_pandas = hasattr(X, "isna")
+    values[np.asarray(X.isna()) if is_pandas else values == nothing] = np.nan
     return values
 
 

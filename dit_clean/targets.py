@@ -79,6 +79,7 @@ class Targets:
         """
         y = np.asarray(y)
         check_labels(y)
+        y = _inferred(y)
         if not self.is_classifier:
             y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
             return _column((y - self.center) / self.scale)
@@ -103,7 +104,7 @@ def encode_targets(y: np.ndarray, net: Any, task: str = "auto") -> Targets:
         If y has one class or value only, lacks labels, or does not fit the net.
     """
     check_labels(y)
-    y = y.copy()  # as it was, for the runs that are replayed on it
+    y = _inferred(y).copy()  # as it was, for the runs that are replayed on it
     if not _is_classification(y, net, task):
         y = y.astype(np.float64)
         if y.min() == y.max():
@@ -124,6 +125,11 @@ def encode_targets(y: np.ndarray, net: Any, task: str = "auto") -> Targets:
             "needs samples of at least 2 classes."
         )
     return Targets(y, torch.as_tensor(codes), classes)
+
+
+def _inferred(y: np.ndarray) -> np.ndarray:
+    """Return Python objects as what they are: a column with gaps may hold bools."""
+    return np.array(y.tolist()) if y.dtype.kind == "O" and y.ndim == 1 else y
 
 
 def check_labels(y: np.ndarray) -> None:

@@ -194,9 +194,9 @@ BAD_NETS = {
         "y has 3 classes.*Change the size of its last layer",
     ),
     "criterion": (
-        lambda: make_net(criterion=nn.MultiMarginLoss),
+        lambda: make_net(criterion=nn.BCEWithLogitsLoss),
         ValueError,
-        "MultiMarginLoss does not say .*CrossEntropyLoss",
+        "BCEWithLogitsLoss cannot be asked .*CrossEntropyLoss",
     ),
     "other inputs": (
         lambda: make_net(Convolution),

@@ -264,3 +264,38 @@ def test_separators_that_do_not_fit_are_named(folder):
     result = call("semi.csv", "--label=y")
     assert result.exit_code == 1
     assert "See --sep" in result.output
+
+
+def test_columns_that_number_the_rows_are_pointed_out(folder, iris):
+    iris.to_csv("numbered.csv")
+    shown = call("numbered.csv", "--label=kind", "--drop=id", "--epochs=4").output
+    assert "column 'Unnamed: 0' numbers the rows" in shown
+    assert "--drop 'Unnamed: 0'" in shown
+    dropped = call("iris.csv", "--label=kind", "--drop=id", "--epochs=4").output
+    assert "numbers the rows" not in dropped
+
+
+def test_decimal_commas_are_read_or_pointed_out(folder, iris):
+    iris.to_csv("commas.csv", sep=";", decimal=",", index=False)
+    arguments = ["commas.csv", "--label=kind", "--drop=id", "--sep=;"]
+    shown = call(*arguments, "--epochs=4").output
+    assert "'petal width (cm)' looks like numbers: try --decimal ','" in shown
+    tables = []
+    for name, more in (("a.csv", ["--decimal=,"]), ("b.csv", [])):
+        source = arguments if more else ["iris.csv", "--label=kind", "--drop=id"]
+        result = call(*source, f"--table={name}", *more, *QUICK)
+        assert result.exit_code == 0, result.output
+        tables.append(pd.read_csv(name, sep=";" if more else ","))
+    assert tables[0]["row"].tolist() == tables[1]["row"].tolist()
+    target = [*arguments[:1], "--label=petal width (cm)", "--task=regression"]
+    refused = call(*target, "--sep=;")
+    assert "For decimal commas add --decimal ','" in refused.output
+
+
+def test_files_of_another_kind_are_named(folder, iris):
+    iris.to_csv("wide.csv", encoding="utf-16", index=False)
+    assert "iconv -f UTF-16" in call("wide.csv", "--label=kind").output
+    iris.to_parquet("iris.parquet")
+    refused = call("iris.parquet", "--label=kind", "--sep=;")
+    assert refused.exit_code == 2
+    assert "Parquet files have no separator" in refused.output

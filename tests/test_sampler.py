@@ -26,7 +26,7 @@ def test_a_frozen_cleaner_is_for_the_data_it_was_fitted_on(flipped):
     cleaner = InfluenceCleaner(max_epochs=15, random_state=0).fit(X, y)
     sampler = InfluenceSampler(FrozenEstimator(cleaner))
     assert np.array_equal(sampler.fit_resample(X, y)[0], X[cleaner.keep_mask_])
-    with pytest.raises(ValueError, match="fitted on 150 samples.*other inputs"):
+    with pytest.raises(ValueError, match=r"on 150 samples.*other inputs"):
         sampler.fit_resample(X[::-1], y[::-1])
 
 

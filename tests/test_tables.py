@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from scipy import sparse
 from sklearn import config_context
@@ -90,6 +91,55 @@ def test_without_scaling_arrays_stay_as_they_are(container):
     X = CONTAINERS[container](heavy_tailed())
     found = TableEncoder(scaling=None).fit(X).transform(X)
     assert abs(found - X).max() == 0
+
+
+def with_gaps():
+    rng = np.random.RandomState(0)
+    frame = pd.DataFrame(
+        {"size": rng.rand(40), "kind": rng.choice(["a", "b", "c"], 40), "n": range(40)}
+    )
+    frame.loc[[3, 5], "size"] = np.nan
+    frame.loc[[3, 7], "kind"] = np.nan
+    return frame
+
+
+def as_objects(frame, missing):
+    return frame.astype(object).where(frame.notna(), missing)
+
+
+WRITTEN = {
+    "None": lambda frame: as_objects(frame, None),
+    "NA": lambda frame: as_objects(frame, pd.NA),
+    "None and NaN": lambda frame: frame.assign(
+        kind=[None if i == 3 else kind for i, kind in enumerate(frame["kind"])]
+    ),
+    "nullable": lambda frame: frame.convert_dtypes(),
+    "arrow": lambda frame: frame.convert_dtypes(dtype_backend="pyarrow"),
+    "categories": lambda frame: frame.astype({"kind": "category"}),
+    "nullable categories": lambda frame: frame.convert_dtypes().astype(
+        {"kind": "category"}
+    ),
+    "polars": pl.from_pandas,
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_missing_values_are_the_same_however_they_are_written(name):
+    frame = with_gaps()
+    written, encoder = WRITTEN[name](frame), TableEncoder().fit(frame)
+    expected = encoder.transform(frame)
+    assert expected.shape == (40, 2 + 4)
+    assert np.array_equal(TableEncoder().fit_transform(written), expected)
+    if name != "polars":  # scikit-learn's encoders stay with one kind of frame
+        assert np.array_equal(encoder.transform(written), expected)
+
+
+@pytest.mark.parametrize("container", [np.asarray, pd.DataFrame])
+def test_values_too_large_to_be_scaled_are_named(container):
+    X = np.random.RandomState(0).randn(30, 3)
+    X[4, 1] = -1.7e308
+    with pytest.raises(ValueError, match=r"\(1, .* up to 1.7e\+308.*give NaN"):
+        TableEncoder("squashed").fit(container(X))
 
 
 def test_numbers_among_python_objects_are_numbers():

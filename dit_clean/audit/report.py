@@ -144,7 +144,7 @@ def table_payload(
     -------
     payload : dict
         ``columns`` [{name, own, numeric}], ``values`` one list for each column,
-        ``labels`` and ``n_left_out``.
+        ``labels``, ``n_left_out`` (rows) and ``n_hidden`` (columns).
     """
     rows = data.most_suspicious[:max_rows]
     parts = audit_columns(data)
@@ -170,7 +170,15 @@ def table_payload(
             else [_short(plain(label)) for label in data.classes]
         ),
         "n_left_out": data.n_samples - len(rows),
+        "n_hidden": _n_hidden(data, columns),
     }
+
+
+def _n_hidden(data: AuditData, columns: Any) -> int:
+    """Return how many columns of a data frame there was no room for."""
+    if columns is not None or not is_frame(data.X):
+        return 0
+    return max(0, data.X.shape[1] - MAX_COLUMNS)
 
 
 def _shown_columns(data: AuditData, columns: Any, samples: Any) -> dict[str, Any]:

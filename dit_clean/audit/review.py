@@ -71,7 +71,8 @@ def _read(review: Any) -> dict[str, list[Any]]:
         if not path.is_file():
             raise ValueError(f"There is no review file {str(path)!r}.")
         pandas = require("pandas", "Reading a review")
-        review = pandas.read_csv(path, dtype=str, keep_default_na=False)
+        sep = _separator(path)
+        review = pandas.read_csv(path, sep=sep, dtype=str, keep_default_na=False)
     if not is_frame(review):
         raise TypeError(
             f"A review is a data frame or the path of a CSV file, not {type(review)}."
@@ -87,6 +88,29 @@ def _read(review: Any) -> dict[str, list[Any]]:
         str(name): [_blank_if_missing(v) for v in cells(review[name])]
         for name in review.columns
     }
+
+
+def _separator(path: Path) -> str:
+    """Return what separates the columns of a CSV file: some spreadsheets take others.
+
+    Raises
+    ------
+    ValueError
+        If the file is no CSV in UTF-8.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            header = file.readline()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"The review {str(path)!r} is no text in UTF-8. Save it as 'CSV UTF-8'."
+        ) from error
+    if header.lower().startswith("<!doctype html"):
+        raise ValueError(
+            f"{str(path)!r} is a report. Export the review from it, with its button, "
+            "and give that CSV file."
+        )
+    return max(",;\t", key=header.count)
 
 
 def _blank_if_missing(value: Any) -> Any:

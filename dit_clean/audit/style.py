@@ -31,14 +31,17 @@ def rising_colors() -> Any:
 def as_text(value: Any, length: int = MAX_LABEL) -> str:
     """Return a value as one line of text for a plot, dollars kept from TeX.
 
+    Names that differ at their ends alone differ when they are cut, too.
+
     Examples
     --------
-    >>> as_text("a very long label that goes on", 12)
-    'a very long…'
+    >>> as_text("customer_segment_gold", 14)
+    'custome…t_gold'
     """
     text = " ".join(str(value).split())
     if len(text) > length:
-        text = text[: length - 1].rstrip() + "…"
+        half = (length - 1) // 2
+        text = text[: length - 1 - half].rstrip() + "…" + text[-half:].lstrip()
     return text.replace("$", r"\$")
 
 

@@ -1,6 +1,7 @@
 """The command `dit-clean audit`."""
 
 import re
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -73,6 +74,13 @@ def main() -> None:
     "--sep",
     metavar="CHARACTER",
     help="Separator of CSV files; by default a comma, for .tsv a tab.",
+)
+@click.option(
+    "--decimal",
+    type=click.Choice([".", ","]),
+    default=".",
+    show_default=True,
+    help="Decimal point of CSV files.",
 )
 @click.option(
     "--report",
@@ -169,6 +177,7 @@ def audit(  # noqa: PLR0913
     label: str,
     drop: tuple[str, ...],
     sep: str | None,
+    decimal: str,
     report: Path | None,
     output: Path | None,
     table_path: Path | None,
@@ -187,7 +196,7 @@ def audit(  # noqa: PLR0913
     check_target(report, "--report", taken, (".html", ".htm"))
     check_target(output, "--output", taken, SUFFIXES)
     check_target(table_path, "--table", taken, SUFFIXES)
-    read = read_table(data, sep, [label, *drop])
+    read = read_table(data, sep, decimal, [label, *drop])
     table = split_table(*read, label, drop, settings["task"])
     _check_settings(table, strategy, output, settings)
     if not quiet:
@@ -224,9 +233,10 @@ def _check_settings(
             f"DATA has a column {WEIGHT!r} already. Rename it.", param_hint="--strategy"
         )
     if settings["task"] == "regression" and not _is_number(table.y):
+        comma = " For decimal commas add --decimal ','."
         raise click.BadParameter(
             f"the column {table.y.name!r} holds {table.y.iloc[0]!r}, which is no "
-            "number.",
+            f"number.{comma if _has_decimal_commas(table.y) else ''}",
             param_hint="--task",
         )
     try:
@@ -244,13 +254,22 @@ def _warn_about_columns(table: Table, task: str) -> None:
             "labels. If they measure something, add --task regression."
         )
     for name, column in table.X.items():
+        if _numbers_the_rows(column):
+            _note(
+                f"column {name!r} numbers the rows, and the place in the file may tell "
+                "labels, wrong ones too. If it means nothing else, add --drop "
+                f"{shlex.quote(str(name))}."
+            )
+        if not _is_number(column) and _has_decimal_commas(column):
+            _note(f"column {name!r} looks like numbers: try --decimal ','.")
+            continue
         n_values = column.nunique()
         is_text = not _is_number(column) and column.dtype.kind not in "mM"
         if is_text and n_values > max(FEW_VALUES, MANY_TEXTS * len(column)):
             _note(
                 f"column {name!r} has {n_values:,} different texts. If it is an "
-                f"identifier, add --drop {name}; free text is better turned into "
-                "numbers first."
+                f"identifier, add --drop {shlex.quote(str(name))}; free text is better "
+                "turned into numbers first."
             )
 
 
@@ -287,6 +306,19 @@ def _cleaned(table: Table, cleaner: InfluenceCleaner, strategy: str, path: Path)
     if strategy == "weight":
         return whole.assign(**{WEIGHT: cleaner.sample_weight_})
     return cleaner.filter(whole)
+
+
+def _numbers_the_rows(column: Any) -> bool:
+    """Tell whether a column holds consecutive numbers, each once."""
+    if column.dtype.kind not in "iu" or not column.is_unique:
+        return False
+    return bool(column.max() - column.min() == len(column) - 1)
+
+
+def _has_decimal_commas(column: Any) -> bool:
+    """Tell whether all that a column of text holds are numbers with a comma."""
+    texts = column.dropna().astype(str)
+    return len(texts) > 0 and bool(texts.str.fullmatch(r"\s*-?\d*,?\d+\s*").all())
 
 
 def _is_number(column: Any) -> bool:

@@ -13,6 +13,7 @@ from dit_clean.audit.extras import require
 SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t"}
 PARQUET = (".parquet", ".pq")
 SUFFIXES = (*SEPARATORS, *PARQUET)
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,9 @@ def check_target(
     taken.append(path.resolve())
 
 
-def read_table(path: Path, sep: str | None, once: Iterable[str]) -> tuple[Any, Any]:
+def read_table(
+    path: Path, sep: str | None, decimal: str, once: Iterable[str]
+) -> tuple[Any, Any]:
     """Return a CSV or Parquet file as a data frame, and once more as it is written.
 
     That is as text, if it is CSV: 007, NA and 1.10 shall not become 7, nothing and 1.1.
@@ -86,6 +89,8 @@ def read_table(path: Path, sep: str | None, once: Iterable[str]) -> tuple[Any, A
         File to read.
     sep : str or None
         Separator of a CSV file; None goes by the name of the file.
+    decimal : str
+        Decimal point of a CSV file.
     once : iterable of str
         Columns that no other may share its name with.
     """
@@ -96,6 +101,8 @@ def read_table(path: Path, sep: str | None, once: Iterable[str]) -> tuple[Any, A
             f"{path.name} is neither CSV nor Parquet ({', '.join(SUFFIXES)}).",
             param_hint="DATA",
         )
+    if suffix in PARQUET and sep is not None:
+        raise click.BadParameter("Parquet files have no separator.", param_hint="--sep")
     try:
         if suffix in PARQUET:
             frame = pandas.read_parquet(path)
@@ -103,15 +110,16 @@ def read_table(path: Path, sep: str | None, once: Iterable[str]) -> tuple[Any, A
         sep = sep or SEPARATORS[suffix]
         head = pandas.read_csv(path, sep=sep, header=None, nrows=1, dtype=str)
         _check_repeats(head.iloc[0].tolist(), once)
-        frame = pandas.read_csv(path, sep=sep)
+        frame = pandas.read_csv(path, sep=sep, decimal=decimal)
         written = pandas.read_csv(path, sep=sep, dtype=str, keep_default_na=False)
         return frame, written
     except ImportError as error:
         raise click.ClickException(_needs_pyarrow()) from error
     except UnicodeDecodeError as error:
+        encoding = "UTF-16" if path.read_bytes()[:2] in UTF16_MARKS else "LATIN1"
         raise click.ClickException(
             f"{path} is no text in UTF-8. Convert it first, for example with: "
-            f"iconv -f LATIN1 -t UTF-8 {path} > utf8.csv"
+            f"iconv -f {encoding} -t UTF-8 {path} > utf8.csv"
         ) from error
     except (ValueError, OSError) as error:
         hint = "" if suffix in PARQUET else " Are cells separated otherwise? See --sep."

@@ -73,7 +73,8 @@ def make_folds(cv: Any, targets: Targets, random_state: Any) -> list[Fold]:
     splits = list(check_cv(cv).split(np.zeros((n_samples, 1)), targets.codes))
     rows, held_out = np.arange(n_samples), np.concatenate([held for _, held in splits])
     is_whole = all(
-        len(held) > 0 and np.array_equal(np.sort(np.concatenate([train, held])), rows)
+        min(len(train), len(held)) > 0
+        and np.array_equal(np.sort(np.concatenate([train, held])), rows)
         for train, held in splits
     )
     if not (is_whole and np.array_equal(np.sort(held_out), rows)):

@@ -94,6 +94,14 @@ def test_missing_values_and_long_texts_are_shortened():
     assert len(table["values"][-1][0]) == 300
 
 
+def test_columns_without_room_are_counted(tmp_path):
+    X = pd.DataFrame(np.zeros((60, 11)), columns=[f"column {i}" for i in range(11)])
+    data = make_audit_data(X=X)
+    assert table_payload(data, None, None, 60)["n_hidden"] == 3
+    assert table_payload(data, ["column 9"], None, 60)["n_hidden"] == 0
+    assert "3 more columns of the data are not shown" in render(data, tmp_path)
+
+
 def test_only_the_most_suspicious_rows_are_kept(data):
     table = table_payload(data, None, None, 10)
     assert table["values"][0] == data.most_suspicious[:10].tolist()

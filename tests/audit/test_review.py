@@ -48,6 +48,23 @@ def test_a_review_survives_a_csv_file(tmp_path, classes):
     assert labels[1] == classes[2]
 
 
+@pytest.mark.parametrize("sep", [";", "\t"])
+def test_spreadsheets_may_separate_otherwise(tmp_path, data, sep):
+    review = make_review(data, {0: "wrong"})
+    review.to_csv(tmp_path / "review.csv", sep=sep, index=False)
+    labels = corrected_labels(data, tmp_path / "review.csv")
+    assert labels[0] == data.suggested[0]
+
+
+def test_files_that_are_no_review_are_named(tmp_path, data):
+    make_review(data, {}).to_csv(tmp_path / "review.csv", encoding="utf-16")
+    with pytest.raises(ValueError, match=r"no text in UTF-8\. Save it as"):
+        corrected_labels(data, tmp_path / "review.csv")
+    (tmp_path / "report.html").write_text("<!doctype html>\n<title>Audit</title>")
+    with pytest.raises(ValueError, match=r"is a report\. Export the review"):
+        corrected_labels(data, tmp_path / "report.html")
+
+
 def test_spreadsheets_may_write_whole_numbers_as_floats():
     data = make_audit_data(classes=(1, 2, 3))
     review = make_review(data, {0: "wrong"}, {0: "3.0"})

@@ -21,9 +21,11 @@ from dit_clean.audit.summary import count_changes
 MAX_CLASSES = 20
 MAX_NUMBERS = 12
 """More classes than this are shown without the numbers."""
-MAX_NAMES = 30
-"""Characters of all class names that fit side by side without being turned."""
+MAX_NAMES = 22
+"""Characters that fit side by side without being turned, if names are equally long."""
 MAX_POINTS = 5000
+MAX_TICKS = 4
+"""Targets in the hundred thousands fit side by side."""
 KEPT_COUNT = "#6b665f"
 
 
@@ -79,7 +81,7 @@ class LabelsDisplay(Display):
 
     def _name_classes(self, ax: Any, shown: np.ndarray) -> None:
         names = [as_text(self.labels[i], 14) for i in shown]
-        crowded = len("".join(names)) > MAX_NAMES
+        crowded = max(map(len, names)) * len(names) > MAX_NAMES
         turn = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
         ax.set_xticks(range(len(shown)), names, **(turn if crowded else {}))
         ax.set_yticks(range(len(shown)), names)
@@ -127,6 +129,7 @@ class TargetsDisplay(Display):
         ax.set(xlabel="given target", ylabel="suggested target")
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_formatter(lambda value, _: number(value))
+        ax.xaxis.get_major_locator().set_params(nbins=MAX_TICKS)
         despine(ax)
         self.ax_, self.figure_ = ax, ax.figure
         return self
