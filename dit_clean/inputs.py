@@ -1,5 +1,6 @@
 """What users pass in, checked: inputs, validation samples, weights."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,12 @@ def checked_data(
     ValueError, TypeError
         scikit-learn's own messages, for wrong shapes, lengths, dtypes, NaN and inf.
     """
+    if isinstance(X, Mapping):
+        raise TypeError(
+            f"X is a {type(X).__name__}, but one array or data frame is needed. For a "
+            "net with several inputs give the columns side by side, and let its "
+            "forward split them; `dit_clean.track` takes a dict of inputs as it is."
+        )
     asks_y = not (isinstance(y, str) and y == "no_validation")
     is_series = hasattr(y, "isna") and y.ndim == 1
     if is_series and y.dtype.kind != "f":

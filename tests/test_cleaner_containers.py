@@ -90,6 +90,18 @@ class TestPandas:
         cleaner = make_cleaner(max_epochs=1).fit(X, y.astype(dtype))
         assert cleaner.classes_.tolist() == NAMES.tolist()
 
+    @pytest.mark.parametrize("labels", [[False, True], [3, 5], [0.0, 2.0]])
+    def test_labels_among_python_objects_are_what_they_are(self, labels):
+        """As a column of bools with gaps is left by dropna()."""
+        X, y = make_frame()
+        y = np.array(labels)[(y == NAMES[0]).astype(int)]
+        found, expected = (
+            make_cleaner(max_epochs=1, task="classification").fit(X, given)
+            for given in (pd.Series(y, dtype=object, index=X.index), y)
+        )
+        assert np.array_equal(found.suspicion_, expected.suspicion_)
+        assert found.classes_.tolist() == labels
+
     def test_wrong_columns_later_are_refused(self):
         X, y = make_frame()
         cleaner = make_cleaner(max_epochs=1).fit(X, y)

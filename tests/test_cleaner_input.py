@@ -56,6 +56,12 @@ def test_values_that_are_no_numbers(value, words):
     refused(ValueError, f"Input y {words}", X=X, y=good, X_val=X[:9], y_val=y[:9])
 
 
+def test_dicts_of_inputs():
+    X, y = make_labels()
+    match = "X is a dict, but one array or data frame is needed"
+    refused(TypeError, match, X={"left": X, "right": X}, y=y)
+
+
 def test_one_class_only():
     refused(
         ValueError,

@@ -53,6 +53,8 @@ def test_splitter_decides_the_folds_and_iterables_are_taken():
 def test_rows_held_out_twice_are_refused():
     rows = np.arange(27)
     with pytest.raises(ValueError, match="each of the 27 samples exactly once"):
+        make_folds([(rows[:0], rows)], encoded(LABELS), 0)
+    with pytest.raises(ValueError, match="each of the 27 samples exactly once"):
         make_folds([(rows[:9], rows[9:]), (rows[:3], rows[3:])], encoded(LABELS), 0)
 
 

@@ -128,6 +128,49 @@ def test_networks_on_the_sample_count_twice_as_often_as_the_folds_they_are():
     assert mean_of_networks(np.ones(1), np.zeros(1), 5) == pytest.approx(1 / 9)
 
 
+def test_networks_that_trained_on_the_sample_count():
+    evidence, influence = make_evidence()
+    other = replace(evidence, in_sample=make_evidence(seed=1)[0].in_sample)
+    found, expected = (
+        judge_labels(each, influence, slice(0, 4), "margin").suspicion
+        for each in (other, evidence)
+    )
+    assert not np.allclose(found, expected, atol=0.01)
+
+
+def test_outputs_before_and_after_the_turning_point_are_two_kinds():
+    evidence, influence = make_evidence()
+    held_out = evidence.held_out.copy()
+    held_out[:, [0, 3]] = 1 / N_CLASSES  # best in the middle
+    held_out[:, 1] = 0.9 * held_out[:, 1] + 0.1 / N_CLASSES
+    evidence = replace(evidence, held_out=held_out)
+    readings = Readings(evidence, label_help(influence), slice(0, 4))
+    assert readings.stages == (slice(0, 3), slice(2, 4))
+    early, late = np.moveaxis(readings.blind(("outputs",)), -1, 0)
+    assert np.allclose(early, evidence.outside(slice(0, 3)))
+    assert np.allclose(late, evidence.outside(slice(2, 4)))
+
+
+def test_clean_samples_count_once_however_many_networks_see_them():
+    evidence, clean, _ = make_one_sided()
+    influence, window = np.zeros((1, N_SAMPLES, N_EPOCHS, N_CLASSES)), slice(0, 4)
+    twice = CleanEvidence(clean.labels, np.concatenate([clean.outputs] * 2))
+    found, expected = (
+        judge_labels(replace(evidence, clean=one), influence, window, "margin")
+        for one in (twice, clean)
+    )
+    assert np.allclose(found.suspicion, expected.suspicion, atol=1e-4)
+
+
+def test_help_is_relative_to_other_labels_and_to_its_spread():
+    influence = make_evidence()[1]
+    found = label_help(influence)
+    alike = np.random.RandomState(1).randn(1, N_SAMPLES, 1, 1)
+    assert np.allclose(label_help(influence + alike), found)
+    two = np.concatenate([influence, 1000 * influence[:, ::-1]])
+    assert np.allclose(label_help(two).std(axis=(1, 2)), 1)
+
+
 def make_one_sided(seed=0):
     """Return evidence where most of class 0 is labeled 1, clean samples, and who is.
 

@@ -194,3 +194,22 @@ def test_misleading_evidence_keeps_the_least_weight():
     assert model.weights[1] == pytest.approx(MIN_WEIGHT)
     assert model.weights[1] > 0.1  # no kind of evidence is dropped
     assert model.weights[0] > 3 * MIN_WEIGHT
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_frequent_errors_that_outputs_predict_are_found_by_influence(seed):
+    """From weights alike, outputs explain them as no errors at all."""
+    generator, n, rate = np.random.RandomState(seed), 3000, 0.3
+    truth = generator.randint(10, size=n)
+    wrong = generator.rand(n) < rate
+    labels = np.where(wrong, (truth + 1) % 10, truth)
+    own, next_ = np.eye(10)[truth], np.eye(10)[(truth + 1) % 10]
+    outputs = 2 * np.log((1 - rate) * own + rate * next_ + 1e-3)
+    outputs += 0.5 * generator.randn(n, 10)
+    influence = 3 * own + generator.randn(n, 10)
+    evidence = np.stack([outputs, influence], axis=-1)
+    evidence -= evidence.mean(axis=1, keepdims=True)
+    model = fit_class_noise(evidence, labels)
+    assert np.allclose(np.diag(model.transition), 1 - rate, atol=0.05)
+    alone = fit_class_noise(evidence[:, :, 1:], labels)
+    assert model.log_likelihood > alone.log_likelihood

@@ -1,5 +1,7 @@
 """Decisions about regression targets."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -76,6 +78,22 @@ def test_planted_errors_are_flagged_and_corrected(scoring):
     flagged = decision.flagged
     assert np.allclose(decision.suggestion[flagged], evidence.held_out[flagged, 0])
     assert np.array_equal(decision.suggestion[~flagged], evidence.targets[~flagged])
+
+
+@pytest.mark.parametrize("scoring", ["combined", "margin"])
+def test_outputs_outside_of_the_window_do_not_count(scoring):
+    evidence, influence = make_evidence()
+    outputs = evidence.held_out.copy()
+    outputs[:, 2] = np.random.RandomState(1).randn(N_SAMPLES)
+    other = replace(evidence, in_sample=outputs, held_out=outputs)
+    found, expected = (
+        judge_targets(each, influence, slice(0, 2), scoring)
+        for each in (other, evidence)
+    )
+    assert np.array_equal(found.suspicion, expected.suspicion)
+    assert np.array_equal(found.alternative, expected.alternative)
+    wider = judge_targets(other, influence, slice(0, 3), scoring)
+    assert not np.allclose(wider.suspicion, expected.suspicion)
 
 
 def test_contamination_is_the_fraction_flagged():
