@@ -33,6 +33,8 @@ MAX_COLUMNS = 8
 MAX_CELL = 300
 MAX_CLASSES = 30
 N_GALLERY = 12
+MAX_IMAGES, MAX_PIXELS = 200, 2**20
+"""Of flagged images, and of their values: some 1 MB of the file."""
 N_DIGITS = 6
 """Significant digits of floats in the table."""
 
@@ -235,7 +237,15 @@ def _pictures(data: AuditData, summary: dict[str, Any]) -> dict[str, str]:
 
 
 def _gallery(data: AuditData, samples: Any) -> list[dict[str, Any]]:
-    """Return the most suspicious samples, images as data addresses."""
+    """Return the most suspicious samples, images as data addresses.
+
+    Of images all that are flagged, as far as there is room: the table does not show
+    them.
+    """
+    n_items = max(N_GALLERY, min(MAX_IMAGES, int(data.flagged.sum())))
+    items = gallery_items(data, samples=samples, n_items=n_items)
+    image = items[0].image
+    room = 0 if image is None else MAX_PIXELS // image.size
     return [
         {
             "row": item.row,
@@ -248,7 +258,7 @@ def _gallery(data: AuditData, samples: Any) -> list[dict[str, Any]]:
             "fields": [(name, number(plain(value))) for name, value in item.fields],
             "n_more": item.n_more,
         }
-        for item in gallery_items(data, samples=samples, n_items=N_GALLERY)
+        for item in items[: max(N_GALLERY, room)]
     ]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dit_clean.audit import AuditData, write_report
+from dit_clean.audit import AuditData, report, write_report
 from dit_clean.audit.report import table_payload
 from tests.audit.conftest import make_audit_data, make_target_data
 
@@ -113,6 +113,22 @@ def test_images_are_embedded(tmp_path):
     images = [a["src"] for t, a in Page(render(data, tmp_path)).tags if t == "img"]
     assert len(images) == 12
     assert all(src.startswith("data:image/png;base64,") for src in images)
+
+
+def test_all_flagged_images_are_embedded_as_far_as_there_is_room(
+    tmp_path, monkeypatch
+):
+    data = make_audit_data(X=np.random.RandomState(0).rand(60, 1, 8, 8))
+    data = replace(data, flagged=np.arange(60) < 30)
+
+    def n_images():
+        return [t for t, _ in Page(render(data, tmp_path)).tags].count("img")
+
+    assert n_images() == 30
+    monkeypatch.setattr(report, "MAX_PIXELS", 20 * 64)
+    assert n_images() == 20
+    table = replace(data, X=np.zeros((60, 4)))
+    assert render(table, tmp_path).count('class="item') == 12
 
 
 def test_report_says_which_library_is_missing(data, tmp_path, monkeypatch):
