@@ -8,6 +8,7 @@ import torch
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 
 from dit_clean.tracking.layout import ParameterLayout
 from dit_clean.tracking.model import TrackedModel, get_modes, get_rng_state
@@ -102,6 +103,8 @@ class StepRecorder:
         self._group_sizes = group_sizes(optimizer)
         self._pending: list[tuple[Mapping[str, Any], ...]] = []
         self._is_in_step = False
+        self._got_gradient: list[bool] | None = None  # in the first step
+        self._first_pass: RemovableHandle | None = None
         self._hook = optimizer.register_step_pre_hook(self._before_update)
 
     @contextmanager
@@ -127,7 +130,7 @@ class StepRecorder:
         """
         self._pending.clear()
         self._is_in_step = True
-        if self.trajectory.n_steps == 0:
+        if self.trajectory.n_steps == 0 and self._first_pass is None:
             self._first_pass = self.module.register_forward_pre_hook(check_precision)
         self._rng_state = self._present_rng_state()
         self._buffers = self._reader.buffers()
@@ -141,8 +144,9 @@ class StepRecorder:
             If the optimizer did not make exactly one update since `begin`.
         """
         self._is_in_step = False
-        if self.trajectory.n_steps == 0:
+        if self._first_pass is not None:
             self._first_pass.remove()
+            self._first_pass = None
         check_one_update(len(self._pending))
         if self._group_sizes != group_sizes(self.optimizer):
             raise RuntimeError(
@@ -172,8 +176,10 @@ class StepRecorder:
         self.trajectory.store.put(self.trajectory.n_steps, self._reader.state())
 
     def close(self) -> None:
-        """Take the hook off the optimizer; the trajectory stays."""
+        """Take the hooks off module and optimizer; the trajectory stays."""
         self._hook.remove()
+        if self._first_pass is not None:
+            self._first_pass.remove()
 
     def _present_rng_state(self) -> Tensor:
         return get_rng_state(self.trajectory.model.device)
@@ -185,7 +191,7 @@ class StepRecorder:
         gets = self._gets_gradient
         if not any(gets):
             return  # zeroed by the loop after its step
-        if self.trajectory.n_steps == 0:
+        if self._got_gradient is None:
             self._got_gradient = gets
         if not all(gets) or gets != self._got_gradient:
             check_unused(self.module, self.optimizer, gets, self._got_gradient)
