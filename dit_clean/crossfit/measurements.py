@@ -50,18 +50,21 @@ class Measurements:
 
         def read(outputs: np.ndarray) -> np.ndarray:
             extended = _extended(outputs, trained.n_epochs)
-            return np.exp(extended) if is_classifier else extended
+            return np.exp(extended) if is_classifier else extended.copy()
 
         given = [result.clean_outputs for result in results]
         clean = [read(outputs) for outputs in given if outputs is not None]
-        in_sample = read(trained.whole.outputs) * (len(results) - 1)
+        # In place: outputs take rows x epochs x classes values.
+        in_sample = read(trained.whole.outputs)
+        in_sample *= len(results) - 1
         held_out = np.empty_like(in_sample)
         for result in results:
             fold, output = result.fold, read(result.outputs)
             held_out[fold.held_out] = output[fold.held_out]
             in_sample[fold.train] += output[fold.train]
+        in_sample /= 2 * (len(results) - 1)
         return cls(
-            in_sample=in_sample / (2 * (len(results) - 1)),
+            in_sample=in_sample,
             held_out=held_out,
             influence=_average_influence(results),
             seconds=trained.seconds,
@@ -131,4 +134,6 @@ def _average_influence(results: list[FoldResult]) -> dict[int, np.ndarray]:
 
 def _extended(outputs: np.ndarray, n_epochs: int) -> np.ndarray:
     missing = n_epochs - outputs.shape[1]
+    if missing == 0:
+        return outputs
     return np.pad(outputs, ((0, 0), (0, missing), (0, 0)), mode="edge")
