@@ -64,6 +64,11 @@ class AuditMixin:
             - flagged, weight : the decision, and weights to train with;
             - pattern : stable, early, late or fluctuating; see
               `dit_clean.influence.patterns.influence_patterns`.
+
+        Notes
+        -----
+        The first one after `fit` may take as long as that: patterns need the influence
+        of every epoch, and `fit` measures six. It is kept for the next.
         """
         return audit_table(
             self.audit_data(), sort=sort, flagged=flagged, columns=columns

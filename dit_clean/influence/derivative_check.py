@@ -70,9 +70,9 @@ def check_differentiable(trajectory: Trajectory) -> None:
         raise ValueError(
             f"The second derivatives of {name} are wrong: torch's differ from what its "
             "gradients show. Operations with a gradient of their own do that "
-            "(autograd.Function, once_differentiable), torch.utils.checkpoint, and "
-            "layers that update themselves in the forward pass (spectral_norm). "
-            "Replace them by operations of torch while training is tracked."
+            "(autograd.Function, once_differentiable), torch.utils.checkpoint, layers "
+            "that change in the forward pass (spectral_norm), and random numbers that "
+            "are not torch's. Replace them while training is tracked."
         )
 
 

@@ -115,9 +115,7 @@ def test_images_are_embedded(tmp_path):
     assert all(src.startswith("data:image/png;base64,") for src in images)
 
 
-def test_all_flagged_images_are_embedded_as_far_as_there_is_room(
-    tmp_path, monkeypatch
-):
+def test_all_flagged_images_are_embedded_as_far_as_there_is_room(tmp_path, monkeypatch):
     data = make_audit_data(X=np.random.RandomState(0).rand(60, 1, 8, 8))
     data = replace(data, flagged=np.arange(60) < 30)
 
