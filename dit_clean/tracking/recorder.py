@@ -158,16 +158,20 @@ class StepRecorder:
             self._note_gradients()  # the optimizer has called a closure
         self._check_gradients()
         drew = _bits(self._rng_state) != _bits(self._present_rng_state())
-        hyper, records = self._pending.pop(), self.trajectory.records
-        if records and records[-1].hyper == hyper:
-            hyper = records[-1].hyper  # one copy for all steps of a constant rate
+        hyper, modes = self._pending.pop(), get_modes(self._modules)
+        records = self.trajectory.records
+        last = records[-1] if records else None
+        if last and last.hyper == hyper:
+            hyper = last.hyper  # one copy for all steps of a constant rate
+        if last and last.modes == modes:
+            modes = last.modes
         record = StepRecord(
             step=self.trajectory.n_steps,
             epoch=epoch,
             sample_indices=as_row_numbers(sample_indices),
             hyper=hyper,
             rng_state=self._rng_state if drew else None,
-            modes=get_modes(self._modules),
+            modes=modes,
         )
         records.append(record)
 
