@@ -1,7 +1,6 @@
 """Recording a training run, from skorch or from a plain torch loop."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -107,8 +106,7 @@ class StepRecorder:
         self._first_pass: RemovableHandle | None = None
         self._hook = optimizer.register_step_pre_hook(self._before_update)
 
-    @contextmanager
-    def step(self, sample_indices: Any, epoch: int) -> Iterator[None]:
+    def step(self, sample_indices: Any, epoch: int) -> "_Step":
         """Record the one update that runs inside the block.
 
         Parameters
@@ -117,10 +115,12 @@ class StepRecorder:
             Rows of the training data that make up the batch.
         epoch : int
             Epoch of the update, from 0.
+
+        Returns
+        -------
+        context : context manager
         """
-        self.begin()
-        yield
-        self.end(sample_indices, epoch)
+        return _Step(self, sample_indices, epoch)
 
     def begin(self) -> None:
         """Note the random state and the buffers that the next forward pass starts from.
@@ -221,6 +221,21 @@ class StepRecorder:
                 "it. Leave them to the optimizer while training is tracked."
             )
         store.put(step, state)
+
+
+class _Step:
+    """The block of one update; an exception in it leaves no record."""
+
+    def __init__(self, recorder: StepRecorder, sample_indices: Any, epoch: int):
+        self.recorder, self.sample_indices = recorder, sample_indices
+        self.epoch = epoch
+
+    def __enter__(self) -> None:
+        self.recorder.begin()
+
+    def __exit__(self, kind: type | None, *_: Any) -> None:
+        if kind is None:
+            self.recorder.end(self.sample_indices, self.epoch)
 
 
 class TrajectoryRecorder(Callback):

@@ -135,6 +135,8 @@ class StateReader:
             (name, module.get_submodule(name.rpartition(".")[0]))
             for name, _ in module.named_buffers()
         ]
+        self._settings: tuple[dict[str, Any], ...] = ()
+        self._values: list[list[Any]] | None = None
         self._copier = FlatCopier()
         self._slot_copiers: dict[str, FlatCopier] = defaultdict(FlatCopier)
 
@@ -175,20 +177,45 @@ class StateReader:
 
     def hyper(self) -> tuple[dict[str, Any], ...]:
         """Return each group's hyper-parameters, and its count of past updates."""
-        return tuple(self._settings(group) for group in self.optimizer.param_groups)
+        groups = self.optimizer.param_groups
+        values = [list(group.values()) for group in groups]
+        if values != self._values:
+            self._settings = tuple(map(_settings, groups))
+            # Tensors and lists may change in place: they are read anew each time.
+            is_lasting = not any(map(_may_change, groups))
+            self._values = values if is_lasting else None
+        counts = [self._n_updates(group["params"]) for group in groups]
+        if not any(counts):
+            return self._settings
+        return tuple(
+            settings if count == 0 else settings | {"step": count}
+            for settings, count in zip(self._settings, counts, strict=True)
+        )
 
-    def _settings(self, group: Mapping[str, Any]) -> dict[str, Any]:
-        settings = {
-            key: value.item() if isinstance(value, Tensor) else value
-            for key, value in group.items()
-            if key != "params"
-        }
-        # Frozen and unused parameters have no state and are not counted.
-        states = (self.optimizer.state.get(p, {}) for p in group["params"])
-        counted = next((state for state in states if "step" in state), None)
-        if counted is not None:
-            settings["step"] = int(counted["step"])
-        return settings
+    def _n_updates(self, params: list[Tensor]) -> int:
+        """Return how often the parameters of a group were updated, if it is counted."""
+        for parameter in params:
+            # Frozen and unused parameters have no state and are not counted.
+            state = self.optimizer.state.get(parameter)
+            if state and "step" in state:
+                return int(state["step"])
+        return 0
+
+
+def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: value.item() if isinstance(value, Tensor) else value
+        for key, value in group.items()
+        if key != "params"
+    }
+
+
+def _may_change(group: Mapping[str, Any]) -> bool:
+    return any(
+        isinstance(value, Tensor | list)
+        for key, value in group.items()
+        if key != "params"
+    )
 
 
 def _write(params: list[Tensor], values: tuple[Tensor, ...]) -> None:
