@@ -37,7 +37,7 @@ def checked_data(
     ValueError, TypeError
         scikit-learn's own messages, for wrong shapes, lengths, dtypes, NaN and inf.
     """
-    if isinstance(X, Mapping):
+    if isinstance(X, Mapping) and not sparse.issparse(X):
         raise TypeError(
             f"X is a {type(X).__name__}, but one array or data frame is needed. For a "
             "net with several inputs give the columns side by side, and let its "

@@ -128,8 +128,13 @@ def encode_targets(y: np.ndarray, net: Any, task: str = "auto") -> Targets:
 
 
 def _inferred(y: np.ndarray) -> np.ndarray:
-    """Return Python objects as what they are: a column with gaps may hold bools."""
-    return np.array(y.tolist()) if y.dtype.kind == "O" and y.ndim == 1 else y
+    """Return numbers among Python objects as numbers: gaps of a column may leave such.
+
+    Texts stay objects, as they are given.
+    """
+    if y.dtype.kind != "O" or any(isinstance(label, str) for label in y):
+        return y
+    return np.array(y.tolist())
 
 
 def check_labels(y: np.ndarray) -> None:
