@@ -111,10 +111,8 @@ class Rescoring:
         targets, self.window_ = self._data.targets, window
         self._decided_with = self.get_params(deep=False)
         # A copy: the decision shares its judgement with later ones.
-        self.suspicion_, self.threshold_ = (
-            decision.suspicion.copy(),
-            decision.threshold,
-        )
+        self.suspicion_ = decision.suspicion.copy()
+        self.threshold_ = decision.threshold
         self.keep_mask_ = ~decision.flagged
         self.sample_indices_ = np.flatnonzero(self.keep_mask_)
         keeps_shares = self.weighting.endswith("balanced") and targets.is_classifier

@@ -111,7 +111,7 @@ class SampleLoss:
 
     @property
     def _takes_classes(self) -> bool:
-        return isinstance(self.criterion, nn.CrossEntropyLoss | nn.NLLLoss)
+        return isinstance(self.criterion, CROSS_ENTROPIES)
 
     @property
     def _class_weight(self) -> Tensor | None:
