@@ -51,10 +51,10 @@ def track(
         Targets as the criterion takes them, copied too.
     record : "auto", "all", str or int, default="auto"
         Memory for recorded states: all of them, or at most so much ("256MiB", or
-        bytes). "auto" is at most 1 GiB, and of states above 256 KiB every k-th, so that
+        bytes). "auto" is at most 1 GiB, and of states above 16 KiB every k-th, so that
         recording hardly slows training down. States in between are replayed exactly
-        when asked for; scores do not depend on it. Choose "all" for many questions
-        about a large network, or for timelines over single steps of one.
+        when asked for, a training step each; scores do not depend on it. Choose "all"
+        for many questions, or for timelines over single steps.
     sample_weight : array-like of shape (n_samples,), optional
         Factor of each sample's loss.
     random_state : int, RandomState instance or None

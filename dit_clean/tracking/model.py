@@ -204,8 +204,8 @@ class TrackedModel:
 
 def get_modes(modules: Iterable[nn.Module]) -> tuple[bool, ...] | None:
     """Return whether each module is in training mode; None if all are."""
-    modes = tuple(module.training for module in modules)
-    return None if all(modes) else modes
+    modes = [module.training for module in modules]
+    return None if all(modes) else tuple(modes)
 
 
 def set_modes(module: nn.Module, modes: tuple[bool, ...] | None) -> None:

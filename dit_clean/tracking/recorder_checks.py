@@ -24,7 +24,9 @@ def as_row_numbers(sample_indices: Any) -> Tensor:
     TypeError
         If they are no whole numbers: a mask, say.
     """
-    rows = torch.as_tensor(sample_indices).clone().cpu()
+    rows = torch.as_tensor(sample_indices).clone()
+    if not rows.is_cpu:
+        rows = rows.cpu()
     if rows.is_floating_point() or rows.dtype == torch.bool or rows.ndim != 1:
         raise TypeError(
             "recorder.step needs the row numbers of the batch, one whole number for "

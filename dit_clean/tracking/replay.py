@@ -194,11 +194,13 @@ class StateReader:
 
     def _n_updates(self, params: list[Tensor]) -> int:
         """Return how often the parameters of a group were updated, if it is counted."""
+        if not self.optimizer.state:
+            return 0
         for parameter in params:
             # Frozen and unused parameters have no state and are not counted.
             state = self.optimizer.state.get(parameter)
-            if state and "step" in state:
-                return int(state["step"])
+            if state:
+                return int(state.get("step", 0))
         return 0
 
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 AUTO_BYTES = 2**30
 """Memory of a run's states where nothing else is asked for."""
-AUTO_BYTES_PER_STEP = 2**18
-"""Recording a state of this size takes about 0.1 ms where memory has to be fetched from
-the system, a tenth of a step of a network of that size."""
+AUTO_BYTES_PER_STEP = 2**14
+"""Memory has to be fetched from the system, which may take 10 us or more for so much: a
+tenth of a step of a network of 10,000 parameters is 30 us."""
 MIN_STATES = 2
 """States that are kept whatever the bound: there is nothing to halve."""
 MAX_STRIDE = 16
@@ -78,7 +78,7 @@ class StateStore:
     def automatic(cls) -> "StateStore":
         """Return a store that is bounded and hardly slows training down.
 
-        At most 1 GiB, and of states above 256 KiB every k-th.
+        At most 1 GiB, and of states above 16 KiB every k-th.
         """
         return cls(AUTO_BYTES, AUTO_BYTES_PER_STEP)
 

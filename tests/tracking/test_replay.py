@@ -138,12 +138,12 @@ def test_going_back_holds_no_more_states_than_fit(monkeypatch, n_fitting, start)
 
 
 def test_large_states_are_replayed_to_the_same_scores():
-    """3 x 313 KiB are kept at every fourth step, and at the ends of epochs."""
+    """3 x 19 KiB are kept at every fourth step, and at the ends of epochs."""
 
     class Wide(torch.nn.Sequential):
         def __init__(self):
-            wide = torch.nn.Linear(N_COLUMNS, 10_000), torch.nn.ReLU()
-            super().__init__(*wide, torch.nn.Linear(10_000, N_LABELS))
+            wide = torch.nn.Linear(N_COLUMNS, 600), torch.nn.ReLU()
+            super().__init__(*wide, torch.nn.Linear(600, N_LABELS))
 
     X, y = make_rows()
     net = make_net(Wide, optimizer=torch.optim.Adam, lr=1e-3, batch_size=5)
