@@ -118,7 +118,8 @@ class InfluenceCleaner(
     suggested_label_ : ndarray of shape (n_samples,)
         Most likely label (for regression: the held-out prediction).
     threshold_ : float
-        Suspicion from which on a sample is flagged.
+        Suspicion from which on a sample is flagged, but for the tenth of each class
+        that always stays.
     contamination_ : float
         Estimated fraction of wrong samples.
     influence_ : ndarray of shape (n_samples,)

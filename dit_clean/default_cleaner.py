@@ -11,7 +11,10 @@ from dit_clean.cleaner import InfluenceCleaner
 
 
 class CleanerParameter:
-    """A `cleaner` that may be None: then it is a default one with `random_state`."""
+    """A `cleaner` that may be None: then it is a default one.
+
+    `random_state` is the seed of a cleaner that has none of its own.
+    """
 
     cleaner: Any
     random_state: Any
@@ -32,8 +35,7 @@ class CleanerParameter:
         """
         is_nested = any(name.startswith("cleaner__") for name in params)
         if is_nested and params.get("cleaner", self.cleaner) is None:
-            seed = params.get("random_state", self.random_state)
-            params["cleaner"] = InfluenceCleaner(random_state=seed)
+            params["cleaner"] = InfluenceCleaner()
         return super().set_params(**params)
 
     def _fitted_cleaner(self, X: Any, y: Any, **fit_params: Any) -> Any:
@@ -68,6 +70,7 @@ class CleanerParameter:
 
     def _unfitted_cleaner(self) -> Any:
         """Return a clone of the cleaner, or where none is given a default one."""
-        if self.cleaner is None:
-            return InfluenceCleaner(random_state=self.random_state)
-        return clone(self.cleaner)
+        cleaner = InfluenceCleaner() if self.cleaner is None else clone(self.cleaner)
+        if cleaner.random_state is None:
+            cleaner.set_params(random_state=self.random_state)
+        return cleaner

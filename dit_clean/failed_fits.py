@@ -1,4 +1,4 @@
-"""What a fit that was refused or interrupted leaves behind: the earlier fit."""
+"""A fit that fails or is interrupted leaves the estimator as it was."""
 
 from collections.abc import Callable
 from functools import wraps

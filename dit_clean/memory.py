@@ -36,8 +36,10 @@ def parse_bytes(amount: Any) -> int:
     if amount == "auto":
         return AUTO_BYTES
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(amount))
-    if match and match[2].upper() in UNITS and float(match[1]) > 0:
-        return int(float(match[1]) * UNITS[match[2].upper()])
+    if match and match[2].upper() in UNITS:
+        nbytes = int(float(match[1]) * UNITS[match[2].upper()])
+        if nbytes > 0:
+            return nbytes
     raise ValueError(
         f"Cannot read {amount!r} as an amount of memory. Give bytes as an int, or a "
         "number with a unit, such as '512MiB' or '2GiB'."

@@ -15,8 +15,8 @@ def _estimator_has(method):
     """Return the check that the (fitted) estimator has a method."""
 
     def check(self):
-        estimator = getattr(self, "estimator_", None) or self._model()
-        getattr(estimator, method)
+        is_fitted = hasattr(self, "estimator_")
+        getattr(self.estimator_ if is_fitted else self._model(), method)
         return True
 
     return check
@@ -38,7 +38,7 @@ class CleanedClassifier(ClassifierMixin, CleanedModel):
         What is done with them: flagged rows are left out, every row counts with its
         `sample_weight_` (0 for flagged rows), or flagged rows get the suggested label.
     random_state : int, RandomState instance or None, default=None
-        Seed of the cleaner where none is given; a given cleaner has its own.
+        Seed of the cleaner, unless a given one has a seed of its own.
 
     Attributes
     ----------
@@ -135,7 +135,7 @@ class CleanedRegressor(RegressorMixin, CleanedModel):
         Flagged rows are left out, every row counts with its `sample_weight_`, or
         flagged rows get the held-out prediction as target.
     random_state : int, RandomState instance or None, default=None
-        Seed of the cleaner where none is given; a given cleaner has its own.
+        Seed of the cleaner, unless a given one has a seed of its own.
 
     Attributes
     ----------

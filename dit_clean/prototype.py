@@ -14,7 +14,7 @@ from dit_clean.tracking.networks import make_default_net
 DEFAULT_LR = {"sgd": 0.1, "adam": 0.001, "adamw": 0.001}
 GPU_WEIGHTS = 2**18
 """Weights of an MLP from which on a GPU takes its batches of 64 faster than a core of a
-CPU does (docs/benchmarks.md); a tenth of them take it twice as long."""
+CPU does (docs/benchmarks.md); with 3,000 it takes twice as long."""
 
 
 def make_prototype(cleaner: Any, n_features: int, targets: Targets) -> NeuralNet:

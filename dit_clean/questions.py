@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, column_or_1d
+from tqdm.auto import tqdm
 
 from dit_clean.audit.groups import group_table
 from dit_clean.crossfit import (
@@ -30,7 +31,12 @@ from dit_clean.detection import (
 from dit_clean.influence import SampleLosses, Steps, Window, resolve_window
 from dit_clean.influence.queries import Query, SampleQuery
 from dit_clean.influence.scores import check_history
-from dit_clean.influence.windows import GridLike, WindowLike, window_in_steps
+from dit_clean.influence.windows import (
+    GridLike,
+    WindowLike,
+    check_is_grid,
+    window_in_steps,
+)
 from dit_clean.inputs import checked_data
 from dit_clean.targets import Targets
 from dit_clean.tracking.rows import subset_rows
@@ -114,13 +120,16 @@ class InfluenceQuestions:
         check_is_fitted(self, "_evidence")
         window = self._window_of(window)
         history = check_history(self.history if history is None else history)
+        is_epoch = isinstance(window, Window) and len(window) == 1
+        if query is None and history == "window" and is_epoch:
+            return self._timeline([window.start])[:, 0]
+        make_query = self._make_query
         if query is not None:
             make_query = partial(_same_query, self._checked_query(query))
-            values = average_influence(self._results, make_query, window, history)
-            return values[0] if len(values) == 1 else values
-        if history == "window" and isinstance(window, Window) and len(window) == 1:
-            return self._timeline([window.start])[:, 0]
-        return average_influence(self._results, self._make_query, window, history)[-1]
+        values = average_influence(
+            self._results, make_query, window, history, verbose=self.verbose
+        )
+        return values[-1] if query is None or len(values) == 1 else values
 
     def timeline(self, windows=None, query=None, history=None):
         """Return each sample's influence over each window of a grid.
@@ -149,13 +158,16 @@ class InfluenceQuestions:
         make_query = self._make_query
         if query is not None:
             make_query = partial(_same_query, self._checked_query(query))
-        values = average_timeline(self._results, make_query, grid, history)
+        values = average_timeline(
+            self._results, make_query, grid, history, verbose=self.verbose
+        )
         return values[-1] if query is None or len(values) == 1 else values
 
     def group_influence(self, groups="label", window=None, *, query=None, history=None):
         """Return a table of what leaving out whole groups of samples would change.
 
-        The sums of the influence of each group's samples: exact to first order.
+        The sums of the influence of each group's samples: true to first order, and the
+        less so the larger the group.
 
         Parameters
         ----------
@@ -205,14 +217,20 @@ class InfluenceQuestions:
             rows, encoded = self.encode(X, y)
         window = self._window_of(window)
         history = check_history(self.history if history is None else history)
-        queries = [
-            SampleLosses(subset_rows(rows, chunk), encoded[chunk])
-            for chunk in torch.arange(len(encoded)).split(QUERY_CHUNK)
-        ]
-        parts = [
-            average_influence(self._results, partial(_same_query, q), window, history)
-            for q in queries
-        ]
+        parts = []
+        with tqdm(
+            desc="influence on samples",
+            total=len(encoded),
+            unit="sample",
+            disable=not self.verbose,
+        ) as bar:
+            for chunk in torch.arange(len(encoded)).split(QUERY_CHUNK):
+                query = SampleLosses(subset_rows(rows, chunk), encoded[chunk])
+                make_query = partial(_same_query, query)
+                parts.append(
+                    average_influence(self._results, make_query, window, history)
+                )
+                bar.update(len(chunk))
         return np.concatenate(parts)
 
     def encode(self, X, y=None):
@@ -289,6 +307,7 @@ class InfluenceQuestions:
             return [Window(e, e + 1) for e in range(self._evidence.n_epochs)]
         if isinstance(windows, int | np.integer):
             return int(windows)
+        check_is_grid(windows)
         grid = [self._window_of(window) for window in windows]
         if not grid:
             raise ValueError("windows is empty. Give one window at least, or None.")

@@ -42,6 +42,7 @@ class Rescoring:
     contamination: str | float
     weighting: str
     memory: Any
+    verbose: int
     get_params: Any
 
     def rescore(self):
@@ -94,7 +95,13 @@ class Rescoring:
     ) -> tuple[Window, Decision]:
         window = epochs_of(self.window, evidence)
         judge = partial(
-            _judge, evidence, influence, window, self.scoring, targets.is_classifier
+            _judge,
+            evidence,
+            influence,
+            window,
+            self.scoring,
+            is_classifier=targets.is_classifier,
+            verbose=self.verbose,
         )
         key, judged = influence.runs.key, influence.judged
         if (window, self.scoring) not in judged:
@@ -144,8 +151,11 @@ def _judge(
     influence: EpochInfluence,
     window: Window,
     scoring: str,
+    *,
     is_classifier: bool,
+    verbose: int,
 ) -> Judgement:
     judge = judge_labels if is_classifier else judge_targets
-    values = influence.at(decision_epochs(window, evidence.n_epochs))
+    epochs = decision_epochs(window, evidence.n_epochs)
+    values = influence.at(epochs, verbose=verbose)
     return judge(evidence, values, window.slice, scoring)

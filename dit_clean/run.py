@@ -11,6 +11,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 
 from dit_clean.influence import check_differentiable, check_replay, update_rule_of
+from dit_clean.influence.replay_check import warn_of_buffers
 from dit_clean.inputs import checked_weight
 from dit_clean.memory import parse_bytes
 from dit_clean.tracked_run import TrackedRun
@@ -115,6 +116,7 @@ def track(
         copies=True,
     )
     warn_of_unseen(run.trajectory)
+    warn_of_buffers(run.trajectory)
     return run
 
 

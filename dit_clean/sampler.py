@@ -32,7 +32,7 @@ class InfluenceSampler(CleanerParameter, BaseSampler):
         Finds the wrong labels; cloned and fitted, unless it is fitted already, on the
         same data, and wrapped in :class:`sklearn.frozen.FrozenEstimator`.
     random_state : int, RandomState instance or None, default=None
-        Seed of the cleaner where none is given; a given cleaner has its own.
+        Seed of the cleaner, unless a given one has a seed of its own.
 
     Attributes
     ----------

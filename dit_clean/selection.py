@@ -17,7 +17,8 @@ from dit_clean.tables import is_frame, select_rows
 class RowSelection(OneToOneFeatureMixin, TransformerMixin):
     """Cleaned data in the forms that scikit-learn's tools take them.
 
-    `set_output` reaches the methods of a class only that is a transformer itself.
+    A `TransformerMixin` itself, for `set_output` wraps only methods that such a class
+    defines.
     """
 
     _data: TrainingData

@@ -1,6 +1,7 @@
 """Labels and regression targets as networks take them."""
 
 from dataclasses import dataclass
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from dit_clean.tables import is_missing
 MANY_VALUES = 20
 """Whole-number floats with more distinct values than this may be a measurement."""
 IQR_OF_NORMAL = 1.349
+LABEL_TYPES = (str, bytes, Number, np.generic)
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,12 @@ def check_labels(y: np.ndarray) -> None:
     if y.dtype.kind != "O":
         return
     check_none_missing(np.array([is_missing(label) for label in y]))
+    odd = next((v for v in y if not isinstance(v, LABEL_TYPES)), None)
+    if odd is not None:
+        raise ValueError(
+            f"y holds {odd!r}, a {type(odd).__name__}. Labels must be strings, numbers "
+            "or booleans: give each such label a name."
+        )
     kinds = {"str" if isinstance(v, str) else type(v).__name__ for v in y}
     if "str" in kinds and len(kinds) > 1:
         raise ValueError(

@@ -143,6 +143,7 @@ class TrackedRun:
         window: WindowLike = None,
         history: History = "full",
         query_step: int | None = None,
+        verbose: int = 0,
     ) -> np.ndarray:
         """Measure by retraining what `influence` estimates.
 
@@ -152,6 +153,8 @@ class TrackedRun:
             As in `influence`.
         samples : iterable of int or a boolean mask, optional
             Samples to leave out, one at a time; by default all.
+        verbose : int, default=0
+            Whether to show progress, sample by sample.
 
         Returns
         -------
@@ -164,7 +167,7 @@ class TrackedRun:
         n_samples = self.model.n_samples
         samples = range(n_samples) if samples is None else samples
         groups = [[row] for row in as_sample_rows(samples, n_samples)]
-        return self.leave_out(query, groups, window, history, query_step)
+        return self.leave_out(query, groups, window, history, query_step, verbose)
 
     def leave_out(
         self,
@@ -173,6 +176,7 @@ class TrackedRun:
         window: WindowLike = None,
         history: History = "full",
         query_step: int | None = None,
+        verbose: int = 0,
     ) -> np.ndarray:
         """Measure by retraining what leaving out whole groups of samples does.
 
@@ -182,6 +186,8 @@ class TrackedRun:
             As in `influence`.
         groups : iterable of iterables of int, or of boolean masks
             Samples to leave out together, one group at a time.
+        verbose : int, default=0
+            Whether to show progress, group by group.
 
         Returns
         -------
@@ -199,6 +205,7 @@ class TrackedRun:
             history=history,
             query_step=query_step,
             run=self,
+            verbose=verbose,
         )
         return _squeezed(changes)
 
@@ -208,6 +215,7 @@ class TrackedRun:
         groups: Iterable[Iterable[int]],
         window: WindowLike = None,
         history: History = "full",
+        verbose: int = 0,
     ) -> Removal:
         """Compare what influence predicts for groups of samples with retraining.
 
@@ -218,7 +226,7 @@ class TrackedRun:
         ----------
         query : callable
             One scalar query.
-        groups, window, history
+        groups, window, history, verbose
             As in `leave_out`.
 
         Returns
@@ -229,10 +237,12 @@ class TrackedRun:
         Raises
         ------
         ValueError
-            If the query has several values.
+            If the query has several values, or there is no group.
         """
         n_samples = self.model.n_samples
         rows = [as_sample_rows(group, n_samples) for group in groups]
+        if not rows:
+            raise ValueError("There is nothing to leave out: give one group at least.")
         influence = self.influence(query, window, history)
         if influence.ndim > 1:
             raise ValueError(
@@ -242,7 +252,7 @@ class TrackedRun:
         return Removal(
             sizes=np.array([len(group) for group in rows]),
             predicted=predicted_changes(influence, rows),
-            actual=self.leave_out(query, rows, window, history),
+            actual=self.leave_out(query, rows, window, history, verbose=verbose),
         )
 
 

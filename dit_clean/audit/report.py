@@ -28,6 +28,7 @@ from dit_clean.audit.table import audit_columns
 from dit_clean.audit.words import findings
 from dit_clean.tables import is_frame
 
+REPORT_LIBRARIES = ("jinja2", "markupsafe", "matplotlib")
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_COLUMNS = 8
 MAX_CELL = 300
@@ -66,8 +67,10 @@ def write_report(data: AuditData, path: Any, **options: Any) -> Path:
         raise FileNotFoundError(
             f"There is no folder {str(path.parent)!r} to write {path.name!r} into."
         )
-    path.write_text(render_report(data, **options), encoding="utf-8")
-    return path
+    whole = render_report(data, **options)
+    part = path.with_name(f".{path.name}.part")  # an interrupt leaves no half report
+    part.write_text(whole, encoding="utf-8")
+    return part.replace(path)
 
 
 def render_report(

@@ -155,10 +155,10 @@ def _check_labels(data: AuditData, rows: list[int], labels: list[Any] | None) ->
 def _may_be(text: str, label: Any, *, rounded: bool) -> bool:
     """Tell whether a text shows a label; reports round targets and cut long texts."""
     whole = str(label).strip()
-    if text == whole or (text.endswith("…") and whole.startswith(text[:-1])):
+    if _means(text, label) or (text.endswith("…") and whole.startswith(text[:-1])):
         return True
     if not rounded:
-        return _same_number(text, label)
+        return False
     try:
         return bool(np.isclose(float(text), float(label), rtol=ROUNDING))
     except ValueError:
@@ -200,7 +200,7 @@ def _parsed(data: AuditData, row: int, correction: Any) -> Any:
     text = str(correction).strip()
     if data.classes is not None:
         for label in data.classes:
-            if text == str(label).strip() or _same_number(text, label):
+            if _means(text, label):
                 return label
         known = ", ".join(str(label) for label in data.classes[:20])
         raise ValueError(
@@ -218,8 +218,12 @@ def _parsed(data: AuditData, row: int, correction: Any) -> Any:
     return target
 
 
-def _same_number(text: str, label: Any) -> bool:
-    """Tell whether "1.0", as a spreadsheet may write it, means the label 1."""
+def _means(text: str, label: Any) -> bool:
+    """Tell whether a text is a label as a spreadsheet may write it: 1.0, TRUE."""
+    if isinstance(label, bool | np.bool_):
+        return text.lower() == str(label).lower()
+    if text == str(label).strip():
+        return True
     if not isinstance(label, int | float | np.integer | np.floating):
         return False
     try:

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from dit_clean.audit.extras import require
+from dit_clean.audit.report import REPORT_LIBRARIES
 from dit_clean.audit.summary import by_class
 from dit_clean.cleaner import InfluenceCleaner
 from dit_clean.cli.files import (
@@ -196,6 +198,8 @@ def audit(  # noqa: PLR0913
     check_target(report, "--report", taken, (".html", ".htm"))
     check_target(output, "--output", taken, SUFFIXES)
     check_target(table_path, "--table", taken, SUFFIXES)
+    if report is not None:
+        _check_report()
     read = read_table(data, sep, decimal, [label, *drop])
     table = split_table(*read, label, drop, settings["task"])
     _check_settings(table, strategy, output, settings)
@@ -203,14 +207,14 @@ def audit(  # noqa: PLR0913
         _warn_about_columns(table, settings["task"])
     cleaner = _fitted(table, settings, quiet)
     try:
-        if report is not None:
-            cleaner.report(report, title=f"Label audit of {data.name}")
+        if output is not None:
+            write_table(_cleaned(table, cleaner, strategy, output), output, sep)
         if table_path is not None:
             shown = table.to_be_written(table_path)[table.X.columns]
             rows = cleaner.audit(sort="suspicion", columns=shown)
             write_table(rows, table_path, sep)
-        if output is not None:
-            write_table(_cleaned(table, cleaner, strategy, output), output, sep)
+        if report is not None:
+            cleaner.report(report, title=f"Label audit of {data.name}")
     except OSError as error:
         raise click.ClickException(f"Nothing more was written: {error}") from error
     if not quiet:
@@ -220,6 +224,15 @@ def audit(  # noqa: PLR0913
         limit = f"{100 * fail_above:g}%"
         click.echo(f"{fraction:.1%} of the rows flagged, more than {limit}.", err=True)
         sys.exit(FLAGGED_TOO_MANY)
+
+
+def _check_report() -> None:
+    """Refuse --report before training if a library is missing."""
+    try:
+        for library in REPORT_LIBRARIES:
+            require(library, "--report")
+    except ImportError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _check_settings(

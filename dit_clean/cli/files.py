@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from dit_clean.audit.extras import require
 
 SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t"}
 PARQUET = (".parquet", ".pq")
+PARQUET_LIBRARIES = ("pyarrow", "fastparquet")
 SUFFIXES = (*SEPARATORS, *PARQUET)
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -69,6 +71,8 @@ def check_target(
         problem = f"there is no folder {str(path.parent)!r}."
     elif path.resolve() == taken[0]:
         problem = "this would overwrite DATA. Give another name."
+    elif _suffix(path) in PARQUET and not any(map(find_spec, PARQUET_LIBRARIES)):
+        problem = _needs_pyarrow()
     elif path.resolve() in taken:
         problem = f"{path.name} is to hold something else already. Give another name."
     if problem:
@@ -167,13 +171,10 @@ def _labels(read: Any, written: Any) -> Any:
 
 def write_table(table: Any, path: Path, sep: str | None) -> None:
     """Write a data frame as CSV or Parquet, whichever the name of the file says."""
-    try:
-        if _suffix(path) in PARQUET:
-            table.to_parquet(path, index=False)
-        else:
-            table.to_csv(path, index=False, sep=sep or SEPARATORS[_suffix(path)])
-    except ImportError as error:
-        raise click.ClickException(_needs_pyarrow()) from error
+    if _suffix(path) in PARQUET:
+        table.to_parquet(path, index=False)
+    else:
+        table.to_csv(path, index=False, sep=sep or SEPARATORS[_suffix(path)])
 
 
 def _check_column(whole: Any, name: str, option: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from tqdm.auto import tqdm
 
 from dit_clean.crossfit.fold import Fold
 from dit_clean.crossfit.measurements import average_over_folds
@@ -23,6 +24,8 @@ def average_influence(
     make_query: Callable[[Fold], Query],
     window: Window | Steps,
     history: History,
+    *,
+    verbose: int = 0,
 ) -> np.ndarray:
     """Return influence averaged over the runs that train on each sample.
 
@@ -37,12 +40,15 @@ def average_influence(
         reach it does not count.
     history : {"full", "window"}
         See `influence_scores`.
+    verbose : int, default=0
+        Whether to show progress, network by network.
 
     Returns
     -------
     influence : ndarray of shape (n_queries, n_samples)
     """
-    return average_timeline(runs, make_query, [window], history)[:, :, 0]
+    timeline = average_timeline(runs, make_query, [window], history, verbose=verbose)
+    return timeline[:, :, 0]
 
 
 def average_timeline(
@@ -50,12 +56,14 @@ def average_timeline(
     make_query: Callable[[Fold], Query],
     windows: Sequence[Window | Steps] | int,
     history: History,
+    *,
+    verbose: int = 0,
 ) -> np.ndarray:
     """Return influence over a grid of windows, averaged as in `average_influence`.
 
     Parameters
     ----------
-    runs, make_query, history
+    runs, make_query, history, verbose
         As in `average_influence`.
     windows : int or sequence of Window and Steps
         So many windows of equal length, or epochs and steps.
@@ -65,7 +73,7 @@ def average_timeline(
     timeline : ndarray of shape (n_queries, n_samples, n_windows)
     """
     values, reached = [], []
-    for recorded in runs:
+    for recorded in tqdm(runs, "influence", unit="network", disable=not verbose):
         trajectory = recorded.run.trajectory
         grid = _windows_of_run(windows, trajectory)
         values.append(
@@ -86,7 +94,7 @@ def _windows_of_run(
 ) -> list[tuple[Window, bool]]:
     """Return each window in steps, cut off where the run stopped; and if it got there.
 
-    A window that the run did not reach is replaced by its last one.
+    For a window that it did not reach its last epoch or step stands in.
     """
     if isinstance(windows, int):
         return [(window, True) for window in grid_in_steps(windows, trajectory)]

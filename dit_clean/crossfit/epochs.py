@@ -13,7 +13,7 @@ from dit_clean.influence.queries import Query
 from dit_clean.tracking import Trajectory
 
 N_SCHEDULED = 6
-"""Epochs measured during training; six rank as well as all (docs/benchmarks.md)."""
+"""Epochs whose influence is measured during training, at most."""
 
 
 def scheduled_epochs(n_epochs: int) -> list[int]:
@@ -93,10 +93,10 @@ class EpochInfluence:
         for epoch in tqdm(new, "replay", unit="epoch", disable=not (verbose and new)):
             self._values[epoch] = self._replayed(epoch)
 
-    def at(self, epochs: Iterable[int]) -> np.ndarray:
+    def at(self, epochs: Iterable[int], *, verbose: int = 0) -> np.ndarray:
         """Return influence, (n_queries, n_samples, n_epochs[, n_classes])."""
         epochs = list(epochs)
-        self.measure(epochs)
+        self.measure(epochs, verbose=verbose)
         return np.stack([self._values[epoch] for epoch in epochs], axis=2)
 
     def _replayed(self, epoch: int) -> np.ndarray:

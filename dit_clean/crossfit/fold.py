@@ -71,7 +71,8 @@ def make_folds(cv: Any, targets: Targets, random_state: Any) -> list[Fold]:
         cv = make_splitter(int(cv), shuffle=True, random_state=shuffle_seed)
     n_samples = len(targets.given)
     splits = list(check_cv(cv).split(np.zeros((n_samples, 1)), targets.codes))
-    rows, held_out = np.arange(n_samples), np.concatenate([held for _, held in splits])
+    rows = np.arange(n_samples)
+    held_out = np.concatenate([rows[:0], *(held for _, held in splits)])
     is_whole = all(
         min(len(train), len(held)) > 0
         and np.array_equal(np.sort(np.concatenate([train, held])), rows)

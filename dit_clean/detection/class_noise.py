@@ -37,8 +37,8 @@ def fit_class_noise(
 
     The likelihood has several optima. Networks predict errors that are frequent, and
     their outputs explain these as no errors at all; influence, the last kind of
-    evidence, does not. A second start bets on it, and what it finds counts if it
-    explains the labels clearly better.
+    evidence, does not. A second fit starts with most of the weight on influence; it is
+    taken if it explains the labels better by `CLEAR_LEAD`.
 
     Parameters
     ----------

@@ -13,9 +13,9 @@ charges a row for what it leaves open. Row by row, because a single class that g
 wrong must not be averaged away by many that do not.
 
 The true labels behind the counts are inferred, with the very T in question. So counts
-are fractions, and the charge for spreading them is higher than for whole errors: what
-is free must be plain to see. And it matters where the search starts: errors by class
-are found from free rows, and rows that are alike from rows that are alike. It is
+are expected ones, fractions, which a marginal likelihood charges more than whole ones:
+a row is free on clear evidence only. And it matters where the search starts: errors by
+class are found from free rows, and rows that are alike from rows that are alike. It is
 started from both.
 """
 

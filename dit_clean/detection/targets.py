@@ -76,9 +76,9 @@ def judge_targets(
     window : slice
         Epochs that count.
     scoring : {"combined", "influence", "margin"}
-        Order of the samples: by residual, or with "influence" by influence. Influence
-        adds nothing to the residual of a regression target (docs/benchmarks.md), so
-        that "combined" is "margin".
+        Order of the samples: by residual, or with "influence" by influence, which
+        ranks regression targets far worse (docs/benchmarks.md), so that "combined" is
+        "margin".
 
     Returns
     -------

@@ -69,14 +69,13 @@ def batch_gradient(
     theta, params = _leaf(layout, state)
     before = _statistics(model, state)
     frozen = frozen_statistics(model.module, record.modes) if before else []
-    params |= {name: before[name] for name in frozen}
+    variables = _buffers(state) | params | {name: before[name] for name in frozen}
     with (
         lean_derivatives(model.module),
-        differentiable_norm() if frozen else nullcontext(),
-        followed_statistics(model.module, before) as after,
+        followed_statistics(variables, before) as after,
     ):
         losses, weights, divisor = _batch_losses(
-            model, params, record, state, each_label=each_label
+            model, variables, record, each_label=each_label
         )
     weights.requires_grad_()
     total = (weights * losses).sum() / divisor
@@ -102,7 +101,7 @@ def loss_gradient(
 ) -> Tensor:
     """Return d/d(theta) of a recorded step's batch loss alone, (n_params,)."""
     theta, params = _leaf(layout, state)
-    losses, weights, divisor = _batch_losses(model, params, record, state)
+    losses, weights, divisor = _batch_losses(model, _buffers(state) | params, record)
     (grad,) = torch.autograd.grad((weights * losses).sum() / divisor, theta)
     return grad
 
@@ -191,25 +190,24 @@ def vjp(
 
 def _batch_losses(
     model: TrackedModel,
-    params: dict[str, Tensor],
+    variables: dict[str, Tensor],
     record: StepRecord,
-    state: TrainingState,
     *,
     each_label: bool = False,
 ) -> tuple[Tensor, Tensor, Any]:
-    """Return losses, weights and divisor of a recorded step, under other parameters.
-
-    `params` may hold buffers, which come before the recorded ones.
-    """
-    # Training mode writes to running statistics: give it copies to write to.
-    buffers = {name: buffer.clone() for name, buffer in state.buffers.items()}
+    """Return losses, weights and divisor of a recorded step."""
     return model.batch_losses(
-        buffers | params,
+        variables,
         record.sample_indices,
         record.rng_state,
         record.modes,
         each_label=each_label,
     )
+
+
+def _buffers(state: TrainingState) -> dict[str, Tensor]:
+    """Return copies of the buffers, for training mode writes to them."""
+    return {name: buffer.clone() for name, buffer in state.buffers.items()}
 
 
 def _statistics(model: TrackedModel, state: TrainingState) -> dict[str, Tensor]:

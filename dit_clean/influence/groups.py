@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,12 @@ class TopSamples:
     helpful_values: np.ndarray
 
 
-def group_influence(influence: np.ndarray, groups: Iterable) -> GroupInfluence:
+def group_influence(influence: ArrayLike, groups: Iterable) -> GroupInfluence:
     """Add up influence by group: what leaving out the whole group would change.
 
     Parameters
     ----------
-    influence : ndarray of shape (..., n_samples)
+    influence : array-like of shape (..., n_samples)
         Influence of each sample.
     groups : array-like of shape (n_samples,)
         Name of each sample's group, such as its label, annotator or source.
@@ -68,8 +69,8 @@ def group_influence(influence: np.ndarray, groups: Iterable) -> GroupInfluence:
 
     Notes
     -----
-    First order: exact for small groups, and the worse the more a group's samples
-    stand in for each other (`leave_out` measures it).
+    True to first order: the larger the group, and the more its samples stand in for
+    each other, the worse (`leave_out` measures it).
 
     Examples
     --------
@@ -77,7 +78,7 @@ def group_influence(influence: np.ndarray, groups: Iterable) -> GroupInfluence:
     >>> found.names.tolist(), found.totals.tolist()
     (['a', 'b'], [3.0, -3.0])
     """
-    names = np.asarray(groups)
+    names, influence = np.asarray(groups), np.asarray(influence)
     n_samples = influence.shape[-1]
     if names.shape != (n_samples,):
         raise ValueError(
@@ -105,12 +106,12 @@ def group_influence(influence: np.ndarray, groups: Iterable) -> GroupInfluence:
     return GroupInfluence(names, sizes, added(influence), added(influence < 0) / sizes)
 
 
-def top_samples(influence: np.ndarray, k: int = 10) -> TopSamples:
+def top_samples(influence: ArrayLike, k: int = 10) -> TopSamples:
     """Return the k most harmful and the k most helpful samples for each query.
 
     Parameters
     ----------
-    influence : ndarray of shape (n_samples,) or (n_queries, n_samples)
+    influence : array-like of shape (n_samples,) or (n_queries, n_samples)
         Influence of each training sample on a loss, for example from `influence_on`.
         (On a prediction, "harmful" are those that raise it.)
     k : int, default=10
@@ -126,6 +127,7 @@ def top_samples(influence: np.ndarray, k: int = 10) -> TopSamples:
     >>> top.harmful.tolist(), top.helpful.tolist()
     ([1], [2])
     """
+    influence = np.asarray(influence)
     n_samples = influence.shape[-1]
     if not 1 <= k <= n_samples:
         raise ValueError(f"k={k} must lie between 1 and {n_samples}, the samples.")

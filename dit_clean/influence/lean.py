@@ -26,7 +26,7 @@ LAYERS = nn.Conv1d | nn.Conv2d | nn.Conv3d
 def lean_derivatives(module: nn.Module) -> AbstractContextManager:
     """Return a context for the forward pass of a module.
 
-    It changes networks with convolutions or normalized weights alone: elsewhere the
+    It acts in networks with convolutions or parametrized layers only: elsewhere the
     time it takes to look at each operation would outweigh the gain.
     """
     layers = module.modules()

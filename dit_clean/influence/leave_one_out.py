@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
+from tqdm.auto import tqdm
 
 from dit_clean.influence.functional import check_query_values
 from dit_clean.influence.queries import HasModel, Query
@@ -22,6 +23,7 @@ def leave_one_out(
     history: History = "full",
     query_step: int | None = None,
     run: HasModel | None = None,
+    verbose: int = 0,
 ) -> np.ndarray:
     """Measure by retraining what `influence_scores` estimates.
 
@@ -34,6 +36,8 @@ def leave_one_out(
         As in `influence_scores`.
     samples : iterable of int, or a boolean mask
         Rows of the training data to leave out, one at a time.
+    verbose : int, default=0
+        Whether to show progress, sample by sample.
 
     Returns
     -------
@@ -52,6 +56,7 @@ def leave_one_out(
         history=history,
         query_step=query_step,
         run=run,
+        verbose=verbose,
     )
 
 
@@ -65,6 +70,7 @@ def leave_out(
     history: History = "full",
     query_step: int | None = None,
     run: HasModel | None = None,
+    verbose: int = 0,
 ) -> np.ndarray:
     """Measure by retraining what leaving out whole groups of samples does.
 
@@ -77,6 +83,8 @@ def leave_out(
         As in `influence_scores`.
     groups : iterable of iterables of int, or of boolean masks
         Rows of the training data to leave out, one group at a time.
+    verbose : int, default=0
+        Whether to show progress, group by group.
 
     Returns
     -------
@@ -93,6 +101,9 @@ def leave_out(
     Cost: a training run for each group.
     """
     check_history(history)
+    rows_of = [as_sample_rows(group, trajectory.model.n_samples) for group in groups]
+    if not rows_of:
+        raise ValueError("There is nothing to leave out: give one group at least.")
     query_step = check_steps(trajectory, window, query_step)
     context = trajectory if run is None else run
 
@@ -105,8 +116,7 @@ def leave_out(
     base = {t: value(trajectory.state(t)) for t in points}
     first = 0 if history == "full" else window.start
     changes = []
-    for group in groups:
-        rows = as_sample_rows(group, trajectory.model.n_samples)
+    for rows in tqdm(rows_of, "retraining", unit="run", disable=not verbose):
         states = _retrained(trajectory, rows, Window(first, window.stop), points)
         change = {t: value(states[t]) - base[t] for t in points}
         changes.append(
@@ -114,8 +124,6 @@ def leave_out(
             if history == "full"
             else change[query_step]
         )
-    if not changes:
-        raise ValueError("There is nothing to leave out: give one group at least.")
     return np.stack(changes, axis=1)
 
 

@@ -6,13 +6,16 @@ and losses from them.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from dit_clean.influence.statistics import differentiable_norm
 from dit_clean.tracking import TrackedModel
 from dit_clean.tracking.criterion import check_same_shape
 from dit_clean.tracking.rows import as_rows, as_tensor, cast_floats, n_rows, take_rows
@@ -236,9 +239,18 @@ def read_in_parts(
     parts = torch.arange(n_rows(rows)).split(QUERY_ROWS)
     if len(parts) == 1:
         return read_part(parts[0])
-    return torch.cat(
-        [checkpoint(read_part, part, use_reentrant=False) for part in parts]
+    read_again = partial(
+        checkpoint, read_part, use_reentrant=False, context_fn=_contexts
     )
+    return torch.cat([read_again(part) for part in parts])
+
+
+def _contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
+    """Return the contexts of the first pass and of the one for the gradient.
+
+    That is run when the query's own context has been left.
+    """
+    return nullcontext(), differentiable_norm()
 
 
 def as_batch(X: Any, params: Mapping[str, Tensor]) -> Any:

@@ -7,6 +7,7 @@ import torch
 
 from dit_clean.influence.adjoint import PARAMS, apply_rule
 from dit_clean.influence.functional import loss_gradient
+from dit_clean.influence.statistics import unfollowed_buffers
 from dit_clean.influence.update_rules import update_rule_of
 from dit_clean.tracking import Trajectory
 from dit_clean.tracking.exclusive import one_thread_at_a_time
@@ -31,7 +32,8 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
     steps : iterable of int, optional
         Steps to check, by default the first and the last of each epoch. Where a step's
         state or the one after it is not kept, the steps between the kept states around
-        it are checked together, up to `MAX_STRIDE`, and beyond none.
+        it are checked as one; they are passed over where these states are more than
+        `MAX_STRIDE` steps apart.
 
     Raises
     ------
@@ -41,7 +43,8 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
     Warns
     -----
     UserWarning
-        If `steps` is None and no step can be checked.
+        If `steps` is None, and no step can be checked or training has changed buffers
+        in a way that influence does not follow.
 
     Notes
     -----
@@ -61,6 +64,8 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
             f"{MAX_STRIDE} steps apart. Keep more of them, StateStore(max_bytes).",
             stacklevel=3,
         )
+    if steps is None:
+        warn_of_buffers(trajectory, stacklevel=4)
     for t, kept in pairs:
         record, state = trajectory.records[kept - 1], trajectory.state(kept - 1)
         grad = loss_gradient(trajectory.model, trajectory.layout, record, state)
@@ -78,6 +83,20 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
                 "that tracking does not see, such as gradient clipping, a penalty "
                 "outside of the criterion or a custom train_step: remove it."
             )
+
+
+def warn_of_buffers(trajectory: Trajectory, stacklevel: int = 3) -> None:
+    """Warn if training has changed buffers in a way that influence does not follow."""
+    changed = unfollowed_buffers(trajectory)
+    if changed:
+        warnings.warn(
+            f"The forward pass changes {', '.join(changed)} while the network trains. "
+            "Influence does not follow it, only the statistics of batch normalization, "
+            "and is off by a tenth or more where outputs depend on it. Use "
+            "InstanceNorm with track_running_stats=False, and weight_norm in place of "
+            "spectral_norm.",
+            stacklevel=stacklevel,
+        )
 
 
 def _ends_of_epochs(trajectory: Trajectory) -> list[int]:

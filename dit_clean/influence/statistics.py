@@ -11,14 +11,14 @@ loss term is left out stays in the batch, and in its statistics.)
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import partial
-from typing import Any, cast
+from contextlib import contextmanager, nullcontext
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dit_clean.influence.stand_ins import StandIns
+from dit_clean.tracking import Trajectory
 
 MEAN, VARIANCE = "running_mean", "running_var"
 
@@ -29,6 +29,23 @@ def statistics_names(module: nn.Module) -> list[str]:
         f"{name}.{buffer}".lstrip(".")
         for name, layer in _layers(module)
         for buffer in (MEAN, VARIANCE)
+    ]
+
+
+def unfollowed_buffers(trajectory: Trajectory) -> list[str]:
+    """Return the names of buffers that training has changed in some other way.
+
+    Running statistics of instance normalization, vectors of a spectral norm, a module's
+    own averages: influence takes them as they were at each step.
+    """
+    followed = statistics_names(trajectory.model.module)
+    first, last = (trajectory.state(t).buffers for t in (0, trajectory.n_steps))
+    return [
+        name
+        for name, values in first.items()
+        if name not in followed
+        and values.is_floating_point()
+        and not torch.equal(values, last[name])
     ]
 
 
@@ -50,28 +67,45 @@ def frozen_statistics(module: nn.Module, modes: tuple[bool, ...] | None) -> list
 
 @contextmanager
 def followed_statistics(
-    module: nn.Module, statistics: Mapping[str, Tensor]
+    variables: Mapping[str, Tensor], statistics: Mapping[str, Tensor]
 ) -> Iterator[dict[str, Tensor]]:
     """Yield a dict of running statistics that forward passes inside bring up to date.
 
+    Whatever the layer looks like: by what it hands to ``batch_norm``.
+
     Parameters
     ----------
-    module : nn.Module
-        Statistics of layers that are not in training mode stay.
+    variables : dict of str to Tensor
+        Parameters and buffers that the passes run with.
     statistics : dict of str to Tensor
-        Values before the batch, by `statistics_names`.
+        Values before the batch, by `statistics_names`. Statistics of layers that are
+        not in training mode stay.
     """
     values = dict(statistics)
-    layers = _layers(module) if values else []
-    hooks = [
-        layer.register_forward_pre_hook(partial(_update, name, values))
-        for name, layer in layers
-    ]
-    try:
+    names = {
+        id(variables[name]): name.removesuffix(MEAN)
+        for name in values
+        if name.endswith(MEAN)
+    }
+
+    def batch_norm(
+        input: Tensor,
+        running_mean: Tensor | None,
+        running_var: Tensor | None,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        training: bool = False,
+        momentum: float = 0.1,
+        eps: float = 1e-5,
+    ) -> Tensor:
+        if training and id(running_mean) in names:
+            _update(values, names[id(running_mean)], input, momentum)
+        return _batch_norm(
+            input, running_mean, running_var, weight, bias, training, momentum, eps
+        )
+
+    with StandIns({nn.functional.batch_norm: batch_norm}) if values else nullcontext():
         yield values
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def differentiable_norm() -> StandIns:
@@ -80,6 +114,15 @@ def differentiable_norm() -> StandIns:
     Torch's own operation has none; the formula has.
     """
     return StandIns({nn.functional.batch_norm: _batch_norm})
+
+
+def _update(values: dict[str, Tensor], name: str, batch: Tensor, share: float) -> None:
+    """Move the statistics of a layer by this share towards those of a batch."""
+    axes = [axis for axis in range(batch.ndim) if axis != 1]
+    found = {MEAN: batch.mean(axes), VARIANCE: batch.var(axes, unbiased=True)}
+    for buffer, value in found.items():
+        before = values[name + buffer]
+        values[name + buffer] = before + share * (value.to(before) - before)
 
 
 def _batch_norm(
@@ -110,22 +153,3 @@ def _layers(module: nn.Module) -> list[tuple[str, _BatchNorm]]:
         for name, layer in module.named_modules()
         if isinstance(layer, _BatchNorm) and layer.running_mean is not None
     ]
-
-
-def _update(
-    name: str, values: dict[str, Tensor], layer: _BatchNorm, inputs: tuple[Any, ...]
-) -> None:
-    if not layer.training:
-        return
-    (batch,) = inputs
-    axes = [axis for axis in range(batch.ndim) if axis != 1]
-    found = {
-        MEAN: batch.mean(axes),
-        VARIANCE: batch.var(axes, unbiased=True),
-    }
-    share: Any = layer.momentum
-    if share is None:  # the mean over all batches so far
-        share = 1 / (int(cast("Tensor", layer.num_batches_tracked)) + 1)
-    for buffer, value in found.items():
-        key = f"{name}.{buffer}".lstrip(".")
-        values[key] = values[key] + share * (value.to(values[key]) - values[key])

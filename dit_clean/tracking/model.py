@@ -9,12 +9,13 @@ from itertools import repeat
 from typing import Any
 
 import torch
+from sklearn.utils import check_consistent_length
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from dit_clean.tracking.criterion import SampleLoss
-from dit_clean.tracking.exclusive import borrowed_generators
-from dit_clean.tracking.rows import Rows, as_rows, n_rows, on_cpu, take_rows
+from dit_clean.tracking.exclusive import borrowed_generators, one_thread_at_a_time
+from dit_clean.tracking.rows import Rows, as_tensor, n_rows, on_cpu, own_rows, take_rows
 
 
 @dataclass(frozen=True)
@@ -59,19 +60,21 @@ class TrackedModel:
         criterion : nn.Module
             Loss with a `reduction` of "mean" or "sum"; copied.
         X, y : array-like, Tensor
-            Training data as module and criterion take them, first axis samples.
+            Training data as module and criterion take them, first axis samples; copied.
         sample_weight : array-like of shape (n_samples,), optional
             Factor of each sample's loss.
 
         Raises
         ------
         ValueError
-            If single samples' losses cannot be read off the criterion.
+            If single samples' losses cannot be read off the criterion, or there is not
+            one target and one weight for each sample.
         """
-        rows = as_rows(X)
-        weight = None if sample_weight is None else torch.as_tensor(sample_weight)
+        rows, targets = own_rows(X), as_tensor(y).clone()
+        weight = None if sample_weight is None else as_tensor(sample_weight).clone()
+        check_consistent_length(range(n_rows(rows)), targets, weight)
         loss = SampleLoss.of(criterion)
-        return cls(copy.deepcopy(module), loss, rows, torch.as_tensor(y), weight)
+        return cls(copy.deepcopy(module), loss, rows, targets, weight)
 
     @property
     def n_samples(self) -> int:
@@ -92,6 +95,7 @@ class TrackedModel:
         module = copy.deepcopy(self.module).to(device)
         return TrackedModel(module, self.loss.to(device), *map(on_cpu, data))
 
+    @one_thread_at_a_time
     def forward(
         self, params: Mapping[str, Tensor], X: Any, *, training: bool = False
     ) -> Tensor:
@@ -117,6 +121,7 @@ class TrackedModel:
         """Return the loss of each given sample, shape (n,), in evaluation mode."""
         return self.loss.each(self.forward(params, X), self._to_device(y))
 
+    @one_thread_at_a_time
     def batch_losses(
         self,
         params: Mapping[str, Tensor],

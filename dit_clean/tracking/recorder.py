@@ -125,10 +125,18 @@ class StepRecorder:
     def begin(self) -> None:
         """Note the random state and the buffers that the next forward pass starts from.
 
-        Loops call it before they call the optimizer, which then sees the buffers that
-        this pass has changed.
+        To be called before that pass, for it changes the buffers.
+
+        Raises
+        ------
+        RuntimeError
+            If an update has been made that is not recorded.
         """
-        self._pending.clear()
+        if self._pending:
+            raise RuntimeError(
+                "An exception has ended a step after the optimizer's update, which the "
+                "record misses. Begin again, with a new StepRecorder."
+            )
         self._is_in_step = True
         if self.trajectory.n_steps == 0 and self._first_pass is None:
             self._first_pass = self.module.register_forward_pre_hook(check_precision)
@@ -174,6 +182,10 @@ class StepRecorder:
             modes=modes,
         )
         records.append(record)
+
+    def cancel(self) -> None:
+        """End a step that an exception has ended, without a record."""
+        self._is_in_step = False
 
     def snapshot(self) -> None:
         """Keep the present state as the one before the next update."""
@@ -236,6 +248,8 @@ class _Step:
     def __exit__(self, kind: type | None, *_: Any) -> None:
         if kind is None:
             self.recorder.end(self.sample_indices, self.epoch)
+        else:
+            self.recorder.cancel()
 
 
 class TrajectoryRecorder(Callback):

@@ -72,8 +72,9 @@ def check_unused(
 ) -> None:
     """Raise if it matters that parameters get no gradient in a step.
 
-    Torch passes over them, where the update rule sees a gradient of zero. That differs
-    under weight decay, and for a rule with a memory if other steps have a gradient.
+    Torch passes over them, where the update rule sees a gradient of zero. The two
+    differ under weight decay, and under momentum or Adam for a parameter that has a
+    gradient in other steps.
 
     Parameters
     ----------

@@ -104,7 +104,7 @@ class StateStore:
     def wants(self, t: int) -> bool:
         """Tell whether the state before step t is to be kept.
 
-        The one after the first update is, so that this update can be checked.
+        That before step 1 always is, so that the first update can be checked.
         """
         return t == 1 or t % self._every == 0
 
@@ -126,7 +126,7 @@ class StateStore:
                 self._drop(dropped)
 
     def keep_only(self, wanted: Callable[[int], bool]) -> None:
-        """Forget the states of all steps but the first that `wanted` refuses."""
+        """Keep the first state and those of steps that `wanted` accepts."""
         first, self._every = min(self._states), 1
         for t in [t for t in self._states if t != first and not wanted(t)]:
             self._drop(t)
