@@ -24,8 +24,9 @@ from dit_clean.tracking import (
     TrajectoryRecorder,
 )
 from dit_clean.tracking.exclusive import borrowed_generators
-from dit_clean.tracking.networks import check_module, cuda_devices, tracked_clone
+from dit_clean.tracking.networks import cuda_devices, tracked_clone
 from dit_clean.tracking.probabilities import check_probabilities, takes_log
+from dit_clean.tracking.recorder_checks import check_module
 from dit_clean.tracking.rows import as_rows, cast_floats, own_rows
 from dit_clean.tracking.weighting import SampleWeighting
 

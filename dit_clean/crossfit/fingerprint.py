@@ -7,7 +7,8 @@ class in a notebook.
 import io
 import pickle
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -17,6 +18,24 @@ from dit_clean.crossfit.hashing import hash_of
 
 LIBRARIES = {"dit_clean", "numpy", "scipy", "sklearn", "skorch", "torch"}
 """Their code changes with their versions only."""
+OF_INTERPRETER = {
+    "__abstractmethods__",
+    "__annotate_func__",
+    "__annotations__",
+    "__annotations_cache__",
+    "__dict__",
+    "__doc__",
+    "__firstlineno__",
+    "__module__",
+    "__qualname__",
+    "__static_attributes__",
+    "__weakref__",
+}
+"""Attributes of a class that it does not act by."""
+WRAPPED = ("__func__", "func", "dispatcher", "__wrapped__")
+"""Where methods, partial functions and caches hold the function that they call."""
+MAX_DEPTH = 6
+"""Containers within containers whose constants count."""
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 """Constants: part of what a class or a function does."""
 
@@ -52,7 +71,8 @@ def fingerprint(net: Any) -> dict[str, Any]:
         name = f"{part.__module__}.{part.__qualname__}"
         found.setdefault(name, []).append(_described(part))
         pending += _used_by(part)
-    return found
+    # Functions of one name (lambdas) come in no fixed order.
+    return {name: sorted(described, key=repr) for name, described in found.items()}
 
 
 class _PartsCollector(pickle.Pickler):
@@ -116,10 +136,10 @@ def _described(part: Any) -> Any:
     """
     if isinstance(part, FunctionType):
         defaults = [*(part.__defaults__ or ()), *(part.__kwdefaults__ or {}).items()]
-        used = _named(_globals_of(part)), _plain(_enclosed(part))
+        used = _named(_globals_of(part)), _plain(_enclosed(part)), _named(vars(part))
         return _code(part.__code__), *used, _plain(defaults)
-    own = {k: v for k, v in vars(part).items() if not k.startswith("__")}
-    return {f.__qualname__: _described(f) for f in _functions_of(part)}, _named(own)
+    own = {k: v for k, v in vars(part).items() if k not in OF_INTERPRETER}
+    return [(f.__qualname__, _described(f)) for f in _functions_of(part)], _named(own)
 
 
 def _used_by(part: Any) -> list[Any]:
@@ -129,48 +149,60 @@ def _used_by(part: Any) -> list[Any]:
     used = [value for function in functions for value in _values_of(function)]
     if is_class:
         described = {id(function) for function in functions}
-        others = [v for v in vars(part).values() if id(_unwrapped(v)) not in described]
-        used += [*part.__mro__[1:], *others]
+        attributes = [part for v in vars(part).values() for part in _parts_in(v)]
+        others = [value for value in attributes if id(value) not in described]
+        used += [type(part), *part.__mro__[1:], *others]
     return [inner for value in used for inner in _parts_in(value)]
 
 
 def _values_of(function: FunctionType) -> list[Any]:
-    """Return what a function can reach: globals, closure and defaults."""
-    defaults = (function.__defaults__, function.__kwdefaults__)
-    return [*_globals_of(function).values(), *_enclosed(function), *defaults]
+    """Return what a function can reach: globals, closure, defaults and attributes."""
+    own = (function.__defaults__, function.__kwdefaults__, vars(function))
+    return [*_globals_of(function).values(), *_enclosed(function), *own]
 
 
-def _parts_in(value: Any, depth: int = 3) -> list[Any]:
+def _parts_in(value: Any) -> list[Any]:
     """Return the classes and functions in a value: itself, its entries, its class."""
-    value = _unwrapped(value)
-    if isinstance(value, type | FunctionType):
-        return [value]
-    if isinstance(value, (*PLAIN, ModuleType)) or depth == 0:
-        return []
-    inner: list[Any] = []
+    parts, pending, seen = [], [value], {}
+    while pending:
+        value = pending.pop()
+        if id(value) in seen or isinstance(value, (*PLAIN, ModuleType)):
+            continue
+        seen[id(value)] = value
+        if isinstance(value, type | FunctionType):
+            parts.append(value)  # a closure names the function that it may wrap
+        elif isinstance(value, Module):
+            pending += [type(module) for module in value.modules()]
+        elif _is_container(value):
+            pending += _entries(value)
+        else:
+            pending += [
+                getattr(value, name) for name in WRAPPED if hasattr(value, name)
+            ]
+            if _is_own(type(value)):
+                pending += [type(value), *getattr(value, "__dict__", {}).values()]
+    return parts
+
+
+def _is_container(value: Any) -> bool:
+    kinds = (Mapping, tuple, list, set, frozenset, partial, property)
+    return isinstance(value, kinds)
+
+
+def _entries(value: Any) -> Iterable[Any]:
+    """Return what a container holds; what a property or partial function calls."""
     if isinstance(value, Mapping):
-        inner = list(value.values())
-    elif isinstance(value, tuple | list | set | frozenset):
-        inner = list(value)
-    elif isinstance(value, Module):
-        inner = [type(module) for module in value.modules()]
-    elif _is_own(type(value)):
-        inner = [type(value), *getattr(value, "__dict__", {}).values()]
-    return [part for one in inner for part in _parts_in(one, depth - 1)]
+        return [*value.keys(), *value.values()]
+    if isinstance(value, partial):
+        return [value.func, *value.args, value.keywords]
+    if isinstance(value, property):
+        return [value.fget, value.fset, value.fdel]
+    return value
 
 
 def _functions_of(part: type) -> list[FunctionType]:
-    inner = [_unwrapped(value) for value in vars(part).values()]
+    inner = [part for value in vars(part).values() for part in _parts_in(value)]
     return [value for value in inner if isinstance(value, FunctionType)]
-
-
-def _unwrapped(value: Any) -> Any:
-    """Return the function inside of properties, methods, partial ones and caches."""
-    for name in ("fget", "__func__", "func", "__wrapped__"):
-        if isinstance(value, type | FunctionType):
-            break  # a closure names the function that it may wrap
-        value = getattr(value, name, value)
-    return value
 
 
 def _enclosed(function: FunctionType) -> list[Any]:
@@ -227,21 +259,32 @@ def _named(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _plain(value) for name, value in values.items()}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, depth: int = MAX_DEPTH) -> Any:
     """Return a value so that it is the same in every process.
 
-    Constants as they are, classes and functions by name, other values by their hash;
-    what cannot be pickled (modules, locks, open files) by the name of its type.
+    Constants as they are, classes and functions by name, containers entry by entry,
+    other values by their hash; of what cannot be pickled (modules, locks, open files)
+    the name of its type, and the attributes of an object of the user's.
     """
     if isinstance(value, type | FunctionType):
         return f"{value.__module__}.{value.__qualname__}"
-    if isinstance(value, tuple | list):
-        return [_plain(part) for part in value]
-    if isinstance(value, set | frozenset):
-        return sorted(repr(_plain(part)) for part in value)
     if isinstance(value, PLAIN):
         return repr(value)
+    if not _is_container(value):
+        return _hash_or_attributes(value, depth)
+    entries = [_plain(part, depth - 1) for part in _entries(value) if depth > 0]
+    is_ordered = not isinstance(value, set | frozenset)
+    return [
+        type(value).__qualname__,
+        *(entries if is_ordered else sorted(entries, key=repr)),
+    ]
+
+
+def _hash_or_attributes(value: Any, depth: int) -> Any:
     try:
         return hash_of(value)
     except Exception:
-        return type(value).__qualname__
+        name = type(value).__qualname__
+        if depth == 0 or not _is_own(type(value)):
+            return name
+        return [name, _plain(getattr(value, "__dict__", {}), depth - 1)]

@@ -1,8 +1,9 @@
 """Refusing networks whose second derivatives torch does not have, or has wrong."""
 
 import copy
+from dataclasses import replace
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,14 +16,33 @@ from dit_clean.tracking.layout import ParameterLayout
 from dit_clean.tracking.model import get_rng_state
 from dit_clean.tracking.rows import cast_floats, subset_rows
 
+
+class _Precision(NamedTuple):
+    """How closely products are compared with difference quotients.
+
+    Attributes
+    ----------
+    dtype : torch.dtype or None
+        What the network computes in; None: whatever it is in.
+    steps : tuple of float
+        Relative sizes of the steps. The larger one may cross a kink, the smaller one
+        drown in rounding: one of the two has to agree.
+    rounding : float
+        Allowed error relative to the gradient.
+    """
+
+    dtype: torch.dtype | None
+    steps: tuple[float, float]
+    rounding: float
+
+
+DOUBLE = _Precision(torch.float64, (1e-4, 1e-6), 1e-6)
+AS_IS = _Precision(None, (1e-2, 1e-3), 1e-3)
+"""For networks that cannot compute in double precision."""
 N_ROWS = 4
 """Samples of the batch that derivatives are compared on."""
 SHIFT = 0.01
 """Relative distance from the parameters, for they may be a special place: zeros."""
-STEPS = (1e-4, 1e-6)
-"""Relative sizes of the steps of difference quotients. The larger one may cross a kink,
-the smaller one drown in rounding where a network computes in single precision: one of
-the two has to agree."""
 TOLERANCE = 0.05
 """Allowed error of a product, relative to it."""
 NO_DERIVATIVE = ("derivative", "double backward", "donated buffer")
@@ -30,12 +50,12 @@ NO_DERIVATIVE = ("derivative", "double backward", "donated buffer")
 
 
 def check_differentiable(trajectory: Trajectory) -> None:
-    """Check before training that the network can be differentiated twice.
+    """Check that the network can be differentiated twice, at its first parameters.
 
     Parameters
     ----------
     trajectory : Trajectory
-        Of a run that has not begun.
+        Of a run that may not have begun.
 
     Raises
     ------
@@ -49,7 +69,8 @@ def check_differentiable(trajectory: Trajectory) -> None:
     the network is not made of torch's own layers alone.
     """
     model, layout = trajectory.model, trajectory.layout
-    state = trajectory.replayer.reader.state()
+    begun = 0 in trajectory.store
+    state = trajectory.store[0] if begun else trajectory.replayer.reader.state()
     rows = _rows_that_count(model)
     record = StepRecord(0, 0, rows, (), get_rng_state(model.device))
     name = type(model.module).__name__
@@ -86,34 +107,48 @@ def has_right_products(
 ) -> bool:
     """Compare a Hessian product and gradient products with what gradients show.
 
-    In double precision. True as well where the network cannot compute in it.
+    In double precision if the network can compute in it.
     """
-    try:
-        model, state = _in_double(model, record, state)
-        theta, v = _near(state.params)
-        state = TrainingState(theta, {}, state.buffers)
-        with sdpa_kernel(SDPBackend.MATH):
-            gradient, hvp, dots = _products(model, layout, record, state, v)
-            if not gradient.isfinite().all():
-                return True  # nothing to compare
-            if not _close(dots.sum(), gradient @ v):
-                return False
-            quotients = []
-            for step in STEPS:
-                h = step * theta.norm()
-                ahead, behind = (
-                    loss_gradient(
-                        model,
-                        layout,
-                        record,
-                        TrainingState(theta + sign * h * v, {}, state.buffers),
-                    )
-                    for sign in (1, -1)
+    for precision in (DOUBLE, AS_IS):
+        try:
+            return _agree(model, layout, record, state, precision)
+        except (NotImplementedError, RuntimeError, TypeError):
+            continue
+    return True  # the second derivatives are there: torch has computed them before
+
+
+def _agree(
+    model: TrackedModel,
+    layout: ParameterLayout,
+    record: StepRecord,
+    state: TrainingState,
+    precision: _Precision,
+) -> bool:
+    model, state = _in_precision(model, record, state, precision.dtype)
+    record = replace(record, sample_indices=torch.arange(model.n_samples))
+    theta, v = _near(state.params)
+    state = TrainingState(theta, {}, state.buffers)
+    with sdpa_kernel(SDPBackend.MATH):
+        gradient, hvp, dots = _products(model, layout, record, state, v)
+        rounding = precision.rounding * gradient.norm()
+        if not gradient.isfinite().all():
+            return True  # nothing to compare
+        if not _close(dots.sum(), gradient @ v, rounding):
+            return False
+        for step in precision.steps:
+            h = step * theta.norm()
+            ahead, behind = (
+                loss_gradient(
+                    model,
+                    layout,
+                    record,
+                    TrainingState(theta + sign * h * v, {}, state.buffers),
                 )
-                quotients.append((ahead - behind) / (2 * h))
-    except (NotImplementedError, RuntimeError, TypeError):
-        return True
-    return any(_close(hvp, quotient, gradient.norm()) for quotient in quotients)
+                for sign in (1, -1)
+            )
+            if _close(hvp, (ahead - behind) / (2 * h), rounding):
+                return True
+    return False
 
 
 def _products(
@@ -132,7 +167,7 @@ def _products(
 
 
 def _is_trusted(layer: nn.Module) -> bool:
-    """Tell whether a layer is one of torch's own, or ours, without hooks."""
+    """Tell whether a layer is one of torch's own, or ours, and as it was made."""
     hooks = (
         layer._forward_hooks,
         layer._forward_pre_hooks,
@@ -140,7 +175,7 @@ def _is_trusted(layer: nn.Module) -> bool:
         layer._backward_pre_hooks,
     )
     is_known = type(layer).__module__.startswith(("torch.nn.modules.", "dit_clean."))
-    return is_known and not any(hooks)
+    return is_known and not any(hooks) and "forward" not in vars(layer)
 
 
 def _rows_that_count(model: TrackedModel) -> Tensor:
@@ -154,20 +189,25 @@ def _rows_that_count(model: TrackedModel) -> Tensor:
     return torch.as_tensor(found or [0])
 
 
-def _in_double(
-    model: TrackedModel, record: StepRecord, state: TrainingState
+def _in_precision(
+    model: TrackedModel,
+    record: StepRecord,
+    state: TrainingState,
+    dtype: torch.dtype | None,
 ) -> tuple[TrackedModel, TrainingState]:
+    """Return a model of the step's samples, and the state, in a precision."""
+    dtype = state.params.dtype if dtype is None else dtype
     rows = record.sample_indices
-    inputs = cast_floats(subset_rows(model.inputs, rows), torch.float64)
+    inputs = cast_floats(subset_rows(model.inputs, rows), dtype)
     targets = model.targets[rows]
-    exact = TrackedModel(
-        copy.deepcopy(model.module).double(),
-        model.loss.to(torch.float64),
+    cast = TrackedModel(
+        copy.deepcopy(model.module).to(dtype),
+        model.loss.to(dtype),
         inputs,
-        targets.double() if targets.is_floating_point() else targets,
+        targets.to(dtype) if targets.is_floating_point() else targets,
     )
-    buffers: Any = cast_floats(dict(state.buffers), torch.float64)
-    return exact, TrainingState(state.params.double(), {}, buffers)
+    buffers: Any = cast_floats(dict(state.buffers), dtype)
+    return cast, TrainingState(state.params.to(dtype), {}, buffers)
 
 
 def _near(theta: Tensor) -> tuple[Tensor, Tensor]:
@@ -180,7 +220,7 @@ def _near(theta: Tensor) -> tuple[Tensor, Tensor]:
     return theta + SHIFT * theta.norm() / shift.norm() * shift, v / v.norm()
 
 
-def _close(found: Tensor, expected: Tensor, scale: Tensor | float = 0.0) -> bool:
-    """Compare, up to `TOLERANCE` and rounding relative to `scale`."""
-    allowed = TOLERANCE * expected.norm() + 1e-6 * scale
+def _close(found: Tensor, expected: Tensor, rounding: Tensor) -> bool:
+    """Compare, up to `TOLERANCE` and `rounding`."""
+    allowed = TOLERANCE * expected.norm() + rounding
     return bool((found - expected).norm() <= allowed)

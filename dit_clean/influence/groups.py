@@ -85,8 +85,8 @@ def group_influence(influence: ArrayLike, groups: Iterable) -> GroupInfluence:
             f"groups has shape {names.shape}, but there are {n_samples} samples: give "
             "one name per sample."
         )
-    is_missing = names.dtype.kind == "f" and np.isnan(names).any()
     try:
+        is_missing = any(name is None or bool(name != name) for name in groups)
         names, inverse, sizes = np.unique(
             names, return_inverse=True, return_counts=True
         )

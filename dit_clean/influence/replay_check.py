@@ -4,12 +4,14 @@ import warnings
 from collections.abc import Iterable
 
 import torch
+from torch import Tensor
 
 from dit_clean.influence.adjoint import PARAMS, apply_rule
+from dit_clean.influence.derivative_check import check_differentiable
 from dit_clean.influence.functional import loss_gradient
 from dit_clean.influence.statistics import unfollowed_buffers
 from dit_clean.influence.update_rules import update_rule_of
-from dit_clean.tracking import Trajectory
+from dit_clean.tracking import StepRecord, TrainingState, Trajectory
 from dit_clean.tracking.exclusive import one_thread_at_a_time
 from dit_clean.tracking.storage import MAX_STRIDE
 
@@ -19,11 +21,12 @@ TOLERANCE = 0.05
 
 @one_thread_at_a_time
 def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> None:
-    """Check that kept updates follow from their records: batch, loss and update rule.
+    """Check that updates follow from their records, and derivatives from gradients.
 
     Catches whatever training did that the records do not know of: clipped or
     accumulated gradients, penalties added outside of the criterion, layers that draw
-    random numbers elsewhere.
+    random numbers elsewhere. And networks whose second derivatives are wrong. `track`
+    checks all this by itself, but of the steps only the first and the last.
 
     Parameters
     ----------
@@ -39,6 +42,8 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
     ------
     RuntimeError
         Names the steps whose recorded updates differ.
+    ValueError
+        If `steps` is None and the network has no second derivatives, or wrong ones.
 
     Warns
     -----
@@ -48,8 +53,9 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
 
     Notes
     -----
-    Cost: one gradient of the batch loss for each step that is checked, and a training
-    step for each but the last that is checked together with others.
+    Cost: one gradient of the batch loss for each step that is checked (and a training
+    step, if the network has buffers), and a training step for each but the last that is
+    checked together with others.
     """
     rule, store = update_rule_of(trajectory.optimizer_type), trajectory.store
     asked = _ends_of_epochs(trajectory) if steps is None else steps
@@ -65,24 +71,49 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
             stacklevel=3,
         )
     if steps is None:
+        check_differentiable(trajectory)
         warn_of_buffers(trajectory, stacklevel=4)
     for t, kept in pairs:
         record, state = trajectory.records[kept - 1], trajectory.state(kept - 1)
         grad = loss_gradient(trajectory.model, trajectory.layout, record, state)
         before = {PARAMS: state.params, **state.slots}
         groups = trajectory.layout.groups
-        found = apply_rule(rule, groups, record.hyper, before, grad)[PARAMS]
-        actual = store[kept].params
-        rounding = 10 * torch.finfo(actual.dtype).eps * actual.norm()
-        allowed = TOLERANCE * (actual - state.params).norm() + rounding
-        if (found - actual).norm() > allowed:
+        found = apply_rule(rule, groups, record.hyper, before, grad)
+        found |= _moved_buffers(trajectory, record, state)
+        before |= state.buffers
+        after = store[kept]
+        actual = {PARAMS: after.params, **after.slots, **after.buffers}
+        if not all(
+            _follows(before.get(name, torch.zeros_like(values)), found[name], values)
+            for name, values in actual.items()
+        ):
             where = f"step {t}" if kept == t + 1 else f"steps {t} to {kept - 1}"
             raise RuntimeError(
                 f"The recorded update of {where} (epoch {record.epoch}) does not "
                 "follow from its batch, loss and optimizer. Training does something "
                 "that tracking does not see, such as gradient clipping, a penalty "
-                "outside of the criterion or a custom train_step: remove it."
+                "outside of the criterion, a custom train_step, or forward passes in "
+                "training mode beside those of the steps: remove it."
             )
+
+
+def _moved_buffers(
+    trajectory: Trajectory, record: StepRecord, state: TrainingState
+) -> dict[str, Tensor]:
+    """Return the buffers that a step leaves behind, by running it again."""
+    if not state.buffers:
+        return {}
+    replayed = trajectory.replayer.iterate_states(trajectory.model, state, [record])
+    return dict(next(replayed).buffers)
+
+
+def _follows(before: Tensor, found: Tensor, actual: Tensor) -> bool:
+    """Tell whether a part of the state has changed as it should, up to rounding."""
+    if not actual.is_floating_point():
+        return torch.equal(found, actual)
+    rounding = 10 * torch.finfo(actual.dtype).eps * actual.norm()
+    allowed = TOLERANCE * (actual - before).norm() + rounding
+    return bool((found - actual).norm() <= allowed)
 
 
 def warn_of_buffers(trajectory: Trajectory, stacklevel: int = 3) -> None:

@@ -159,13 +159,16 @@ class TrackedModel:
         set_modes(self.module, modes)
         with replayed_rng(rng_state, self.device):
             output = self._output(params, X)
+            losses = (
+                self.loss.each_label(output)
+                if each_label
+                else self.loss.each(output, y)
+            )
         if each_label:
-            losses = self.loss.each_label(output)
             classes = torch.arange(losses.shape[1], device=y.device)
             shares = (y[:, None] == classes).to(losses)
             losses = losses.masked_fill(self.loss.ignores(y)[:, None], 0)
         else:
-            losses = self.loss.each(output, y)
             shares = torch.ones_like(losses)
         if self.sample_weight is not None:
             factors = self.sample_weight[indices].to(losses)

@@ -12,12 +12,12 @@ from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import GradientNormClipping
 from skorch.dataset import Dataset
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader
 
 from dit_clean.tracking.criterion import SampleLoss
 from dit_clean.tracking.exclusive import borrowed_generators
 from dit_clean.tracking.loader import IndexedLoader
+from dit_clean.tracking.recorder_checks import check_module
 from dit_clean.tracking.rows import Rows, cast_floats, n_rows, take_rows
 
 OPTIMIZERS = {
@@ -296,35 +296,3 @@ def _described(batch: Any) -> str:
 def cuda_devices(net: NeuralNet) -> list[Any]:
     """Return the GPU that a net draws random numbers on, or nothing."""
     return [net.device] if "cuda" in str(net.device) else []
-
-
-def check_module(module: nn.Module) -> None:
-    """Raise if a layer cannot be tracked.
-
-    Raises
-    ------
-    ValueError
-        Names the layer.
-    """
-    for name, layer in module.named_modules():
-        label = f"Layer {name or 'module'!r} ({type(layer).__name__})"
-        if any(is_lazy(p) for p in layer.parameters(recurse=False)):
-            raise ValueError(
-                f"{label} is lazy: its parameters have no shape before the first "
-                "batch. Give the number of input features when building it."
-            )
-        if getattr(layer, "sparse", False):
-            raise ValueError(
-                f"{label} has sparse gradients, which cannot be differentiated again. "
-                "Build it with sparse=False."
-            )
-        if getattr(layer, "max_norm", None) is not None:
-            raise ValueError(
-                f"{label} rescales its weights in the forward pass, which no gradient "
-                "knows of. Build it with max_norm=None."
-            )
-        if getattr(layer, "scale_grad_by_freq", False):
-            raise ValueError(
-                f"{label} scales its gradients, which torch forgets in the second "
-                "derivative. Build it with scale_grad_by_freq=False."
-            )

@@ -7,8 +7,8 @@ import torch
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils.hooks import RemovableHandle
 
+from dit_clean.tracking import exclusive
 from dit_clean.tracking.layout import ParameterLayout
 from dit_clean.tracking.model import TrackedModel, get_modes, get_rng_state
 from dit_clean.tracking.recorder_checks import (
@@ -16,11 +16,14 @@ from dit_clean.tracking.recorder_checks import (
     check_converges,
     check_equal_counts,
     check_finite,
+    check_module,
     check_one_update,
     check_precision,
+    check_same_groups,
     check_same_parameters,
+    check_unchanged,
     check_unused,
-    group_sizes,
+    trained_flags,
 )
 from dit_clean.tracking.replay import Replayer, StateReader
 from dit_clean.tracking.storage import StateStore
@@ -97,14 +100,17 @@ class StepRecorder:
         )
         self.keeps_states = True
         self._reader = StateReader(module, optimizer)
+        check_module(module)
         check_equal_counts(module, optimizer)
         self._modules = list(module.modules())
-        self._group_sizes = group_sizes(optimizer)
+        self._trained = trained_flags(optimizer)
         self._pending: list[tuple[Mapping[str, Any], ...]] = []
         self._is_in_step = False
         self._got_gradient: list[bool] | None = None  # in the first step
-        self._first_pass: RemovableHandle | None = None
-        self._hook = optimizer.register_step_pre_hook(self._before_update)
+        self._hooks = [
+            module.register_forward_pre_hook(_BeforePass(self)),
+            optimizer.register_step_pre_hook(self._before_update),
+        ]
 
     def step(self, sample_indices: Any, epoch: int) -> "_Step":
         """Record the one update that runs inside the block.
@@ -138,8 +144,7 @@ class StepRecorder:
                 "record misses. Begin again, with a new StepRecorder."
             )
         self._is_in_step = True
-        if self.trajectory.n_steps == 0 and self._first_pass is None:
-            self._first_pass = self.module.register_forward_pre_hook(check_precision)
+        self._saw_pass = False
         self._rng_state = self._present_rng_state()
         self._buffers = self._reader.buffers()
 
@@ -152,21 +157,19 @@ class StepRecorder:
             If the optimizer did not make exactly one update since `begin`.
         """
         self._is_in_step = False
-        if self._first_pass is not None:
-            self._first_pass.remove()
-            self._first_pass = None
         check_one_update(len(self._pending))
-        if self._group_sizes != group_sizes(self.optimizer):
-            raise RuntimeError(
-                "The optimizer's parameter groups have changed since the recording "
-                "began. Track each stage of training by itself, with a StepRecorder "
-                "of its own."
+        if self._trained != trained_flags(self.optimizer):
+            check_same_groups(self._trained, self.optimizer)
+            check_same_parameters(
+                self.trajectory.layout, self.module, self.optimizer, epoch
             )
         if not any(self._gets_gradient):
             self._note_gradients()  # the optimizer has called a closure
         self._check_gradients()
         drew = _bits(self._rng_state) != _bits(self._present_rng_state())
-        hyper, modes = self._pending.pop(), get_modes(self._modules)
+        if not self._saw_pass:
+            self._note_modes()  # the loop has called module.forward
+        hyper, modes = self._pending.pop(), self._modes
         records = self.trajectory.records
         last = records[-1] if records else None
         if last and last.hyper == hyper:
@@ -193,9 +196,8 @@ class StepRecorder:
 
     def close(self) -> None:
         """Take the hooks off module and optimizer; the trajectory stays."""
-        self._hook.remove()
-        if self._first_pass is not None:
-            self._first_pass.remove()
+        for hook in self._hooks:
+            hook.remove()
 
     def _present_rng_state(self) -> Tensor:
         return get_rng_state(self.trajectory.model.device)
@@ -212,6 +214,17 @@ class StepRecorder:
         if not all(gets) or gets != self._got_gradient:
             check_unused(self.module, self.optimizer, gets, self._got_gradient)
 
+    def before_pass(self) -> None:
+        """Note the modes of layers in the pass that gradients are taken of."""
+        if not (self._is_in_step and torch.is_grad_enabled()):
+            return
+        if self.trajectory.n_steps == 0:
+            check_precision(self.module)
+        self._note_modes()
+
+    def _note_modes(self) -> None:
+        self._saw_pass, self._modes = True, get_modes(self._modules)
+
     def _before_update(self, optimizer: Optimizer, *args: Any) -> None:
         if not self._is_in_step:
             raise RuntimeError(
@@ -226,12 +239,8 @@ class StepRecorder:
         if not (step == 0 or is_known or wanted):
             return
         state = self._reader.state(self._buffers)
-        if is_known and not torch.equal(state.params, store[step].params):
-            raise RuntimeError(
-                f"Something has changed the parameters between steps {step - 1} and "
-                f"{step}: a callback, or the loop itself. Influence would not know of "
-                "it. Leave them to the optimizer while training is tracked."
-            )
+        if is_known:
+            check_unchanged(store[step], state, step)
         store.put(step, state)
 
 
@@ -243,13 +252,40 @@ class _Step:
         self.epoch = epoch
 
     def __enter__(self) -> None:
-        self.recorder.begin()
+        # Questions that other threads ask of other runs borrow torch's generator.
+        self.lock = exclusive.GLOBAL_STATE
+        self.lock.acquire()
+        try:
+            self.recorder.begin()
+        except BaseException:
+            self.lock.release()
+            raise
 
     def __exit__(self, kind: type | None, *_: Any) -> None:
-        if kind is None:
-            self.recorder.end(self.sample_indices, self.epoch)
-        else:
-            self.recorder.cancel()
+        try:
+            if kind is None:
+                self.recorder.end(self.sample_indices, self.epoch)
+            else:
+                self.recorder.cancel()
+        finally:
+            self.lock.release()
+
+
+class _BeforePass:
+    """Hook of the module: tells the recorder of a forward pass.
+
+    A copy of the module, or a saved one, goes without the recorder.
+    """
+
+    def __init__(self, recorder: StepRecorder | None = None):
+        self.recorder = recorder
+
+    def __call__(self, module: nn.Module, inputs: Any) -> None:
+        if self.recorder is not None:
+            self.recorder.before_pass()
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return _BeforePass, ()
 
 
 class TrajectoryRecorder(Callback):
@@ -325,9 +361,6 @@ class TrajectoryRecorder(Callback):
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Hand the epoch to `after_epoch`."""
-        recorder = self.recorder_
-        layout = recorder.trajectory.layout
-        check_same_parameters(layout, recorder.module, recorder.optimizer, self.epoch_)
         self.recorder_.snapshot()
         check_finite(self.recorder_.trajectory, self.epoch_)
         if self.after_epoch is not None:

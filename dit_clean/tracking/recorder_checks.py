@@ -1,14 +1,16 @@
 """What a recorder refuses: steps that no record can repeat."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from dit_clean.tracking.layout import ParameterLayout, optimizer_parameters
+from dit_clean.tracking.storage import TrainingState
 from dit_clean.tracking.trajectory import Trajectory
 
 REMEDY = "Lower the learning rate (lr), or scale the inputs."
@@ -36,11 +38,40 @@ def as_row_numbers(sample_indices: Any) -> Tensor:
     return rows
 
 
-def check_precision(module: nn.Module, inputs: Any) -> None:
-    """Raise in a forward pass under autocast, which no record can repeat.
+def check_module(module: nn.Module) -> None:
+    """Raise if a layer cannot be tracked.
 
-    A hook of the module that is trained, in its first step.
+    Raises
+    ------
+    ValueError
+        Names the layer.
     """
+    for name, layer in module.named_modules():
+        label = f"Layer {name or 'module'!r} ({type(layer).__name__})"
+        if any(is_lazy(p) for p in layer.parameters(recurse=False)):
+            raise ValueError(
+                f"{label} is lazy: its parameters have no shape before the first "
+                "batch. Give the number of input features when building it."
+            )
+        if getattr(layer, "sparse", False):
+            raise ValueError(
+                f"{label} has sparse gradients, which cannot be differentiated again. "
+                "Build it with sparse=False."
+            )
+        if getattr(layer, "max_norm", None) is not None:
+            raise ValueError(
+                f"{label} rescales its weights in the forward pass, which no gradient "
+                "knows of. Build it with max_norm=None."
+            )
+        if getattr(layer, "scale_grad_by_freq", False):
+            raise ValueError(
+                f"{label} scales its gradients, which torch forgets in the second "
+                "derivative. Build it with scale_grad_by_freq=False."
+            )
+
+
+def check_precision(module: nn.Module) -> None:
+    """Raise in a forward pass under autocast, which no record can repeat."""
     devices = {parameter.device.type for parameter in module.parameters()}
     if any(map(torch.is_autocast_enabled, devices)):
         raise RuntimeError(
@@ -123,9 +154,52 @@ def check_equal_counts(module: nn.Module, optimizer: Optimizer) -> None:
             )
 
 
-def group_sizes(optimizer: Optimizer) -> list[int]:
-    """Return how many parameters each group of an optimizer has."""
-    return [len(group["params"]) for group in optimizer.param_groups]
+def trained_flags(optimizer: Optimizer) -> list[list[bool]]:
+    """Return which parameters of each group of an optimizer are trained."""
+    return [
+        [p.requires_grad for p in group["params"]] for group in optimizer.param_groups
+    ]
+
+
+def check_same_groups(flags: list[list[bool]], optimizer: Optimizer) -> None:
+    """Raise if an optimizer has other groups than when it had these `trained_flags`."""
+    if list(map(len, flags)) != list(map(len, trained_flags(optimizer))):
+        raise RuntimeError(
+            "The optimizer's parameter groups have changed since the recording began. "
+            "Track each stage of training by itself, with a StepRecorder of its own."
+        )
+
+
+def check_unchanged(kept: TrainingState, now: TrainingState, step: int) -> None:
+    """Raise if something has changed a state between two updates.
+
+    Parameters
+    ----------
+    kept, now : TrainingState
+        After the update before `step`, and before that of `step`.
+    step : int
+        Number of the update to come.
+    """
+    is_same = {
+        "the parameters": torch.equal(kept.params, now.params),
+        # Cleared as a whole, it has no memory of earlier steps: that is followed.
+        "the optimizer's state": not now.slots or _are_equal(kept.slots, now.slots),
+        "the buffers": _are_equal(kept.buffers, now.buffers),
+    }
+    for what, same in is_same.items():
+        if not same:
+            raise RuntimeError(
+                f"Something has changed {what} between steps {step - 1} and {step}: a "
+                "callback, the loop itself, or a forward pass in training mode. "
+                "Influence would not know of it. Leave them to the optimizer's steps, "
+                "and put the module into evaluation mode for all else: module.eval()."
+            )
+
+
+def _are_equal(kept: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> bool:
+    return kept.keys() == now.keys() and all(
+        torch.equal(values, now[name]) for name, values in kept.items()
+    )
 
 
 def check_same_parameters(

@@ -114,7 +114,8 @@ class Replayer:
         X, _ = model.batch(record.sample_indices)
         with replayed_rng(record.rng_state, model.device):
             output = self.module(**X) if isinstance(X, Mapping) else self.module(X)
-        model.training_loss(output, record.sample_indices, removed).backward()
+            loss = model.training_loss(output, record.sample_indices, removed)
+        loss.backward()
         self.optimizer.step()
         return self.reader.state()
 
@@ -205,18 +206,22 @@ class StateReader:
 
 
 def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: value.item() if isinstance(value, Tensor) else value
-        for key, value in group.items()
-        if key != "params"
-    }
+    return {key: _number(value) for key, value in group.items() if key != "params"}
+
+
+def _number(value: Any) -> Any:
+    """Return a setting with numbers in place of tensors: betas may be two of them."""
+    if isinstance(value, tuple | list):
+        return tuple(map(_number, value))
+    return value.item() if isinstance(value, Tensor) else value
 
 
 def _may_change(group: Mapping[str, Any]) -> bool:
     return any(
-        isinstance(value, Tensor | list)
+        isinstance(part, Tensor | list)
         for key, value in group.items()
         if key != "params"
+        for part in (value, *(value if isinstance(value, tuple) else ()))
     )
 
 

@@ -69,6 +69,30 @@ class Settings:
         return 15
 
 GATES = {"gate": Gate}
+MIXED = {"act": lambda X: X * 31, "rate": 32, "steps": [{"by": lambda X: X * 33}]}
+damped = functools.partial(lambda X, by: X * by * 34, by=35)
+
+@functools.singledispatch
+def sized(value):
+    return 36
+
+@sized.register
+def _(value: int):
+    return 37
+
+def tuned():
+    return tuned.by
+
+tuned.by = 38
+
+class Registered(type):
+    @property
+    def order(cls):
+        return 39
+
+class Kind(metaclass=Registered):
+    __kind__ = 40
+
 tail = nn.Sequential(Tail())
 settings = Settings()
 
@@ -86,6 +110,10 @@ class Net(Base):
     @property
     def size(self):
         return 3 in {1, 2, 3} or shortened(5) or GATES or tail or settings
+
+    @size.setter
+    def size(self, value):
+        self.depth = (41, MIXED, damped, sized, tuned, Kind)
 """
 
 
@@ -119,6 +147,17 @@ def fingerprint_of(monkeypatch, cell=CELL, layers=LAYERS):
         ("X * 14", "X * 24"),  # the class of a module
         ("return 15", "return 25"),  # the class of another object
         ("depth = 16", "depth = 26"),  # a class inside of a class
+        ("X * 31", "X * 0"),  # a lambda in a dictionary
+        ('"rate": 32', '"rate": 0'),  # a number beside it
+        ("X * 33", "X * 0"),  # deeper
+        ("by * 34", "by * 0"),  # a lambda in a partial function
+        ("by=35", "by=0"),
+        ("return 36", "return 0"),  # a function for any type
+        ("return 37", "return 0"),  # for another
+        ("by = 38", "by = 0"),  # an attribute of a function
+        ("return 39", "return 0"),  # a metaclass
+        ("__kind__ = 40", "__kind__ = 0"),
+        ("(41,", "(0,"),  # a setter
     ],
 )
 def test_a_change_anywhere_counts(monkeypatch, old, new):

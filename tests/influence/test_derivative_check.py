@@ -8,7 +8,9 @@ from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from dit_clean import track
+from dit_clean.influence import check_replay
 from dit_clean.queries import MeanLoss
+from dit_clean.tracking import StepRecorder, TrackedModel
 from tests.nets import N_COLUMNS, N_LABELS, make_net, make_rows
 
 
@@ -127,3 +129,69 @@ def test_embeddings_that_change_gradients_or_weights_are_refused(option, message
     X, y = make_rows()
     with pytest.raises(ValueError, match=message):
         track(make_net(Embedded), np.abs(X * 5).astype(np.int64), y)
+
+
+def detached(layer, X, output):
+    return output * torch.exp(-output).detach()
+
+
+def with_hook():
+    net = nn.Sequential(nn.Linear(N_COLUMNS, 8), nn.Tanh(), nn.Linear(8, N_LABELS))
+    net[0].register_forward_hook(detached)
+    return net
+
+
+def with_other_forward():
+    net = nn.Sequential(nn.Linear(N_COLUMNS, 8), nn.Tanh(), nn.Linear(8, N_LABELS))
+    net[1].forward = lambda X: detached(None, None, X)
+    return net
+
+
+class InSingle(Layers):
+    """Cannot compute in double precision."""
+
+    def forward(self, X):
+        return self.head(detached(None, None, self.body(X.float())))
+
+
+@pytest.mark.parametrize("module", [with_hook, with_other_forward, InSingle])
+def test_torchs_own_layers_are_trusted_only_as_they_were_made(module):
+    with pytest.raises(ValueError, match=r"second derivatives of .* are wrong"):
+        track(make_net(module), *make_rows(), random_state=0)
+
+
+def test_single_precision_within_a_network_is_no_reason_to_refuse():
+    class Single(Layers):
+        def forward(self, X):
+            return self.head(self.body(X.float()).tanh())
+
+    track(make_net(Single), *make_rows(), random_state=0)
+
+
+def test_a_loop_is_told_by_the_check_of_its_replay():
+    X, y = map(torch.as_tensor, make_rows())
+    net, loss = Layers("detached"), nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    recorder = StepRecorder(TrackedModel.of(net, loss, X, y), net, optimizer)
+    with recorder.step(torch.arange(15), 0):
+        optimizer.zero_grad()
+        loss(net(X[:15]), y[:15]).backward()
+        optimizer.step()
+    recorder.snapshot()
+    with pytest.raises(ValueError, match="second derivatives of Layers are wrong"):
+        check_replay(recorder.trajectory)
+
+
+@pytest.mark.parametrize(
+    "criterion",
+    [
+        {"criterion__ignore_index": 0},
+        {"criterion__weight": torch.tensor([0.0, 1.0, 1.0])},
+    ],
+)
+def test_first_rows_may_not_count(criterion):
+    """Derivatives are compared on rows whose loss counts."""
+    X, y = make_rows()
+    order = np.argsort(y, kind="stable")
+    run = track(make_net(Layers, **criterion), X[order], y[order], random_state=0)
+    assert (run.influence(MeanLoss(X, y))[y[order] == 0] == 0).all()

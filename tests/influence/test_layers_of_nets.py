@@ -11,6 +11,7 @@ from dit_clean.influence import (
     Window,
     influence_scores,
     label_influence,
+    queries,
 )
 from dit_clean.influence.statistics import (
     differentiable_norm,
@@ -48,10 +49,12 @@ NETS = {
         nn.TransformerEncoderLayer(WIDTH, 2, 8, dropout=0.0, batch_first=True)
     ),
     "gru": lambda: Tokens(nn.GRU(WIDTH, WIDTH, batch_first=True)),
-    "batch-norm": lambda: nn.Sequential(
-        nn.Linear(3, 5), nn.BatchNorm1d(5), nn.Tanh(), nn.Linear(5, 3)
-    ),
+    "batch-norm": lambda: with_norm(nn.BatchNorm1d(5)),
 }
+
+
+def with_norm(norm):
+    return nn.Sequential(nn.Linear(3, 5), norm, nn.Tanh(), nn.Linear(5, 3))
 
 
 @pytest.fixture(scope="module", params=NETS)
@@ -157,3 +160,49 @@ def test_statistics_of_a_layer_that_is_used_twice_are_moved_twice():
         module(make_data()[0])  # torch's own; inside, buffers are left alone
     for name in names:
         torch.testing.assert_close(after[name], module.get_buffer(name))
+
+
+class CalledByForward(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(5)
+
+    def forward(self, X):
+        return self.norm.forward(X)
+
+
+class CalledByKeyword(CalledByForward):
+    def forward(self, X):
+        return self.norm(input=X)
+
+
+class Negated(nn.BatchNorm1d):
+    """Normalizes something else than what it is given."""
+
+    def __init__(self):
+        super().__init__(5)
+
+    def forward(self, X):
+        return -super().forward(-X)
+
+
+@pytest.mark.parametrize("make_norm", [CalledByForward, CalledByKeyword, Negated])
+def test_batch_norm_is_followed_however_it_is_called(make_norm):
+    X, y = make_data(seed=5, n_samples=6)
+    found = []
+    for make in (lambda: nn.BatchNorm1d(5), make_norm):
+        case = Case(lambda make=make: with_norm(make()), "momentum")
+        trajectory = train(case)
+        window = Window(0, trajectory.n_steps)
+        found.append(influence_scores(trajectory, MeanLoss(X, y), window).values)
+    assert relative_error(found[1], found[0]) < 1e-12
+
+
+def test_queries_on_many_rows_are_asked_in_parts(monkeypatch):
+    """With batch norm: gradients of parts are taken when the query is done."""
+    trajectory = train(Case(NETS["batch-norm"], "momentum"))
+    query, window = MeanLoss(*make_data(seed=5)), Window(0, trajectory.n_steps)
+    whole = influence_scores(trajectory, query, window).values
+    monkeypatch.setattr(queries, "QUERY_ROWS", 4)
+    parts = influence_scores(trajectory, query, window).values
+    assert relative_error(parts, whole) < 1e-12

@@ -2,13 +2,16 @@
 
 import os
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
 
 from dit_clean import track
+from dit_clean.influence import check_replay
 from dit_clean.queries import MeanLoss
+from dit_clean.tracking import StepRecorder, TrackedModel
 from dit_clean.tracking.exclusive import (
     borrowed_generators,
     fixed_threads,
@@ -108,3 +111,49 @@ def test_seeding_does_not_touch_generators_of_gpus(monkeypatch):
         assert torch.equal(torch.rand(3), drawn)
     track(make_net(Mixed), *make_rows(), random_state=0)
     assert seeded == [3]  # by this test's own manual_seed
+
+
+@contextmanager
+def asked_beside(run):
+    """Have a thread ask a run again and again inside; yields its answers."""
+    query, stopped, answers = MeanLoss(*make_rows()), threading.Event(), []
+
+    def ask():
+        while not stopped.is_set():
+            answers.append(run.influence(query))
+
+    thread = run_beside(ask)
+    try:
+        yield answers
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def test_loops_that_record_draw_their_own_random_numbers():
+    """Questions borrow the generator, but not in the midst of a step."""
+    run = track(make_net(Mixed), *make_rows(), random_state=0)
+    X, y = map(torch.as_tensor, make_rows())
+    net, loss = Mixed(), torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    recorder = StepRecorder(TrackedModel.of(net, loss, X, y), net, optimizer)
+    with asked_beside(run):
+        for _ in range(200):
+            with recorder.step(torch.arange(15), 0):
+                optimizer.zero_grad()
+                loss(net(X[:15]), y[:15]).backward()
+                optimizer.step()
+    recorder.snapshot()
+    check_replay(recorder.trajectory, range(200))
+
+
+def test_losses_that_a_query_reads_are_its_own_in_every_thread():
+    X, y = map(torch.as_tensor, make_rows())
+    run = track(make_net(Mixed), *make_rows(), random_state=0)
+    params, alone = run.trajectory.params(3), run.influence(MeanLoss(X, y))
+    expected = run.model.losses(params, X, y)
+    with asked_beside(run) as answers:
+        found = [run.model.losses(params, X, y) for _ in range(300)]
+    assert all(torch.equal(losses, expected) for losses in found)
+    assert len(answers) > 1
+    assert all(np.array_equal(answer, alone) for answer in answers)

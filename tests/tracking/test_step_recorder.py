@@ -1,5 +1,8 @@
 """Plain torch loops: what a `StepRecorder` sees, and what it refuses."""
 
+import copy
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +10,7 @@ from torch import nn
 
 from dit_clean import TrackedRun, track
 from dit_clean.influence import check_replay
-from dit_clean.queries import MeanLoss
+from dit_clean.queries import ClassProbability, MeanLoss
 from dit_clean.tracking import StepRecorder, TrackedModel
 from tests.nets import N_COLUMNS, N_LABELS, make_net, make_rows
 
@@ -181,3 +184,154 @@ def test_branches_that_are_skipped_harmlessly_are_tracked(settings):
     query = MeanLoss(X, y)
     assert np.array_equal(run.leave_out(query, [[]]), [0.0])
     assert np.corrcoef(run.influence(query), run.leave_one_out(query))[0, 1] > 0.98
+
+
+def make_norm():
+    net, X, y = make_parts()
+    net[2] = nn.BatchNorm1d(8)
+    return net, X, y
+
+
+def test_modes_are_those_of_the_forward_pass():
+    """Whatever the loop does before and after it, within the step."""
+    net, X, y = make_norm()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+    def look():
+        net.eval()
+        with torch.no_grad():
+            net(X)
+
+    recorder = StepRecorder(TrackedModel.of(net, LOSS, X, y), net, optimizer)
+    for batch in torch.arange(45).split(15):
+        with recorder.step(batch, 0):
+            net.train()
+            optimizer.zero_grad()
+            LOSS(net(X[batch]), y[batch]).backward()
+            look()
+            optimizer.step()
+    recorder.snapshot()
+    assert [step.modes for step in recorder.trajectory] == [None] * 3
+    check_replay(recorder.trajectory)
+
+
+def test_forward_passes_in_training_mode_beside_the_steps_are_noticed():
+    net, X, y = make_norm()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    recorder = StepRecorder(TrackedModel.of(net, LOSS, X, y), net, optimizer)
+    for batch in torch.arange(45).split(15):
+        with recorder.step(batch, 0):
+            optimizer.zero_grad()
+            LOSS(net(X[batch]), y[batch]).backward()
+            optimizer.step()
+        net(X)  # moves the running statistics
+    recorder.snapshot()
+    with pytest.raises(RuntimeError, match=r"forward passes in training mode beside"):
+        check_replay(recorder.trajectory)
+
+
+@pytest.mark.parametrize("make", ["momentum", "adam"])
+def test_optimizer_state_that_the_loop_changes_is_noticed(make):
+    net, X, y = make_parts()
+    optimizer = {
+        "momentum": partial(torch.optim.SGD, lr=0.1, momentum=0.9),
+        "adam": torch.optim.Adam,
+    }[make](net.parameters())
+    recorder = StepRecorder(TrackedModel.of(net, LOSS, X, y), net, optimizer)
+
+    def train():
+        with recorder.step(torch.arange(15), 0):
+            optimizer.zero_grad()
+            LOSS(net(X[:15]), y[:15]).backward()
+            optimizer.step()
+
+    train()
+    recorder.snapshot()
+    for state in optimizer.state.values():
+        slot = "momentum_buffer" if make == "momentum" else "exp_avg"
+        state[slot].zero_()
+    with pytest.raises(RuntimeError, match="changed the optimizer's state between"):
+        train()
+
+
+def test_an_update_in_a_step_that_failed_is_not_passed_over():
+    net, X, y = make_parts()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    recorder = StepRecorder(TrackedModel.of(net, LOSS, X, y), net, optimizer)
+
+    def update():
+        optimizer.zero_grad()
+        LOSS(net(X[:15]), y[:15]).backward()
+        optimizer.step()
+
+    with pytest.raises(ZeroDivisionError), recorder.step(torch.arange(15), 0):
+        1 / 0  # noqa: B018
+    with pytest.raises(RuntimeError, match=r"outside of `recorder\.step"):
+        update()
+    with recorder.step(torch.arange(15), 0):
+        update()
+    assert recorder.trajectory.n_steps == 1
+    with pytest.raises(ZeroDivisionError), recorder.step(torch.arange(15), 0):
+        update()
+        1 / 0  # noqa: B018
+    with pytest.raises(RuntimeError, match=r"the record misses.*new StepRecorder"):
+        recorder.begin()
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_freezing_and_unfreezing_while_recording_is_refused(frozen):
+    net, X, y = make_parts()
+    net[0].requires_grad_(frozen)
+    optimizer = torch.optim.Adam(net.parameters())
+    change = (net[0].requires_grad_, not frozen)
+    what = r"'0\.(weight|bias)' was " + ("frozen" if frozen else "unfrozen")
+    with pytest.raises(ValueError, match=what + r" in epoch 0"):
+        record(net, optimizer, X, y, before_step=lambda: change[0](change[1]))
+
+
+def test_copies_of_the_module_go_without_the_recorder(tmp_path):
+    net, X, y = make_parts()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    recorder = StepRecorder(TrackedModel.of(net, LOSS, X, y), net, optimizer)
+    torch.save(net, tmp_path / "net.pt")
+    for other in (
+        copy.deepcopy(net),
+        torch.load(tmp_path / "net.pt", weights_only=False),
+    ):
+        assert torch.equal(other.eval()(X), copy.deepcopy(net).eval()(X))
+        (hook,) = other._forward_pre_hooks.values()
+        assert hook.recorder is None
+    recorder.close()
+    assert not net._forward_pre_hooks
+
+
+def test_data_of_a_loop_are_copied_and_counted():
+    net, X, y = make_parts()
+    given = X.clone()
+    model = TrackedModel.of(net, LOSS, given, y)
+    given.zero_()
+    assert torch.equal(model.inputs, X)
+    with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[5, 45\]"):
+        TrackedModel.of(net, LOSS, X[:5], y)
+
+
+def test_losses_that_draw_random_numbers_are_repeated():
+    class Noisy(nn.CrossEntropyLoss):
+        def forward(self, output, target):
+            noise = 0.3 * torch.randn_like(output)
+            return super().forward(output + noise, target)
+
+    X, y = map(torch.as_tensor, make_rows())
+    torch.manual_seed(0)
+    net, loss = nn.Linear(N_COLUMNS, N_LABELS), Noisy()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    recorder = StepRecorder(TrackedModel.of(net, loss, X, y), net, optimizer)
+    for batch in torch.arange(45).split(15):
+        with recorder.step(batch, 0):
+            optimizer.zero_grad()
+            loss(net(X[batch]), y[batch]).backward()
+            optimizer.step()
+    recorder.snapshot()
+    check_replay(recorder.trajectory)
+    run, query = TrackedRun(recorder.trajectory), ClassProbability(X, y, N_LABELS)
+    assert np.array_equal(run.influence(query), run.influence(query))
