@@ -1,5 +1,6 @@
 """What cleaned classifiers and regressors share: clean, then fit a model."""
 
+from inspect import Parameter, signature
 from typing import Any
 
 from sklearn import get_config
@@ -148,7 +149,10 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
     def _model(self) -> Any:
         if self.estimator is not None:
             return self.estimator
-        return make_pipeline(TableEncoder(), clone(self._default_model))
+        model = clone(self._default_model)
+        if get_config()["enable_metadata_routing"]:
+            model.set_fit_request(sample_weight=True)
+        return make_pipeline(TableEncoder(), model)
 
     def _answer(self, method: str, X: Any) -> Any:
         check_is_fitted(self, "estimator_")
@@ -157,7 +161,8 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
 
 def check_model(model: Any) -> None:
     """Raise if a model cannot predict: a cleaner in its place, say."""
-    if not hasattr(model, "predict"):
+    # Before fit some have it in their class only (stacking).
+    if not (hasattr(model, "predict") or hasattr(type(model), "predict")):
         raise TypeError(
             f"estimator must be a model that can predict, got {type(model).__name__}. "
             "The cleaner goes into the parameter cleaner."
@@ -170,6 +175,12 @@ def has_rows(value: Any, n_rows: int) -> bool:
         return len(value) == n_rows
     shape: Any = getattr(value, "shape", ())
     return len(shape) > 0 and shape[0] == n_rows
+
+
+def _may_take_weights(model: Any) -> bool:
+    """Tell whether `fit` takes sample weights, or hands on what it does not know."""
+    kinds = [p.kind for p in signature(model.fit).parameters.values()]
+    return has_fit_parameter(model, "sample_weight") or Parameter.VAR_KEYWORD in kinds
 
 
 def _weight_parameter(estimator: Any) -> str:
@@ -187,7 +198,7 @@ def _weight_parameter(estimator: Any) -> str:
             prefix += f"{name}__"
         else:  # a search, which hands on what its fit gets
             final = final.estimator
-    if not has_fit_parameter(final, "sample_weight"):
+    if not _may_take_weights(final):
         raise ValueError(
             'sample_weight and strategy="weight" need a model whose fit takes '
             f"sample_weight, but {type(final).__name__} takes none. Use "

@@ -69,7 +69,19 @@ class CleanerParameter:
         return cleaner
 
     def _unfitted_cleaner(self) -> Any:
-        """Return a clone of the cleaner, or where none is given a default one."""
+        """Return a clone of the cleaner, or where none is given a default one.
+
+        Raises
+        ------
+        TypeError
+            If it is no cleaner.
+        """
+        if not isinstance(self.cleaner, InfluenceCleaner | None):
+            raise TypeError(
+                "cleaner must be an InfluenceCleaner, fitted and frozen or not, got "
+                f"{type(self.cleaner).__name__}. Other steps go before the whole, in a "
+                "pipeline."
+            )
         cleaner = InfluenceCleaner() if self.cleaner is None else clone(self.cleaner)
         if cleaner.random_state is None:
             cleaner.set_params(random_state=self.random_state)

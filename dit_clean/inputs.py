@@ -15,12 +15,15 @@ from dit_clean.targets import Targets, check_none_missing
 from dit_clean.tracking.rows import Rows, as_rows
 
 ARRAYS = {"accept_sparse": "csr", "allow_nd": True}
+TEXT = (
+    "Categories are encoded in data frames: give pandas.DataFrame(X). Free text has to "
+    "be turned into numbers first, for example by TfidfVectorizer."
+)
 REMEDIES = {
     "Input X contains NaN": "Missing values are imputed in data frames: give "
     "pandas.DataFrame(X), or impute them before.",
-    "could not convert string to float": "Categories are encoded in data frames: give "
-    "pandas.DataFrame(X). Free text has to be turned into numbers first, for example "
-    "by TfidfVectorizer.",
+    "could not convert string to float": TEXT,
+    "dtype='numeric' is not compatible": TEXT,
 }
 """By the beginning of scikit-learn's own message."""
 

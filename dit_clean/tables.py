@@ -53,6 +53,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     ----------
     encoder_ : transformer
         What was fitted for the kind of data given.
+    empty_ : data frame or None
+        No row of the frame given to fit: arrays are taken for further rows of it.
     """
 
     def __init__(self, scaling="standard"):
@@ -78,6 +80,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             If a column is neither numeric nor categorical: names it.
         """
         self.encoder_ = self._make_encoder(X).fit(X)
+        self.empty_ = X[:0] if is_frame(X) else None
         return self
 
     def transform(self, X):
@@ -92,6 +95,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         -------
         numbers : ndarray or sparse matrix, first axis n_samples
         """
+        if self.empty_ is not None and not is_frame(X):
+            X = _framed(X, self.empty_)
         return self.encoder_.transform(X)
 
     def __sklearn_tags__(self):
@@ -154,11 +159,18 @@ class FlatScaler(TransformerMixin):
 
     def fit(self, X: np.ndarray, y: Any = None) -> "FlatScaler":
         """Read off mean and standard deviation."""
-        self.mean_, self.scale_ = X.mean(), X.std() or 1.0
+        X = _at_least_single(X)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.mean_, self.scale_ = X.mean(), X.std() or 1.0
+        if not np.isfinite(self.scale_):
+            raise ValueError(
+                f"X holds values up to {abs(X).max():.3g}, too large to be scaled."
+            )
         return self
 
     def transform(self, X: np.ndarray) -> np.ndarray:
         """Return the scaled values, shape (n_samples, n_values)."""
+        X = _at_least_single(X)
         return ((X - self.mean_) / self.scale_).reshape(len(X), -1)
 
 
@@ -197,6 +209,19 @@ def select_rows(container: Any, rows: np.ndarray) -> Any:
     if isinstance(container, list | tuple):
         return [container[row] for row in rows]
     return container[rows]
+
+
+def _at_least_single(X: np.ndarray) -> np.ndarray:
+    """Return half precision as single, for sums of squares leave its range."""
+    return X.astype(np.float32) if X.dtype == np.float16 else X
+
+
+def _framed(X: Any, empty: Any) -> Any:
+    """Return an array as a frame with the columns of another one."""
+    X = _dense_values(X)
+    if hasattr(empty, "iloc"):
+        return type(empty)(X, columns=empty.columns)
+    return type(empty)(np.asarray(X), schema=list(empty.columns))
 
 
 def _dense_values(X: Any) -> Any:

@@ -108,7 +108,13 @@ def encode_targets(y: np.ndarray, net: Any, task: str = "auto") -> Targets:
     check_labels(y)
     y = _inferred(y).copy()  # as it was, for the runs that are replayed on it
     if not _is_classification(y, net, task):
-        y = y.astype(np.float64)
+        try:
+            y = y.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"y holds {y.tolist()[0]!r}, but regression targets are numbers. For "
+                'labels set task="classification", or a classifier as net.'
+            ) from error
         if y.min() == y.max():
             raise ValueError(
                 f"y holds 1 value only ({y[0]}). Finding wrong targets needs targets "

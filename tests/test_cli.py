@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from sklearn.datasets import load_iris
 
-from dit_clean.cli import main
+from dit_clean.cli import command, files, main
 
 QUICK = ["--epochs", "4", "--quiet"]
 BOTH = ["--label=kind", "--output=new.csv", "--table=new.csv"]
@@ -299,3 +299,74 @@ def test_files_of_another_kind_are_named(folder, iris):
     refused = call("iris.parquet", "--label=kind", "--sep=;")
     assert refused.exit_code == 2
     assert "Parquet files have no separator" in refused.output
+
+
+def without(monkeypatch, *modules):
+    for module in modules:
+        monkeypatch.setitem(sys.modules, module, None)
+
+
+def never(*arguments, **options):
+    raise AssertionError("was trained")
+
+
+def test_missing_libraries_are_named_before_training(folder, monkeypatch):
+    monkeypatch.setattr(command, "_fitted", never)
+    monkeypatch.setattr(files, "find_spec", lambda module: None)
+    result = call("iris.csv", "--label=kind", "--output=a.parquet", *QUICK)
+    assert "pip install pyarrow" in result.output
+    without(monkeypatch, "jinja2")
+    result = call("iris.csv", "--label=kind", "--report=a.html", *QUICK)
+    assert result.exit_code == 1
+    assert "--report needs jinja2" in result.output
+
+
+@pytest.mark.parametrize("strategy", ["relabel", "weight"])
+def test_decimal_commas_are_written_throughout(folder, strategy):
+    X = np.random.RandomState(0).randn(80, 2)
+    y = X.sum(axis=1)
+    y[:4] += 30
+    table = pd.DataFrame(X, columns=["a", "b"]).assign(y=y)
+    table.to_csv("commas.csv", sep=";", decimal=",", index=False)
+    options = ["--task=regression", "--sep=;", "--decimal=,", f"--strategy={strategy}"]
+    outputs = ["--output=new.csv", "--table=table.csv"]
+    assert call("commas.csv", "--label=y", *options, *outputs, *QUICK).exit_code == 0
+    for name in ("new.csv", "table.csv"):
+        read = pd.read_csv(name, sep=";", decimal=",")
+        numbers = read.select_dtypes("number").columns
+        assert set(read.columns) - set(numbers) <= {"flagged", "pattern"}
+
+
+def test_a_column_has_one_type_however_long_the_file_is(folder, monkeypatch):
+    n_rows = 300_000
+    codes = np.array(["1", "2"], dtype=object)[np.arange(n_rows) % 2]
+    codes[-5:] = "A"
+    pd.DataFrame({"code": codes, "kind": codes}).to_csv("long.csv", index=False)
+    read, _ = files.read_table(folder / "long.csv", None, ".", [])
+    assert {type(value) for value in read["code"]} == {str}
+
+
+@pytest.mark.parametrize(("sep", "is_taken"), [("\\t", True), (";;", False)])
+def test_separators_are_one_character(folder, iris, sep, is_taken):
+    iris.to_csv("tabs.csv", sep="\t", index=False)
+    given = ["--label=kind", "--drop=id", f"--sep={sep}", "--output=new.csv"]
+    result = call("tabs.csv", *given, *QUICK)
+    assert result.exit_code == (0 if is_taken else 2), result.output
+    if is_taken:
+        assert len(pd.read_csv("new.csv", sep="\t").columns) == 6
+
+
+def test_named_index_of_parquet_is_a_column_and_names_are_texts(folder, iris):
+    table = iris.set_index("id").set_axis([0, 1, 2, 3, 4], axis=1)
+    table.to_parquet("index.parquet")
+    given = ["--label=4", "--drop=id", "--output=new.parquet"]
+    assert call("index.parquet", *given, *QUICK).exit_code == 0
+    written = pd.read_parquet("new.parquet")
+    assert list(written.columns) == ["id", "0", "1", "2", "3", "4"]
+
+
+def test_lists_in_a_column_are_refused_in_one_line(folder, iris):
+    iris.assign(list=[[1.0, 2.0]] * 150).to_parquet("lists.parquet")
+    result = call("lists.parquet", "--label=kind", "--drop=id", "--epochs=2")
+    assert result.exit_code == 1
+    assert "Column 'list' mixes or holds values of types ndarray" in result.output

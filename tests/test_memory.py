@@ -20,7 +20,9 @@ def test_amounts_are_read(amount, expected):
     assert parse_bytes(amount) == expected
 
 
-@pytest.mark.parametrize("amount", [0, -1, True, -1.5, None, "", "lots", "0KB", "3XB"])
+@pytest.mark.parametrize(
+    "amount", [0, -1, True, -1.5, None, "", "lots", "0KB", "3XB", "0.1B"]
+)
 def test_what_is_no_amount_is_refused(amount):
     with pytest.raises(
         ValueError, match=r"as an amount of memory. Give bytes as an int"

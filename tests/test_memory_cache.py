@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from skorch.callbacks import PrintLog
+from skorch.callbacks import Callback, PrintLog
 
 from dit_clean import InfluenceCleaner, rescoring
 from dit_clean.crossfit import CrossFit, cache
@@ -159,7 +159,7 @@ def test_runs_that_are_gone_from_the_disk_are_trained_again(tmp_path, n_training
     settings = {"max_epochs": 4, "memory": str(tmp_path), "random_state": 0}
     first = InfluenceCleaner(**settings).fit(X, y)
     again = InfluenceCleaner(**settings).fit(X, y)
-    (folder,) = tmp_path.rglob("_recorded")
+    (folder,) = tmp_path.rglob("_network")
     shutil.rmtree(folder)
     n_before = len(n_trainings)
     expected = first.influence_on(X[:2])
@@ -242,3 +242,28 @@ def test_what_is_listed_of_a_cleaner_loads_no_runs(tmp_path):
     cleaner = InfluenceCleaner(**settings).fit(X, y)
     assert "suspicion_" in dir(cleaner)
     assert "bare" not in vars(cleaner._recorded)
+
+
+@pytest.mark.parametrize("callbacks", ["disable", [Callback()]])
+def test_networks_trained_before_an_interrupt_are_kept(
+    tmp_path, n_trainings, monkeypatch, callbacks
+):
+    X, y = load_mixed_iris()
+    net = make_net(Linear, callbacks=callbacks)
+    settings = {"memory": tmp_path, "random_state": 0}
+    expected = InfluenceCleaner(net, random_state=0).fit(X, y)
+    n_trainings.clear()
+    original = CrossFit.run_fold
+
+    def interrupted(self, *args, **kwargs):
+        if len(n_trainings) == 2:
+            raise KeyboardInterrupt
+        return original(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(CrossFit, "run_fold", interrupted)
+        InfluenceCleaner(net, **settings).fit(X, y)
+    resumed = InfluenceCleaner(net, **settings).fit(X, y)
+    assert len(n_trainings) == N_NETWORKS
+    assert np.array_equal(resumed.suspicion_, expected.suspicion_)
+    assert np.array_equal(resumed.influence("late"), expected.influence("late"))

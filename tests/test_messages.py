@@ -8,6 +8,7 @@ from torch import nn
 
 from dit_clean import InfluenceCleaner, track
 from dit_clean.prototype import fast_device
+from dit_clean.queries import MeanLoss
 from tests.nets import Linear, Probabilities, make_net, make_rows
 
 
@@ -71,3 +72,27 @@ def test_checking_probabilities_changes_nothing():
     for name, values in plain.trajectory.params(0).items():
         assert np.array_equal(checked.trajectory.params(0)[name], values)
     assert checked.net_.module_.training
+
+
+def test_what_is_no_label_or_no_number_is_named():
+    X, y = load_iris(return_X_y=True)
+    pairs = np.empty(150, dtype=object)
+    pairs[:] = [(int(label), 1) for label in y]
+    with pytest.raises(ValueError, match=r"y holds \(0, 1\), a tuple.*strings"):
+        InfluenceCleaner(max_epochs=1).fit(X, pairs)
+    with pytest.raises(ValueError, match=r"y holds 'a', but .*are numbers.*task="):
+        InfluenceCleaner(max_epochs=1, task="regression").fit(X, np.array(["a"] * 150))
+
+
+def test_gaps_are_no_divergence():
+    X, y = make_rows()
+    X[3, 1] = np.nan
+    with pytest.raises(ValueError, match=r"X holds NaN or infinite.*Impute"):
+        track(make_net(Linear), X, y)
+
+
+def test_the_name_of_a_window_is_no_list_of_windows():
+    X, y = make_rows()
+    run = track(make_net(Linear), X, y, random_state=0)
+    with pytest.raises(ValueError, match=r"the name of one window.*\['early'\]"):
+        run.timeline(MeanLoss(X, y), "early")

@@ -6,6 +6,7 @@ import pytest
 import sklearn
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import accuracy_score
@@ -169,9 +170,10 @@ def test_metadata_routing_leaves_the_cleaners_weights_to_a_pipeline(flipped):
 def test_parameters_of_a_default_cleaner_can_be_set(kind):
     model = clone(kind(random_state=3)).set_params(cleaner__window="late")
     assert model.cleaner.window == "late"
-    assert model.cleaner.random_state == 3
+    assert model._unfitted_cleaner().random_state == 3
     model = kind().set_params(random_state=4, cleaner__cv=2)
-    assert (model.cleaner.cv, model.cleaner.random_state) == (2, 4)
+    cleaner = model._unfitted_cleaner()
+    assert (cleaner.cv, cleaner.random_state) == (2, 4)
     with pytest.raises(ValueError, match="Invalid parameter 'windows'"):
         kind().set_params(cleaner__windows="late")
 
@@ -258,3 +260,52 @@ def test_cleaner_in_the_place_of_the_model_is_refused(flipped):
     X, y, _ = flipped
     with pytest.raises(TypeError, match=r"can predict, got InfluenceCleaner\. The cle"):
         CleanedClassifier(InfluenceCleaner()).fit(X, y)
+
+
+@pytest.mark.parametrize("strategy", ["filter", "weight"])
+def test_stacking_has_no_predict_before_it_is_fitted(flipped, strategy):
+    X, y, _ = flipped
+    stack = StackingClassifier([("model", LogisticRegression())])
+    model = CleanedClassifier(stack, CLEANER, strategy=strategy).fit(X, y)
+    assert model.predict(X).shape == y.shape
+
+
+def test_models_that_hand_on_what_they_do_not_know_take_weights(flipped):
+    X, y, _ = flipped
+    vote = VotingClassifier([("model", Recording())])
+    model = CleanedClassifier(vote, CLEANER, strategy="weight").fit(X, y)
+    (trained,) = model.estimator_.estimators_
+    assert np.array_equal(trained.seen_[2], model.cleaner_.sample_weight_)
+
+
+@pytest.mark.parametrize("kind", [CleanedClassifier, CleanedRegressor])
+def test_default_model_takes_weights_with_metadata_routing(flipped, kind):
+    X, y, _ = flipped
+    y = y if kind is CleanedClassifier else X[:, 0]
+    with sklearn.config_context(enable_metadata_routing=True):
+        routed = kind(cleaner=CLEANER, strategy="weight").fit(X, y).predict(X)
+    plain = kind(cleaner=CLEANER, strategy="weight").fit(X, y).predict(X)
+    assert np.array_equal(routed, plain)
+
+
+def test_arrays_are_taken_where_fit_saw_a_frame(flipped):
+    X, y, _ = flipped
+    frame = pd.DataFrame(X).add_prefix("x")
+    model = CleanedClassifier(cleaner=CLEANER).fit(frame, y)
+    with pytest.warns(UserWarning, match="valid feature names"):
+        assert np.array_equal(model.predict(X), model.predict(frame))
+
+
+def test_seed_is_that_of_a_cleaner_without_one():
+    model = CleanedClassifier().set_params(cleaner__max_epochs=2, random_state=3)
+    assert model._unfitted_cleaner().random_state == 3
+    assert model.cleaner.random_state is None
+    model.set_params(cleaner__random_state=4)
+    assert model._unfitted_cleaner().random_state == 4
+
+
+def test_what_is_no_cleaner_is_refused(flipped):
+    X, y, _ = flipped
+    steps = make_pipeline(StandardScaler(), CLEANER)
+    with pytest.raises(TypeError, match=r"must be an InfluenceCleaner.*got Pipeline"):
+        CleanedClassifier(LogisticRegression(), steps).fit(X, y)

@@ -150,3 +150,37 @@ def test_numbers_among_python_objects_are_numbers():
     assert np.array_equal(TableEncoder().fit_transform(frame), expected)
     named = pd.DataFrame({"kind": pd.Categorical([1, 2, 3] * 10)})
     assert TableEncoder().fit_transform(named).shape == (30, 3)
+
+
+@pytest.mark.parametrize("container", ["frame", "polars"])
+def test_arrays_are_taken_for_further_rows_of_a_frame(container):
+    X = heavy_tailed()
+    frame = {"frame": pd.DataFrame, "polars": pl.DataFrame}[container](X)
+    encoder = TableEncoder("squashed").fit(frame)
+    assert np.array_equal(encoder.transform(X), encoder.transform(frame))
+    assert np.array_equal(
+        encoder.transform(sparse.csr_array(X)), encoder.transform(frame)
+    )
+
+
+def test_codes_of_categories_are_known_again_in_an_array():
+    codes = np.arange(12) % 3
+    frame = pd.DataFrame({"a": codes / 2, "b": pd.Categorical(codes)})
+    encoder = TableEncoder().fit(frame)
+    array = np.column_stack([codes / 2, codes])
+    assert np.array_equal(encoder.transform(array), encoder.transform(frame))
+
+
+def test_images_in_half_precision_are_scaled_like_others():
+    images = np.random.RandomState(0).rand(400, 20, 20).astype(np.float16)
+    found = TableEncoder("squashed").fit(images).transform(images)
+    single = images.astype(np.float32)
+    assert np.array_equal(found, TableEncoder().fit(single).transform(single))
+    assert found.std() == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("float32", 1e38), ("float64", 1e300)])
+def test_images_too_large_to_be_scaled_are_named(dtype, size):
+    images = size * np.random.RandomState(0).rand(20, 4, 4).astype(dtype)
+    with pytest.raises(ValueError, match=r"X holds values up to 9.*e\+.*too large"):
+        TableEncoder().fit(images)

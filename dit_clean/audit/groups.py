@@ -6,7 +6,7 @@ import numpy as np
 
 from dit_clean.audit.data import AuditData
 from dit_clean.audit.extras import require
-from dit_clean.audit.samples import cells, own_columns
+from dit_clean.audit.samples import cells, column_names, own_columns
 from dit_clean.influence import group_influence
 
 LABELS = "label"
@@ -21,11 +21,23 @@ def group_names(data: AuditData, groups: Any) -> np.ndarray:
         From a fitted cleaner.
     groups : str or array-like of shape (n_samples,)
         "label", the name of a column of X, or one name per sample.
+
+    Raises
+    ------
+    ValueError
+        If X has no column of this name.
     """
     if not isinstance(groups, str):
         return np.asarray(groups)
     if groups == LABELS:
         return data.labels
+    names = column_names(data.X)
+    if groups not in names:
+        known = ", ".join(names[:20]) or "none, since X is no table"
+        raise ValueError(
+            f"X has no column {groups!r}. Its columns: {known}. Groups that are not in "
+            "X are given as an array: one name per sample."
+        )
     (column,) = own_columns(data.X, groups, data.n_samples).values()
     values = cells(column)
     return np.array(values, dtype=object if isinstance(values[0], str) else None)

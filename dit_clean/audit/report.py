@@ -24,7 +24,7 @@ from dit_clean.audit.samples import cells, column_names, is_text, own_columns
 from dit_clean.audit.style import number
 from dit_clean.audit.summary import summarize
 from dit_clean.audit.svg import SIZE, as_svg
-from dit_clean.audit.table import audit_columns
+from dit_clean.audit.table import audit_columns, own_name
 from dit_clean.audit.words import findings
 from dit_clean.tables import is_frame
 
@@ -36,6 +36,8 @@ MAX_CLASSES = 30
 N_GALLERY = 12
 MAX_IMAGES, MAX_PIXELS = 200, 2**20
 """Of flagged images, and of their values: some 1 MB of the file."""
+MAX_EXACT = 2**53
+"""Whole numbers up to which a browser tells all apart."""
 N_DIGITS = 6
 """Significant digits of floats in the table."""
 
@@ -69,7 +71,7 @@ def write_report(data: AuditData, path: Any, **options: Any) -> Path:
         )
     whole = render_report(data, **options)
     part = path.with_name(f".{path.name}.part")  # an interrupt leaves no half report
-    part.write_text(whole, encoding="utf-8")
+    part.write_text(whole, encoding="utf-8", errors="replace")  # lone surrogates
     return part.replace(path)
 
 
@@ -158,10 +160,7 @@ def table_payload(
     if data.index is not None and not _counts_from_zero(data.index):
         own = {str(data.index.name or "index"): data.index, **own}
     found = [(name, values, False) for name, values in parts.items()]
-    found += [
-        (f"{name} (X)" if name in parts else name, values, True)
-        for name, values in own.items()
-    ]
+    found += [(own_name(name, parts), values, True) for name, values in own.items()]
     lists = [_values(column, rows) for _, column, _ in found]
     return {
         "columns": [
@@ -204,6 +203,8 @@ def _values(column: Any, rows: np.ndarray) -> list[Any]:
 def _short(value: Any) -> Any:
     if isinstance(value, float) and not value.is_integer():
         return float(f"{value:.{N_DIGITS}g}")
+    if isinstance(value, int) and abs(value) > MAX_EXACT:
+        return str(value)
     if isinstance(value, str) and len(value) > MAX_CELL:
         return value[: MAX_CELL - 1] + "…"
     return value

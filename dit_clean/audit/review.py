@@ -227,6 +227,7 @@ def _means(text: str, label: Any) -> bool:
     if not isinstance(label, int | float | np.integer | np.floating):
         return False
     try:
-        return float(text) == float(label)
+        is_whole = isinstance(label, int | np.integer) and text.lstrip("+-").isdecimal()
+        return int(text) == label if is_whole else float(text) == float(label)
     except ValueError:
         return False

@@ -51,6 +51,10 @@ def own_columns(X: Any, columns: Any, n_samples: int) -> dict[str, Any]:
     else:
         found = {str(name): _column(X, str(name)) for name in columns}
     for name, column in found.items():
+        if not hasattr(column, "__len__"):
+            raise TypeError(
+                f"Column {name!r} is {column!r}. Give one value for each row."
+            )
         if len(column) != n_samples:
             raise ValueError(
                 f"Column {name!r} has {len(column)} rows, but the cleaner was fitted "

@@ -1,5 +1,6 @@
 """The audit table: one row per sample."""
 
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from dit_clean.audit.samples import cells, is_polars, own_columns
 from dit_clean.influence.patterns import influence_patterns
 from dit_clean.tables import is_missing
 
+TAKEN = ("verdict", "corrected_label")
+"""Names of what a review adds."""
 HIGHEST_FIRST = ("suspicion", "flagged")
 
 
@@ -52,14 +55,16 @@ def audit_table(
     Raises
     ------
     ValueError
-        If `sort` or `columns` name no column.
+        If `sort` or `columns` name no column, or `flagged` is something else.
     ImportError
         If pandas is needed and not installed.
     """
     table = audit_columns(data)
     for name, column in own_columns(data.X, columns, data.n_samples).items():
-        table[f"{name} (X)" if name in table else name] = np.asarray(column)
+        table[own_name(name, table)] = np.asarray(column)
     rows = np.arange(data.n_samples)
+    if flagged not in (None, True, False):
+        raise ValueError(f"flagged={flagged!r} is none of None, True and False.")
     if sort is not None:
         rows = _order(table, sort)
     if flagged is not None:
@@ -74,8 +79,13 @@ def audit_table(
     return pandas.DataFrame({k: v[rows] for k, v in table.items()}, index=index)
 
 
+def own_name(name: str, columns: Container[str]) -> str:
+    """Return the name of a column of the user's among those of an audit table."""
+    return f"{name} (X)" if name in columns or name in TAKEN else name
+
+
 def _order(table: dict[str, np.ndarray], sort: str) -> np.ndarray:
-    if sort not in table:
+    if not isinstance(sort, str) or sort not in table:
         raise ValueError(
             f"The audit table has no column {sort!r}. Its columns: {', '.join(table)}."
         )

@@ -21,7 +21,7 @@ from dit_clean.cli.files import (
     split_table,
     write_table,
 )
-from dit_clean.cli.parameters import ContaminationType, WindowType
+from dit_clean.cli.parameters import ContaminationType, SeparatorType, WindowType
 from dit_clean.influence.windows import resolve_window
 
 FLAGGED_TOO_MANY = 3
@@ -74,6 +74,7 @@ def main() -> None:
 )
 @click.option(
     "--sep",
+    type=SeparatorType(),
     metavar="CHARACTER",
     help="Separator of CSV files; by default a comma, for .tsv a tab.",
 )
@@ -208,11 +209,12 @@ def audit(  # noqa: PLR0913
     cleaner = _fitted(table, settings, quiet)
     try:
         if output is not None:
-            write_table(_cleaned(table, cleaner, strategy, output), output, sep)
+            cleaned = _cleaned(table, cleaner, strategy, output, decimal)
+            write_table(cleaned, output, sep, decimal)
         if table_path is not None:
             shown = table.to_be_written(table_path)[table.X.columns]
             rows = cleaner.audit(sort="suspicion", columns=shown)
-            write_table(rows, table_path, sep)
+            write_table(rows, table_path, sep, decimal)
         if report is not None:
             cleaner.report(report, title=f"Label audit of {data.name}")
     except OSError as error:
@@ -276,9 +278,9 @@ def _warn_about_columns(table: Table, task: str) -> None:
         if not _is_number(column) and _has_decimal_commas(column):
             _note(f"column {name!r} looks like numbers: try --decimal ','.")
             continue
-        n_values = column.nunique()
         is_text = not _is_number(column) and column.dtype.kind not in "mM"
-        if is_text and n_values > max(FEW_VALUES, MANY_TEXTS * len(column)):
+        n_values = column.astype(str).nunique() if is_text else 0
+        if n_values > max(FEW_VALUES, MANY_TEXTS * len(column)):
             _note(
                 f"column {name!r} has {n_values:,} different texts. If it is an "
                 f"identifier, add --drop {shlex.quote(str(name))}; free text is better "
@@ -312,9 +314,11 @@ def _as_options(message: str) -> str:
     return re.sub(names, lambda name: f"--{OPTIONS[name[1]]}", message)
 
 
-def _cleaned(table: Table, cleaner: InfluenceCleaner, strategy: str, path: Path) -> Any:
+def _cleaned(
+    table: Table, cleaner: InfluenceCleaner, strategy: str, path: Path, decimal: str
+) -> Any:
     if strategy == "relabel":
-        return table.relabeled(cleaner.suggested_label_, path)
+        return table.relabeled(cleaner.suggested_label_, path, decimal)
     whole = table.to_be_written(path)
     if strategy == "weight":
         return whole.assign(**{WEIGHT: cleaner.sample_weight_})

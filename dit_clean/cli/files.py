@@ -43,14 +43,17 @@ class Table:
         """Return the cells for a file: as they were written, where that is text too."""
         return self.read if _suffix(path) in PARQUET else self.written
 
-    def relabeled(self, suggested: Any, path: Path) -> Any:
+    def relabeled(self, suggested: Any, path: Path, decimal: str) -> Any:
         """Return the cells for a file with other labels where they are suggested."""
         table, name = self.to_be_written(path), self.y.name
         own = dict(zip(self.y, table[name], strict=True))
         labels = table[name].tolist()
+        is_text = _suffix(path) not in PARQUET
         for row, (given, label) in enumerate(zip(self.y, suggested, strict=True)):
             if label != given:
-                labels[row] = own.get(label, label)
+                cell = own.get(label, label)
+                is_new = is_text and isinstance(cell, float)
+                labels[row] = str(cell).replace(".", decimal) if is_new else cell
         column = type(table[name])(labels, index=table.index)
         same_kind = column.dtype.kind == table[name].dtype.kind
         return table.assign(
@@ -110,11 +113,15 @@ def read_table(
     try:
         if suffix in PARQUET:
             frame = pandas.read_parquet(path)
+            if any(frame.index.names):
+                frame = frame.reset_index()  # a column by another name
+            frame.columns = frame.columns.map(str)
             return frame, frame
         sep = sep or SEPARATORS[suffix]
         head = pandas.read_csv(path, sep=sep, header=None, nrows=1, dtype=str)
         _check_repeats(head.iloc[0].tolist(), once)
-        frame = pandas.read_csv(path, sep=sep, decimal=decimal)
+        # In one piece: parts of a column would get types of their own.
+        frame = pandas.read_csv(path, sep=sep, decimal=decimal, low_memory=False)
         written = pandas.read_csv(path, sep=sep, dtype=str, keep_default_na=False)
         return frame, written
     except ImportError as error:
@@ -169,12 +176,13 @@ def _labels(read: Any, written: Any) -> Any:
     return read if is_same else text
 
 
-def write_table(table: Any, path: Path, sep: str | None) -> None:
+def write_table(table: Any, path: Path, sep: str | None, decimal: str) -> None:
     """Write a data frame as CSV or Parquet, whichever the name of the file says."""
     if _suffix(path) in PARQUET:
         table.to_parquet(path, index=False)
     else:
-        table.to_csv(path, index=False, sep=sep or SEPARATORS[_suffix(path)])
+        sep = sep or SEPARATORS[_suffix(path)]
+        table.to_csv(path, index=False, sep=sep, decimal=decimal)
 
 
 def _check_column(whole: Any, name: str, option: str) -> None:

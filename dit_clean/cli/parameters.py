@@ -48,5 +48,18 @@ class ContaminationType(click.ParamType):
         return fraction
 
 
+class SeparatorType(click.ParamType):
+    """One character, or the escape of a tab."""
+
+    name = "character"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return the character."""
+        character = value.replace("\\t", "\t")
+        if len(character) != 1:
+            self.fail(f"{value!r} is not one character, such as ';' or '\\t' (a tab).")
+        return character
+
+
 def _number(text: str) -> int | float:
     return float(text) if "." in text else int(text)

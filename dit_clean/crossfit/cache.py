@@ -11,7 +11,7 @@ from dit_clean.crossfit.fingerprint import fingerprint
 from dit_clean.crossfit.fold import Fold
 from dit_clean.crossfit.hashing import hash_of
 from dit_clean.crossfit.measurements import Measurements
-from dit_clean.crossfit.result import CrossFitResult, FoldRun
+from dit_clean.crossfit.result import CrossFitResult, FoldResult, FoldRun
 from dit_clean.detection import (
     Judgement,
     LabelEvidence,
@@ -61,11 +61,10 @@ def kept_run(
 ) -> tuple[Measurements, Callable[[], list[FoldRun]]]:
     """Return the measurements of a run, and how to load its recorded runs.
 
-    Both are kept in `memory`, apart: decisions need the small part only. Trains only
-    if `memory` does not hold it.
+    Measurements are kept apart, for decisions need no more. Trains only if `memory`
+    does not hold them; `train` itself takes from there what `kept_network` has kept.
     """
     measured = memory.cache(_measured, ignore=["train", "measure"])
-    recorded = memory.cache(_recorded, ignore=["train"])
     trained: list[CrossFitResult] = []
 
     def train_now() -> CrossFitResult:
@@ -73,10 +72,11 @@ def kept_run(
         return trained[0]
 
     measurements = measured(key, train_now, measure).value
-    if not trained:
-        return measurements, lambda: recorded(key, train).value
-    runs = recorded(key, lambda: trained[0]).value
-    return measurements, lambda: runs
+
+    def load() -> list[FoldRun]:
+        return [result.recorded for result in (trained or [train()])[0].folds]
+
+    return measurements, load
 
 
 def _measured(key: str, train: Train, measure: Measure) -> "_Packed":
@@ -85,9 +85,46 @@ def _measured(key: str, train: Train, measure: Measure) -> "_Packed":
     return _Packed(measured, sum(array.nbytes for array in arrays))
 
 
-def _recorded(key: str, train: Train) -> "_Packed":
-    runs = [result.recorded for result in train().folds]
-    return _Packed(runs, sum(run.run.trajectory.store.nbytes for run in runs))
+def kept_network(
+    memory: joblib.Memory,
+    key: str,
+    train: Callable[..., FoldResult],
+    fold: Fold,
+    n_epochs: int,
+    on_epoch: Callable[[], object] | None = None,
+) -> FoldResult:
+    """Return the result of one network; trains it only if `memory` does not hold it.
+
+    An interrupt loses the networks in training, not those before them.
+
+    Parameters
+    ----------
+    memory, key
+        Where it is kept, and the key of the whole run.
+    train : callable
+        ``train(fold, n_epochs, on_epoch)`` -> FoldResult.
+    fold : Fold
+        Whose seed tells it from the others.
+    n_epochs : int
+        How long it trains at most.
+    on_epoch : callable, optional
+        Called after each epoch of training.
+    """
+    kept = memory.cache(_network, ignore=["train", "fold", "on_epoch"])
+    return kept(key, fold.seed, n_epochs, train, fold, on_epoch).value
+
+
+def _network(
+    key: str,
+    seed: int,
+    n_epochs: int,
+    train: Callable[..., FoldResult],
+    fold: Fold,
+    on_epoch: Callable[[], object] | None,
+) -> "_Packed":
+    result = train(fold, n_epochs, on_epoch)
+    nbytes = result.recorded.run.trajectory.store.nbytes + result.outputs.nbytes
+    return _Packed(result, nbytes)
 
 
 class _Packed:

@@ -1,6 +1,6 @@
 """The folds of the cross-fit: who trains on which rows, from which seed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +59,8 @@ def make_folds(cv: Any, targets: Targets, random_state: Any) -> list[Fold]:
     Raises
     ------
     ValueError
-        If a class has fewer rows than folds, or a row is not held out exactly once.
+        If a class has fewer rows than folds, a row is not held out exactly once, or
+        `cv` is used up by one fit or needs groups.
     """
     generator = check_random_state(random_state)
     shuffle_seed, first_seed = (
@@ -70,7 +71,7 @@ def make_folds(cv: Any, targets: Targets, random_state: Any) -> list[Fold]:
         make_splitter = StratifiedKFold if targets.is_classifier else KFold
         cv = make_splitter(int(cv), shuffle=True, random_state=shuffle_seed)
     n_samples = len(targets.given)
-    splits = list(check_cv(cv).split(np.zeros((n_samples, 1)), targets.codes))
+    splits = _splits(cv, n_samples, targets.codes)
     rows = np.arange(n_samples)
     held_out = np.concatenate([rows[:0], *(held for _, held in splits)])
     is_whole = all(
@@ -87,3 +88,20 @@ def make_folds(cv: Any, targets: Targets, random_state: Any) -> list[Fold]:
         Fold(np.sort(train), np.sort(held), first_seed + i)
         for i, (train, held) in enumerate(splits)
     ]
+
+
+def _splits(cv: Any, n_samples: int, codes: np.ndarray) -> list[Any]:
+    if isinstance(cv, Iterator):
+        raise ValueError(
+            f"cv={cv!r} is used up by one fit. Give a list of the splits: "
+            "cv=list(splitter.split(X, y))."
+        )
+    try:
+        return list(check_cv(cv).split(np.zeros((n_samples, 1)), codes))
+    except ValueError as error:
+        if "groups" not in str(error):
+            raise
+        raise ValueError(
+            f"cv={cv!r} splits by groups, which fit does not take. Give the splits: "
+            "cv=list(splitter.split(X, y, groups))."
+        ) from error

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import joblib
@@ -14,7 +14,7 @@ from skorch.dataset import Dataset
 from skorch.helper import predefined_split
 from tqdm.auto import tqdm
 
-from dit_clean.crossfit.cache import kept_run, run_key
+from dit_clean.crossfit.cache import kept_network, kept_run, run_key
 from dit_clean.crossfit.data import QueryMaker, TrainingData
 from dit_clean.crossfit.epochs import scheduled_epochs
 from dit_clean.crossfit.fold import Fold
@@ -27,6 +27,8 @@ from dit_clean.tracking import StateStore
 from dit_clean.tracking.exclusive import borrowed_generators, fixed_threads
 from dit_clean.tracking.networks import cuda_devices
 from dit_clean.tracking.rows import Rows, cast_floats, subset_rows
+
+Run = Callable[..., FoldResult]
 
 
 @dataclass(frozen=True)
@@ -73,16 +75,18 @@ class CrossFit:
     ) -> tuple[Measurements, RecordedRuns]:
         """Train a network on all rows and one for each fold, in parallel with `n_jobs`.
 
-        With `memory`, what a run of the same plan on the same data, folds and seeds has
-        shown is taken from there, and its recorded runs if they are asked for.
+        With `memory`, what networks of the same plan on the same data, folds and seeds
+        have shown is taken from there, and their recorded runs if they are asked for.
         """
-        X, y, weight = data.rows, data.targets.encoded, data.sample_weight
-        train = partial(self.train, X, y, folds, weight, n_jobs, verbose)
+        rows = data.rows, data.targets.encoded, data.sample_weight
+        run = partial(self.run_fold, *rows)
         if memory is None:
-            trained = train()
+            trained = self.train(run, folds, n_jobs, verbose)
             runs = [result.recorded for result in trained.folds]
             return self.measure(trained), RecordedRuns(lambda: runs, data)
         key = run_key(self, data, folds)
+        run = partial(kept_network, memory, key, run)
+        train = partial(self.train, run, folds, n_jobs, verbose)
         measurements, load = kept_run(memory, key, train, self.measure)
         return measurements, RecordedRuns(load, data, key)
 
@@ -92,36 +96,34 @@ class CrossFit:
 
     def train(
         self,
-        X: Rows,
-        y: torch.Tensor,
+        run: Run,
         folds: list[Fold],
-        sample_weight: np.ndarray | None,
         n_jobs: int | None,
         verbose: int,
     ) -> CrossFitResult:
         """Return the results of all networks, without the data.
 
+        ``run(fold, n_epochs, on_epoch)`` trains one, or finds it.
+
         Callbacks may stop a network early by its held-out rows, and the one on all rows
         has none: it trains as long as most of the others, after them. Without callbacks
         it comes first, since it takes longest.
         """
-        everything, data = Fold.of_all_rows(folds), (X, y, sample_weight)
+        everything, n_epochs = Fold.of_all_rows(folds), self.net.max_epochs
         bar = tqdm(
             desc="training and reverse pass",
-            total=(len(folds) + 1) * self.net.max_epochs,
+            total=(len(folds) + 1) * n_epochs,
             unit="epoch",
             disable=not verbose,
         )
         with bar:
-            run = partial(self.run_fold, *data)
             if not self.has_callbacks:
-                whole, *results = _run_all(run, [everything, *folds], n_jobs, bar)
+                all_folds = [everything, *folds]
+                whole, *results = _run_all(run, all_folds, n_epochs, n_jobs, bar)
                 return CrossFitResult(results, whole)
-            results = _run_all(run, folds, n_jobs, bar)
+            results = _run_all(run, folds, n_epochs, n_jobs, bar)
             n_epochs = round(np.median([result.n_epochs for result in results]))
-            net = clone(self.net).set_params(max_epochs=n_epochs)
-            whole = replace(self, net=net).run_fold(*data, everything, bar.update)
-            return CrossFitResult(results, whole)
+            return CrossFitResult(results, run(everything, n_epochs, bar.update))
 
     def run_fold(
         self,
@@ -129,11 +131,13 @@ class CrossFit:
         y: torch.Tensor,
         sample_weight: np.ndarray | None,
         fold: Fold,
+        n_epochs: int,
         on_epoch: Callable[[], object] | None = None,
     ) -> FoldResult:
-        """Train one fold; the result leaves out the data, to be light to send.
+        """Train one fold for so many epochs at most.
 
-        Where nothing is held out there is no influence to ask about, now or later.
+        The result leaves out the data, to be light to send. Where nothing is held out
+        there is no influence to ask about, now or later.
         """
         validation = self.make_query.validation
         storage = self.storage if fold.holds_out else "none"
@@ -141,7 +145,7 @@ class CrossFit:
             X,
             self.make_query(fold),
             is_classifier=self.is_classifier,
-            epochs=scheduled_epochs(self.net.max_epochs) if fold.holds_out else (),
+            epochs=scheduled_epochs(n_epochs) if fold.holds_out else (),
             keep_all=storage == "all",
             clean=None if validation is None else validation[0],
             on_epoch=on_epoch,
@@ -151,7 +155,7 @@ class CrossFit:
         begin = time.perf_counter()
         with fixed_threads(self.n_threads):
             run = fit_tracked(
-                self._net_of_fold(X, y, fold),
+                self._net_of_fold(X, y, fold).set_params(max_epochs=n_epochs),
                 subset_rows(X, rows),
                 y[rows],
                 store=StateStore(self.max_bytes),
@@ -190,16 +194,16 @@ class CrossFit:
 
 
 def _run_all(
-    run: Callable[..., FoldResult], folds: list[Fold], n_jobs: int | None, bar: tqdm
+    run: Run, folds: list[Fold], n_epochs: int, n_jobs: int | None, bar: tqdm
 ) -> list[FoldResult]:
     """Return the results of all folds, in their order; the bar counts their epochs."""
     if joblib.effective_n_jobs(n_jobs) == 1 or len(folds) == 1:
-        return [run(fold, bar.update) for fold in folds]
+        return [run(fold, n_epochs, bar.update) for fold in folds]
     # Processes whatever the surrounding backend: torch's random numbers are global, so
     # that threads would draw each other's.
     parallel = joblib.Parallel(n_jobs, backend="loky", return_as="generator")
     results = []
-    for result in parallel(joblib.delayed(run)(fold) for fold in folds):
+    for result in parallel(joblib.delayed(run)(fold, n_epochs) for fold in folds):
         results.append(result)
         bar.update(result.n_epochs)
     return results

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -86,13 +87,13 @@ def group_influence(influence: ArrayLike, groups: Iterable) -> GroupInfluence:
             "one name per sample."
         )
     try:
-        is_missing = any(name is None or bool(name != name) for name in groups)
+        lacks_names = any(map(_is_nothing, groups))
         names, inverse, sizes = np.unique(
             names, return_inverse=True, return_counts=True
         )
     except TypeError:  # text and None, or text and NaN
-        is_missing = True
-    if is_missing:
+        lacks_names = True
+    if lacks_names:
         raise ValueError(
             "groups has samples without a name, or names of several types. Fill them "
             'first, for example with "unknown".'
@@ -139,3 +140,8 @@ def top_samples(influence: ArrayLike, k: int = 10) -> TopSamples:
         np.take_along_axis(influence, harmful, axis=-1),
         np.take_along_axis(influence, helpful, axis=-1),
     )
+
+
+def _is_nothing(name: Any) -> bool:
+    """Tell whether a name is None, NaN, NaT or NA (which has no truth: TypeError)."""
+    return name is None or bool(name != name)  # noqa: PLR0124

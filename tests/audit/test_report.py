@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dit_clean.audit import AuditData, report, write_report
+from dit_clean.audit import AuditData, audit_table, report, write_report
 from dit_clean.audit.report import table_payload
 from tests.audit.conftest import make_audit_data, make_target_data
 
@@ -152,3 +152,27 @@ def test_report_refuses_before_anything_is_replayed(data, tmp_path):
         render(data, tmp_path, max_rows=0)
     with pytest.raises(FileNotFoundError, match="There is no folder"):
         write_report(data, tmp_path / "none" / "audit.html")
+
+
+def test_columns_named_like_those_of_a_review_are_renamed(data):
+    columns = {"verdict": np.arange(data.n_samples), "corrected_label": data.labels}
+    shown = [
+        column["name"] for column in table_payload(data, columns, None, 10)["columns"]
+    ]
+    assert shown[-2:] == ["verdict (X)", "corrected_label (X)"]
+    assert list(audit_table(data, columns=columns))[-2:] == shown[-2:]
+
+
+def test_large_whole_numbers_are_texts_for_browsers(data):
+    labels = 2**60 + np.arange(data.n_samples)
+    large = replace(data, labels=labels, suggested=labels, classes=labels)
+    payload = table_payload(large, None, None, 3)
+    assert payload["labels"][:2] == [str(2**60), str(2**60 + 1)]
+
+
+def test_texts_that_are_no_unicode_lose_no_earlier_report(data, tmp_path):
+    path = write_report(data, tmp_path / "audit.html")
+    before = path.stat().st_size
+    write_report(data, path, samples=["\ud83d"] * data.n_samples)
+    assert path.stat().st_size > before / 2
+    assert [file.name for file in tmp_path.iterdir()] == ["audit.html"]

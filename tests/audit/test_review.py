@@ -162,3 +162,26 @@ def test_labels_of_the_audit_are_left_as_they_are(data):
     corrected_labels(data, make_review(data, {0: "wrong"}))
     assert np.array_equal(data.labels, before)
     assert replace(data).labels is data.labels
+
+
+@pytest.mark.parametrize("cased", [str.title, str.lower, str.upper])
+def test_labels_that_are_booleans_survive_reports_and_spreadsheets(cased):
+    data = make_audit_data()
+    labels = np.arange(data.n_samples) % 2 == 0
+    data = replace(data, labels=labels, suggested=labels, classes=np.unique(labels))
+    review = {"row": [1], "label": [cased("False")], "verdict": ["wrong"]}
+    review = pd.DataFrame(review).assign(corrected_label=cased("True"))
+    assert corrected_labels(data, review)[1]
+
+
+def test_labels_beyond_the_precision_of_floats_are_told_apart():
+    data = make_audit_data()
+    labels = 2**60 + np.arange(data.n_samples) % 3
+    data = replace(data, labels=labels, suggested=labels, classes=np.unique(labels))
+    review = pd.DataFrame(
+        {"row": [0], "verdict": ["wrong"], "corrected_label": [str(2**60 + 2)]}
+    )
+    assert corrected_labels(data, review)[0] == 2**60 + 2
+    rounded = review.assign(corrected_label="1152921504606847000")
+    with pytest.raises(ValueError, match="which is no label of the data"):
+        corrected_labels(data, rounded)

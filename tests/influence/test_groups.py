@@ -1,5 +1,7 @@
 """Group influence, top samples, and leaving out whole groups."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -93,6 +95,11 @@ def test_groups_without_a_name_are_refused(missing):
         group_influence(np.ones(3), [1.0, np.nan, 2.0])
     with pytest.raises(ValueError, match="without a name, or names of"):
         group_influence(np.ones(3), groups)
+    with pytest.raises(ValueError, match="without a name"):
+        group_influence(np.ones(3), ["a", float("nan"), "b"])
+    dates = np.array(["2026-01-01", "NaT", "NaT"], dtype="datetime64[D]")
+    with pytest.raises(ValueError, match="without a name"):
+        group_influence([1.0, 2.0, 3.0], dates)
 
 
 def test_top_samples_are_the_ends_of_the_ranking():
@@ -165,3 +172,10 @@ def test_row_numbers_of_any_integer_type_are_taken(dtype):
         for samples in (np.array([3, 7], dtype), [3, 7])
     )
     assert np.array_equal(found, expected)
+
+
+def test_all_groups_are_read_before_any_is_left_out(monkeypatch):
+    module = sys.modules["dit_clean.influence.leave_one_out"]
+    monkeypatch.setattr(module, "_retrained", None)
+    with pytest.raises(ValueError, match="Row numbers must lie in"):
+        leave_out(train(CASES["sgd"]), QUERIES["loss"], [[0], [99]], Window(0, 12))
