@@ -200,7 +200,7 @@ def fit_tracked(  # noqa: PLR0913
         finally:
             _remove_callbacks(tracked, net, callbacks)
     trajectory = recorder.recorder_.trajectory
-    check_replay(trajectory, {0, trajectory.n_steps - 1})
+    check_replay(trajectory, {0, trajectory.epoch_starts[-2]})
     return TrackedRun(trajectory, tracked)
 
 

@@ -26,7 +26,8 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
     Catches whatever training did that the records do not know of: clipped or
     accumulated gradients, penalties added outside of the criterion, layers that draw
     random numbers elsewhere. And networks whose second derivatives are wrong. `track`
-    checks all this by itself, but of the steps only the first and the last.
+    checks all this by itself, but of the steps only the first and the first of the
+    last epoch.
 
     Parameters
     ----------

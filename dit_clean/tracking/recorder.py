@@ -105,7 +105,7 @@ class StepRecorder:
         self._modules = list(module.modules())
         self._trained = trained_flags(optimizer)
         self._pending: list[tuple[Mapping[str, Any], ...]] = []
-        self._is_in_step = False
+        self._is_in_step, self._start = False, 0
         self._got_gradient: list[bool] | None = None  # in the first step
         self._hooks = [
             module.register_forward_pre_hook(_BeforePass(self)),
@@ -191,8 +191,12 @@ class StepRecorder:
         self._is_in_step = False
 
     def snapshot(self) -> None:
-        """Keep the present state as the one before the next update."""
-        self.trajectory.store.put(self.trajectory.n_steps, self._reader.state())
+        """Keep the present state as the one before the next update.
+
+        And the one after that, so that this update can be checked without a replay.
+        """
+        self._start = self.trajectory.n_steps
+        self.trajectory.store.put(self._start, self._reader.state())
 
     def close(self) -> None:
         """Take the hooks off module and optimizer; the trajectory stays."""
@@ -235,7 +239,7 @@ class StepRecorder:
         self._note_gradients()
         step, store = self.trajectory.n_steps, self.trajectory.store
         is_known = step in store  # from the end of an epoch
-        wanted = self.keeps_states and store.wants(step)
+        wanted = self.keeps_states and (step == self._start + 1 or store.wants(step))
         if not (step == 0 or is_known or wanted):
             return
         state = self._reader.state(self._buffers)

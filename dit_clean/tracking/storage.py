@@ -102,11 +102,8 @@ class StateStore:
         return self._nbytes
 
     def wants(self, t: int) -> bool:
-        """Tell whether the state before step t is to be kept.
-
-        That before step 1 always is, so that the first update can be checked.
-        """
-        return t == 1 or t % self._every == 0
+        """Tell whether the state before step t is to be kept."""
+        return t % self._every == 0
 
     def put(self, t: int, state: TrainingState) -> None:
         """Keep the state before step t, making room if needed."""
