@@ -27,20 +27,22 @@ def group_names(data: AuditData, groups: Any) -> np.ndarray:
     ValueError
         If X has no column of this name.
     """
-    if not isinstance(groups, str):
-        return np.asarray(groups)
-    if groups == LABELS:
+    if isinstance(groups, str) and groups == LABELS:
         return data.labels
+    values = cells(_column(data, groups) if isinstance(groups, str) else groups)
+    has_texts = any(isinstance(value, str) for value in values)
+    return np.array(values, dtype=object if has_texts else None)
+
+
+def _column(data: AuditData, name: str) -> Any:
     names = column_names(data.X)
-    if groups not in names:
+    if name not in names:
         known = ", ".join(names[:20]) or "none, since X is no table"
         raise ValueError(
-            f"X has no column {groups!r}. Its columns: {known}. Groups that are not in "
-            "X are given as an array: one name per sample."
+            f"X has no column {name!r}. Its columns: {known}. Groups that are not in X "
+            "are given as an array: one name per sample."
         )
-    (column,) = own_columns(data.X, groups, data.n_samples).values()
-    values = cells(column)
-    return np.array(values, dtype=object if isinstance(values[0], str) else None)
+    return own_columns(data.X, name, data.n_samples)[name]
 
 
 def group_table(data: AuditData, groups: Any, influence: np.ndarray) -> Any:

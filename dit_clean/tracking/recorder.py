@@ -16,6 +16,7 @@ from dit_clean.tracking.recorder_checks import (
     check_converges,
     check_equal_counts,
     check_finite,
+    check_in_range,
     check_module,
     check_one_update,
     check_precision,
@@ -194,9 +195,16 @@ class StepRecorder:
         """Keep the present state as the one before the next update.
 
         And the one after that, so that this update can be checked without a replay.
+
+        Raises
+        ------
+        IndexError
+            If a step since the last call had rows that the data do not have.
         """
-        self._start = self.trajectory.n_steps
-        self.trajectory.store.put(self._start, self._reader.state())
+        trajectory, before = self.trajectory, self._start
+        check_in_range(trajectory.records[before:], trajectory.model.n_samples)
+        self._start = trajectory.n_steps
+        trajectory.store.put(self._start, self._reader.state())
 
     def close(self) -> None:
         """Take the hooks off module and optimizer; the trajectory stays."""

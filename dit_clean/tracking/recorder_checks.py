@@ -11,8 +11,10 @@ from torch.optim import Optimizer
 
 from dit_clean.tracking.layout import ParameterLayout, optimizer_parameters
 from dit_clean.tracking.storage import TrainingState
-from dit_clean.tracking.trajectory import Trajectory
+from dit_clean.tracking.trajectory import StepRecord, Trajectory
 
+MASKS = (torch.bool, torch.uint8)
+"""What torch takes for masks, not for row numbers."""
 REMEDY = "Lower the learning rate (lr), or scale the inputs."
 
 
@@ -29,13 +31,34 @@ def as_row_numbers(sample_indices: Any) -> Tensor:
     rows = torch.as_tensor(sample_indices).clone()
     if not rows.is_cpu:
         rows = rows.cpu()
-    if rows.is_floating_point() or rows.dtype == torch.bool or rows.ndim != 1:
+    if rows.dtype == torch.int64 and rows.ndim == 1:
+        return rows
+    if rows.is_floating_point() or rows.dtype in MASKS or rows.ndim != 1:
         raise TypeError(
             "recorder.step needs the row numbers of the batch, one whole number for "
             f"each sample, got {rows.dtype} of shape {tuple(rows.shape)}. A mask has "
             "them as mask.nonzero()[:, 0]."
         )
-    return rows
+    return rows.long()
+
+
+def check_in_range(records: Sequence[StepRecord], n_samples: int) -> None:
+    """Raise if a step has rows that the training data do not have.
+
+    Raises
+    ------
+    IndexError
+        Names the step and the row.
+    """
+    for record in records:
+        rows = record.sample_indices
+        if len(rows) and not 0 <= rows.min() <= rows.max() < n_samples:
+            odd = rows[(rows < 0) | (rows >= n_samples)][0].item()
+            raise IndexError(
+                f"The batch of step {record.step} has row {odd}, but the training data "
+                f"given to TrackedModel have rows 0 to {n_samples - 1}. Give recorder"
+                ".step the rows of these data."
+            )
 
 
 def check_module(module: nn.Module) -> None:

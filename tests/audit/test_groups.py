@@ -50,5 +50,11 @@ def test_groups_by_label(data):
 
 def test_missing_names_are_refused(data):
     cities = data.X["city"].where(np.arange(60) > 0)
-    with pytest.raises(ValueError, match="without a name"):
-        group_table(data, cities, data.influence)
+    for groups in (cities, cities.tolist()):
+        with pytest.raises(ValueError, match="without a name"):
+            group_table(data, groups, data.influence)
+
+
+def test_unknown_columns_are_named_with_what_to_give(data):
+    with pytest.raises(ValueError, match=r"no column 'town'.*city.*as an array"):
+        group_table(data, "town", data.influence)

@@ -335,3 +335,19 @@ def test_losses_that_draw_random_numbers_are_repeated():
     check_replay(recorder.trajectory)
     run, query = TrackedRun(recorder.trajectory), ClassProbability(X, y, N_LABELS)
     assert np.array_equal(run.influence(query), run.influence(query))
+
+
+@pytest.mark.parametrize("dtype", [torch.int16, torch.int32])
+def test_row_numbers_of_any_integer_type_are_taken(dtype):
+    net, X, y = make_parts()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    trajectory = record(net, optimizer, X, y, rows_of=lambda batch: batch.to(dtype))
+    assert TrackedRun(trajectory).influence(MeanLoss(X, y)).shape == (45,)
+
+
+@pytest.mark.parametrize(("shift", "odd"), [(-1, -1), (20, 45)])
+def test_rows_that_the_data_do_not_have_are_named(shift, odd):
+    net, X, y = make_parts()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    with pytest.raises(IndexError, match=rf"has row {odd}, but .* rows 0 to 44"):
+        record(net, optimizer, X, y, rows_of=lambda batch: batch + shift)
