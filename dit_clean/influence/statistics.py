@@ -10,8 +10,9 @@ part of autograd's graph; here the same values are computed within it. (A sample
 loss term is left out stays in the batch, and in its statistics.)
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from dit_clean.influence.stand_ins import StandIns
 from dit_clean.tracking import Trajectory
 
+Follow = Callable[[Tensor | None, Tensor, float], None]
 MEAN, VARIANCE = "running_mean", "running_var"
 
 
@@ -88,23 +90,12 @@ def followed_statistics(
         if name.endswith(MEAN)
     }
 
-    def batch_norm(
-        input: Tensor,
-        running_mean: Tensor | None,
-        running_var: Tensor | None,
-        weight: Tensor | None = None,
-        bias: Tensor | None = None,
-        training: bool = False,
-        momentum: float = 0.1,
-        eps: float = 1e-5,
-    ) -> Tensor:
-        if training and id(running_mean) in names:
-            _update(values, names[id(running_mean)], input, momentum)
-        return _batch_norm(
-            input, running_mean, running_var, weight, bias, training, momentum, eps
-        )
+    def follow(running_mean: Tensor | None, batch: Tensor, share: float) -> None:
+        if id(running_mean) in names:
+            _update(values, names[id(running_mean)], batch, share)
 
-    with StandIns({nn.functional.batch_norm: batch_norm}) if values else nullcontext():
+    stand_in = partial(_batch_norm, follow=follow)
+    with StandIns({nn.functional.batch_norm: stand_in}) if values else nullcontext():
         yield values
 
 
@@ -125,7 +116,7 @@ def _update(values: dict[str, Tensor], name: str, batch: Tensor, share: float) -
         values[name + buffer] = before + share * (value.to(before) - before)
 
 
-def _batch_norm(
+def _batch_norm(  # noqa: PLR0913
     input: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
@@ -134,8 +125,15 @@ def _batch_norm(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    *,
+    follow: Follow | None = None,
 ) -> Tensor:
-    """Return what ``torch.nn.functional.batch_norm`` returns."""
+    """Return what ``torch.nn.functional.batch_norm`` returns.
+
+    In training mode `follow` is called with the running mean, the batch and the share.
+    """
+    if training and follow is not None:
+        follow(running_mean, input, momentum)
     if training or running_mean is None or running_var is None:
         return nn.functional.batch_norm(
             input, None, None, weight, bias, training, momentum, eps
