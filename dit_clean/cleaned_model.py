@@ -178,9 +178,14 @@ def has_rows(value: Any, n_rows: int) -> bool:
 
 
 def _may_take_weights(model: Any) -> bool:
-    """Tell whether `fit` takes sample weights, or hands on what it does not know."""
+    """Tell whether `fit` takes sample weights, or hands on what it is given.
+
+    If it is scikit-learn's own, which refuses what cannot be handed on.
+    """
     kinds = [p.kind for p in signature(model.fit).parameters.values()]
-    return has_fit_parameter(model, "sample_weight") or Parameter.VAR_KEYWORD in kinds
+    is_sklearns = type(model).__module__.startswith("sklearn.")
+    hands_on = is_sklearns and Parameter.VAR_KEYWORD in kinds
+    return hands_on or has_fit_parameter(model, "sample_weight")
 
 
 def _weight_parameter(estimator: Any) -> str:

@@ -83,6 +83,6 @@ class CleanerParameter:
                 "pipeline."
             )
         cleaner = InfluenceCleaner() if self.cleaner is None else clone(self.cleaner)
-        if cleaner.random_state is None:
+        if self.random_state is not None and cleaner.random_state is None:
             cleaner.set_params(random_state=self.random_state)
         return cleaner

@@ -2,7 +2,7 @@
 
 import copy
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Any, cast
 
 import torch
@@ -107,7 +107,6 @@ def track(
     seed = check_random_state(random_state).randint(2**31)
     weight = checked_weight(sample_weight, len(y))
     weight = None if weight is None else weight.copy()
-    check_no_gaps(X)
     run = fit_tracked(
         net,
         X,
@@ -120,18 +119,6 @@ def track(
     warn_of_unseen(run.trajectory)
     warn_of_buffers(run.trajectory)
     return run
-
-
-def check_no_gaps(X: Any) -> None:
-    """Raise if training inputs hold NaN or infinite values."""
-    rows = as_rows(X)
-    for part in rows.values() if isinstance(rows, Mapping) else [rows]:
-        values = part if isinstance(part, torch.Tensor) else torch.as_tensor(part.data)
-        if not values.isfinite().all():
-            raise ValueError(
-                "X holds NaN or infinite values, which a network cannot train on. "
-                "Impute them first; InfluenceCleaner() does so in data frames."
-            )
 
 
 def warn_of_unseen(trajectory: Trajectory) -> None:

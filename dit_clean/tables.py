@@ -96,6 +96,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         numbers : ndarray or sparse matrix, first axis n_samples
         """
         if self.empty_ is not None and not is_frame(X):
+            X = X if hasattr(X, "dtype") else np.asarray(X)
+            self._check_no_texts(X)
             X = _framed(X, self.empty_)
         return self.encoder_.transform(X)
 
@@ -104,6 +106,16 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+    def _check_no_texts(self, X: Any) -> None:
+        """Raise if fit saw texts, which an array of numbers cannot hold."""
+        _, one_hot = self.encoder_.transformers_[1][1].steps[-1]
+        known = [v for values in getattr(one_hot, "categories_", []) for v in values]
+        if X.dtype.kind in "biuf" and any(isinstance(value, str) for value in known):
+            raise ValueError(
+                "X is an array of numbers, but fit saw a data frame with columns of "
+                "text. Give a data frame."
+            )
 
     def _make_encoder(self, X: Any) -> Any:
         if self.scaling is None:

@@ -356,13 +356,24 @@ def test_separators_are_one_character(folder, iris, sep, is_taken):
         assert len(pd.read_csv("new.csv", sep="\t").columns) == 6
 
 
-def test_named_index_of_parquet_is_a_column_and_names_are_texts(folder, iris):
-    table = iris.set_index("id").set_axis([0, 1, 2, 3, 4], axis=1)
+@pytest.mark.parametrize("drop", [True, False])
+def test_named_index_of_parquet_is_kept_and_not_learned_from(folder, iris, drop):
+    table = iris.set_index("id", drop=drop)
     table.to_parquet("index.parquet")
-    given = ["--label=4", "--drop=id", "--output=new.parquet"]
-    assert call("index.parquet", *given, *QUICK).exit_code == 0
+    given = ["--label=kind", "--output=new.parquet", "--table=table.csv"]
+    given += [] if drop else ["--drop=id"]
+    result = call("index.parquet", *given, *QUICK)
+    assert result.exit_code == 0, result.output
     written = pd.read_parquet("new.parquet")
-    assert list(written.columns) == ["id", "0", "1", "2", "3", "4"]
+    assert written.equals(table.loc[written.index])
+    assert pd.read_csv("table.csv").columns[0] == "id"
+
+
+def test_columns_of_parquet_may_be_numbers(folder, iris):
+    iris.drop(columns="id").set_axis(range(5), axis=1).to_parquet("numbers.parquet")
+    result = call("numbers.parquet", "--label=4", "--output=new.csv", *QUICK)
+    assert result.exit_code == 0, result.output
+    assert list(pd.read_csv("new.csv")) == ["0", "1", "2", "3", "4"]
 
 
 def test_lists_in_a_column_are_refused_in_one_line(folder, iris):

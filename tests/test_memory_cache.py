@@ -267,3 +267,14 @@ def test_networks_trained_before_an_interrupt_are_kept(
     assert len(n_trainings) == N_NETWORKS
     assert np.array_equal(resumed.suspicion_, expected.suspicion_)
     assert np.array_equal(resumed.influence("late"), expected.influence("late"))
+
+
+def test_networks_are_kept_by_the_process_of_the_cleaner(tmp_path, monkeypatch):
+    """Workers may know a script's classes by other names."""
+    X, y = load_mixed_iris()
+    settings = {"max_epochs": 3, "memory": tmp_path, "random_state": 0}
+    first = InfluenceCleaner(n_jobs=2, **settings).fit(X, y)
+    assert len(list(tmp_path.rglob("_network/*/output.pkl"))) == N_NETWORKS
+    again = InfluenceCleaner(n_jobs=2, **settings).fit(X, y)
+    monkeypatch.setattr(CrossFit, "run_fold", None)  # nothing is trained again
+    assert np.array_equal(again.influence("late"), first.influence("late"))

@@ -87,7 +87,7 @@ def test_what_is_no_label_or_no_number_is_named():
 def test_gaps_are_no_divergence():
     X, y = make_rows()
     X[3, 1] = np.nan
-    with pytest.raises(ValueError, match=r"X holds NaN or infinite.*Impute"):
+    with pytest.raises(FloatingPointError, match=r"X holds NaN or infinite.*Impute"):
         track(make_net(Linear), X, y)
 
 

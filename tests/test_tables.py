@@ -184,3 +184,11 @@ def test_images_too_large_to_be_scaled_are_named(dtype, size):
     images = size * np.random.RandomState(0).rand(20, 4, 4).astype(dtype)
     with pytest.raises(ValueError, match=r"X holds values up to 9.*e\+.*too large"):
         TableEncoder().fit(images)
+
+
+def test_texts_cannot_be_known_again_in_an_array_of_numbers():
+    frame = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": ["1", "2", "1"]})
+    encoder = TableEncoder().fit(frame)
+    with pytest.raises(ValueError, match=r"columns of text. Give a data frame"):
+        encoder.transform(np.ones((2, 2)))
+    assert np.array_equal(encoder.transform(frame.to_numpy()), encoder.transform(frame))

@@ -69,10 +69,9 @@ def write_report(data: AuditData, path: Any, **options: Any) -> Path:
         raise FileNotFoundError(
             f"There is no folder {str(path.parent)!r} to write {path.name!r} into."
         )
-    whole = render_report(data, **options)
-    part = path.with_name(f".{path.name}.part")  # an interrupt leaves no half report
-    part.write_text(whole, encoding="utf-8", errors="replace")  # lone surrogates
-    return part.replace(path)
+    whole = render_report(data, **options).encode("utf-8", "replace")  # surrogates
+    path.write_bytes(whole)
+    return path
 
 
 def render_report(

@@ -63,7 +63,7 @@ def audit_table(
     for name, column in own_columns(data.X, columns, data.n_samples).items():
         table[own_name(name, table)] = np.asarray(column)
     rows = np.arange(data.n_samples)
-    if flagged not in (None, True, False):
+    if not isinstance(flagged, bool | np.bool_ | None):
         raise ValueError(f"flagged={flagged!r} is none of None, True and False.")
     if sort is not None:
         rows = _order(table, sort)

@@ -113,8 +113,6 @@ def read_table(
     try:
         if suffix in PARQUET:
             frame = pandas.read_parquet(path)
-            if any(frame.index.names):
-                frame = frame.reset_index()  # a column by another name
             frame.columns = frame.columns.map(str)
             return frame, frame
         sep = sep or SEPARATORS[suffix]
@@ -178,11 +176,12 @@ def _labels(read: Any, written: Any) -> Any:
 
 def write_table(table: Any, path: Path, sep: str | None, decimal: str) -> None:
     """Write a data frame as CSV or Parquet, whichever the name of the file says."""
+    index = any(table.index.names)  # of a Parquet file: it may tell rows apart
     if _suffix(path) in PARQUET:
-        table.to_parquet(path, index=False)
+        table.to_parquet(path, index=index)
     else:
         sep = sep or SEPARATORS[_suffix(path)]
-        table.to_csv(path, index=False, sep=sep, decimal=decimal)
+        table.to_csv(path, index=index, sep=sep, decimal=decimal)
 
 
 def _check_column(whole: Any, name: str, option: str) -> None:

@@ -62,7 +62,7 @@ def kept_run(
     """Return the measurements of a run, and how to load its recorded runs.
 
     Measurements are kept apart, for decisions need no more. Trains only if `memory`
-    does not hold them; `train` itself takes from there what `kept_network` has kept.
+    does not hold them; `train` itself takes from there what `KeptNetworks` hold.
     """
     measured = memory.cache(_measured, ignore=["train", "measure"])
     trained: list[CrossFitResult] = []
@@ -85,44 +85,38 @@ def _measured(key: str, train: Train, measure: Measure) -> "_Packed":
     return _Packed(measured, sum(array.nbytes for array in arrays))
 
 
-def kept_network(
-    memory: joblib.Memory,
-    key: str,
-    train: Callable[..., FoldResult],
-    fold: Fold,
-    n_epochs: int,
-    on_epoch: Callable[[], object] | None = None,
-) -> FoldResult:
-    """Return the result of one network; trains it only if `memory` does not hold it.
+class KeptNetworks:
+    """Results of single networks: an interrupt loses those in training alone.
 
-    An interrupt loses the networks in training, not those before them.
+    Asked and written by the process that the cleaner is in: another one may have the
+    user's classes under other names.
 
     Parameters
     ----------
-    memory, key
-        Where it is kept, and the key of the whole run.
-    train : callable
-        ``train(fold, n_epochs, on_epoch)`` -> FoldResult.
-    fold : Fold
-        Whose seed tells it from the others.
-    n_epochs : int
-        How long it trains at most.
-    on_epoch : callable, optional
-        Called after each epoch of training.
+    memory : joblib.Memory
+        Where they are kept; one without a location keeps nothing.
+    key : str
+        Of the whole run.
     """
-    kept = memory.cache(_network, ignore=["train", "fold", "on_epoch"])
-    return kept(key, fold.seed, n_epochs, train, fold, on_epoch).value
+
+    def __init__(self, memory: joblib.Memory, key: str):
+        self.kept, self.key = memory.cache(_network, ignore=["train"]), key
+
+    def holds(self, fold: Fold, n_epochs: int) -> bool:
+        """Tell whether there is a result; the seed tells folds apart."""
+        return self.kept.check_call_in_cache(self.key, fold.seed, n_epochs, None)
+
+    def get(
+        self, fold: Fold, n_epochs: int, train: Callable[[], FoldResult]
+    ) -> FoldResult:
+        """Return the result of ``train()``, which is called only if it is not kept."""
+        return self.kept(self.key, fold.seed, n_epochs, train).value
 
 
 def _network(
-    key: str,
-    seed: int,
-    n_epochs: int,
-    train: Callable[..., FoldResult],
-    fold: Fold,
-    on_epoch: Callable[[], object] | None,
+    key: str, seed: int, n_epochs: int, train: Callable[[], FoldResult]
 ) -> "_Packed":
-    result = train(fold, n_epochs, on_epoch)
+    result = train()
     nbytes = result.recorded.run.trajectory.store.nbytes + result.outputs.nbytes
     return _Packed(result, nbytes)
 

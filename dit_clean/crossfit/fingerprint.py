@@ -9,7 +9,7 @@ import pickle
 import sys
 from collections.abc import Iterable, Mapping
 from functools import partial
-from types import CellType, CodeType, FunctionType, ModuleType
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from torch.nn import Module
@@ -34,6 +34,7 @@ OF_INTERPRETER = {
 """Attributes of a class that it does not act by."""
 WRAPPED = ("__func__", "func", "dispatcher", "__wrapped__")
 """Where methods, partial functions and caches hold the function that they call."""
+CALLED = (type, FunctionType, MethodType, partial, property)
 MAX_DEPTH = 6
 """Containers within containers whose constants count."""
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
@@ -176,9 +177,8 @@ def _parts_in(value: Any) -> list[Any]:
         elif _is_container(value):
             pending += _entries(value)
         else:
-            pending += [
-                getattr(value, name) for name in WRAPPED if hasattr(value, name)
-            ]
+            inner = [getattr(value, name, None) for name in WRAPPED]
+            pending += [part for part in inner if isinstance(part, CALLED)]
             if _is_own(type(value)):
                 pending += [type(value), *getattr(value, "__dict__", {}).values()]
     return parts
@@ -192,7 +192,7 @@ def _is_container(value: Any) -> bool:
 def _entries(value: Any) -> Iterable[Any]:
     """Return what a container holds; what a property or partial function calls."""
     if isinstance(value, Mapping):
-        return [*value.keys(), *value.values()]
+        return value.items()
     if isinstance(value, partial):
         return [value.func, *value.args, value.keywords]
     if isinstance(value, property):
@@ -272,8 +272,10 @@ def _plain(value: Any, depth: int = MAX_DEPTH) -> Any:
         return repr(value)
     if not _is_container(value):
         return _hash_or_attributes(value, depth)
-    entries = [_plain(part, depth - 1) for part in _entries(value) if depth > 0]
-    is_ordered = not isinstance(value, set | frozenset)
+    if depth == 0:
+        return _hash_or_attributes(value, depth)
+    entries = [_plain(part, depth - 1) for part in _entries(value)]
+    is_ordered = not isinstance(value, set | frozenset | Mapping)
     return [
         type(value).__qualname__,
         *(entries if is_ordered else sorted(entries, key=repr)),

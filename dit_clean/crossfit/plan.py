@@ -14,7 +14,7 @@ from skorch.dataset import Dataset
 from skorch.helper import predefined_split
 from tqdm.auto import tqdm
 
-from dit_clean.crossfit.cache import kept_network, kept_run, run_key
+from dit_clean.crossfit.cache import KeptNetworks, kept_run, run_key
 from dit_clean.crossfit.data import QueryMaker, TrainingData
 from dit_clean.crossfit.epochs import scheduled_epochs
 from dit_clean.crossfit.fold import Fold
@@ -27,8 +27,6 @@ from dit_clean.tracking import StateStore
 from dit_clean.tracking.exclusive import borrowed_generators, fixed_threads
 from dit_clean.tracking.networks import cuda_devices
 from dit_clean.tracking.rows import Rows, cast_floats, subset_rows
-
-Run = Callable[..., FoldResult]
 
 
 @dataclass(frozen=True)
@@ -78,15 +76,13 @@ class CrossFit:
         With `memory`, what networks of the same plan on the same data, folds and seeds
         have shown is taken from there, and their recorded runs if they are asked for.
         """
-        rows = data.rows, data.targets.encoded, data.sample_weight
-        run = partial(self.run_fold, *rows)
+        train = partial(self.train, data, folds, n_jobs, verbose)
         if memory is None:
-            trained = self.train(run, folds, n_jobs, verbose)
+            trained = train(KeptNetworks(joblib.Memory(None), ""))
             runs = [result.recorded for result in trained.folds]
             return self.measure(trained), RecordedRuns(lambda: runs, data)
         key = run_key(self, data, folds)
-        run = partial(kept_network, memory, key, run)
-        train = partial(self.train, run, folds, n_jobs, verbose)
+        train = partial(train, KeptNetworks(memory, key))
         measurements, load = kept_run(memory, key, train, self.measure)
         return measurements, RecordedRuns(load, data, key)
 
@@ -96,14 +92,13 @@ class CrossFit:
 
     def train(
         self,
-        run: Run,
+        data: TrainingData,
         folds: list[Fold],
         n_jobs: int | None,
         verbose: int,
+        kept: KeptNetworks,
     ) -> CrossFitResult:
         """Return the results of all networks, without the data.
-
-        ``run(fold, n_epochs, on_epoch)`` trains one, or finds it.
 
         Callbacks may stop a network early by its held-out rows, and the one on all rows
         has none: it trains as long as most of the others, after them. Without callbacks
@@ -116,14 +111,15 @@ class CrossFit:
             unit="epoch",
             disable=not verbose,
         )
+        rows = data.rows, data.targets.encoded, data.sample_weight
+        run_all = partial(_run_all, partial(self.run_fold, *rows), kept, n_jobs, bar)
         with bar:
             if not self.has_callbacks:
-                all_folds = [everything, *folds]
-                whole, *results = _run_all(run, all_folds, n_epochs, n_jobs, bar)
+                whole, *results = run_all([everything, *folds], n_epochs)
                 return CrossFitResult(results, whole)
-            results = _run_all(run, folds, n_epochs, n_jobs, bar)
+            results = run_all(folds, n_epochs)
             n_epochs = round(np.median([result.n_epochs for result in results]))
-            return CrossFitResult(results, run(everything, n_epochs, bar.update))
+            return CrossFitResult(results, *run_all([everything], n_epochs))
 
     def run_fold(
         self,
@@ -194,16 +190,30 @@ class CrossFit:
 
 
 def _run_all(
-    run: Run, folds: list[Fold], n_epochs: int, n_jobs: int | None, bar: tqdm
+    run: Callable[..., FoldResult],
+    kept: KeptNetworks,
+    n_jobs: int | None,
+    bar: tqdm,
+    folds: list[Fold],
+    n_epochs: int,
 ) -> list[FoldResult]:
     """Return the results of all folds, in their order; the bar counts their epochs."""
     if joblib.effective_n_jobs(n_jobs) == 1 or len(folds) == 1:
-        return [run(fold, n_epochs, bar.update) for fold in folds]
+        return [
+            kept.get(fold, n_epochs, partial(run, fold, n_epochs, bar.update))
+            for fold in folds
+        ]
     # Processes whatever the surrounding backend: torch's random numbers are global, so
     # that threads would draw each other's.
     parallel = joblib.Parallel(n_jobs, backend="loky", return_as="generator")
+    missing = [fold for fold in folds if not kept.holds(fold, n_epochs)]
+    tasks = [joblib.delayed(run)(fold, n_epochs) for fold in missing]
+    trained = parallel(tasks) if tasks else iter(())
     results = []
-    for result in parallel(joblib.delayed(run)(fold, n_epochs) for fold in folds):
-        results.append(result)
-        bar.update(result.n_epochs)
+    for fold in folds:
+        is_missing = any(fold is other for other in missing)
+        train = partial(next, trained) if is_missing else partial(run, fold, n_epochs)
+        results.append(kept.get(fold, n_epochs, train))
+        bar.update(results[-1].n_epochs)
+    next(trained, None)  # that was all: workers are free
     return results

@@ -6,7 +6,7 @@ and losses from them.
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeAlias
@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from dit_clean.influence.statistics import differentiable_norm
+from dit_clean.influence.statistics import MEAN, differentiable_norm
 from dit_clean.tracking import TrackedModel
 from dit_clean.tracking.criterion import check_same_shape
+from dit_clean.tracking.exclusive import helping
 from dit_clean.tracking.rows import as_rows, as_tensor, cast_floats, n_rows, take_rows
 
 QUERY_ROWS = 4096
@@ -239,18 +240,36 @@ def read_in_parts(
     parts = torch.arange(n_rows(rows)).split(QUERY_ROWS)
     if len(parts) == 1:
         return read_part(parts[0])
-    read_again = partial(
-        checkpoint, read_part, use_reentrant=False, context_fn=_contexts
+    by_statistics = any(
+        name.endswith(MEAN) and values.requires_grad for name, values in params.items()
     )
-    return torch.cat([read_again(part) for part in parts])
+
+    def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
+        return nullcontext(), _OnceMore(by_statistics=by_statistics)
+
+    read_in_turn = partial(
+        checkpoint, read_part, use_reentrant=False, context_fn=contexts
+    )
+    return torch.cat([read_in_turn(part) for part in parts])
 
 
-def _contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
-    """Return the contexts of the first pass and of the one for the gradient.
+class _OnceMore:
+    """Context in which a part is computed anew, whenever its gradient is taken.
 
-    That is run when the query's own context has been left.
+    The query's own context has been left by then, and the thread may be another one.
     """
-    return nullcontext(), differentiable_norm()
+
+    def __init__(self, *, by_statistics: bool):
+        self.by_statistics = by_statistics
+
+    def __enter__(self) -> None:
+        self.contexts = ExitStack()
+        self.contexts.enter_context(helping())
+        if self.by_statistics:
+            self.contexts.enter_context(differentiable_norm())
+
+    def __exit__(self, *_: Any) -> None:
+        self.contexts.close()
 
 
 def as_batch(X: Any, params: Mapping[str, Tensor]) -> Any:

@@ -13,7 +13,7 @@ from dit_clean.influence.statistics import unfollowed_buffers
 from dit_clean.influence.update_rules import update_rule_of
 from dit_clean.tracking import StepRecord, TrainingState, Trajectory
 from dit_clean.tracking.exclusive import one_thread_at_a_time
-from dit_clean.tracking.storage import MAX_STRIDE
+from dit_clean.tracking.storage import MAX_STRIDE, are_same
 
 TOLERANCE = 0.05
 """Allowed error of an update, relative to its norm: rounding stays far below it."""
@@ -73,7 +73,6 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
         )
     if steps is None:
         check_differentiable(trajectory)
-        warn_of_buffers(trajectory, stacklevel=4)
     for t, kept in pairs:
         record, state = trajectory.records[kept - 1], trajectory.state(kept - 1)
         grad = loss_gradient(trajectory.model, trajectory.layout, record, state)
@@ -96,6 +95,8 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
                 "outside of the criterion, a custom train_step, or forward passes in "
                 "training mode beside those of the steps: remove it."
             )
+    if steps is None:
+        warn_of_buffers(trajectory, stacklevel=4)
 
 
 def _moved_buffers(
@@ -110,8 +111,12 @@ def _moved_buffers(
 
 def _follows(before: Tensor, found: Tensor, actual: Tensor) -> bool:
     """Tell whether a part of the state has changed as it should, up to rounding."""
-    if not actual.is_floating_point():
-        return torch.equal(found, actual)
+    if are_same(found, actual):
+        return True
+    finite = actual.isfinite()
+    if not actual.is_floating_point() or not torch.equal(finite, found.isfinite()):
+        return False
+    before, found, actual = before[finite], found[finite], actual[finite]
     rounding = 10 * torch.finfo(actual.dtype).eps * actual.norm()
     allowed = TOLERANCE * (actual - before).norm() + rounding
     return bool((found - actual).norm() <= allowed)

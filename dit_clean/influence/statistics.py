@@ -20,6 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dit_clean.influence.stand_ins import StandIns
 from dit_clean.tracking import Trajectory
+from dit_clean.tracking.storage import are_same
 
 Follow = Callable[[Tensor | None, Tensor, float], None]
 MEAN, VARIANCE = "running_mean", "running_var"
@@ -40,15 +41,33 @@ def unfollowed_buffers(trajectory: Trajectory) -> list[str]:
     Running statistics of instance normalization, vectors of a spectral norm, a module's
     own averages: influence takes them as they were at each step.
     """
-    followed = statistics_names(trajectory.model.module)
     first, last = (trajectory.state(t).buffers for t in (0, trajectory.n_steps))
+    followed = _followed_in_first_step(trajectory)
     return [
         name
         for name, values in first.items()
         if name not in followed
         and values.is_floating_point()
-        and not torch.equal(values, last[name])
+        and not are_same(values, last[name])
     ]
+
+
+def _followed_in_first_step(trajectory: Trajectory) -> set[str]:
+    """Return the running statistics that come out as training has moved them."""
+    model, record, state = trajectory.model, trajectory.records[0], trajectory.state(0)
+    before = {name: state.buffers[name] for name in statistics_names(model.module)}
+    variables = {name: values.clone() for name, values in state.buffers.items()}
+    variables |= trajectory.layout.unflatten(state.params)
+    with torch.no_grad(), followed_statistics(variables, before) as after:
+        model.batch_losses(
+            variables, record.sample_indices, record.rng_state, record.modes
+        )
+    actual = trajectory.state(1).buffers
+    return {
+        name
+        for name, values in after.items()
+        if torch.allclose(values, actual[name], rtol=1e-3, atol=1e-5)
+    }
 
 
 def frozen_statistics(module: nn.Module, modes: tuple[bool, ...] | None) -> list[str]:
@@ -73,7 +92,7 @@ def followed_statistics(
 ) -> Iterator[dict[str, Tensor]]:
     """Yield a dict of running statistics that forward passes inside bring up to date.
 
-    Whatever the layer looks like: by what it hands to ``batch_norm``.
+    By what layers hand to torch's ``batch_norm``, however they are called.
 
     Parameters
     ----------

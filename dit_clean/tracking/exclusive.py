@@ -34,6 +34,23 @@ def thread_count() -> int:
         return torch.get_num_threads()
 
 
+_helping = threading.local()
+
+
+@contextmanager
+def helping() -> Iterator[None]:
+    """Do inside what another thread, which holds the lock, waits for.
+
+    Autograd computes gradients of a GPU in a thread of its own.
+    """
+    before = getattr(_helping, "is_helper", False)
+    _helping.is_helper = True
+    try:
+        yield
+    finally:
+        _helping.is_helper = before
+
+
 def one_thread_at_a_time(
     function: Callable[Params, Result],
 ) -> Callable[Params, Result]:
@@ -41,6 +58,8 @@ def one_thread_at_a_time(
 
     @wraps(function)
     def alone(*args: Params.args, **kwargs: Params.kwargs) -> Result:
+        if getattr(_helping, "is_helper", False):
+            return function(*args, **kwargs)
         with GLOBAL_STATE:
             return function(*args, **kwargs)
 

@@ -106,7 +106,8 @@ class StepRecorder:
         self._modules = list(module.modules())
         self._trained = trained_flags(optimizer)
         self._pending: list[tuple[Mapping[str, Any], ...]] = []
-        self._is_in_step, self._start = False, 0
+        self._is_in_step = self._saw_pass = False
+        self._start = 0
         self._got_gradient: list[bool] | None = None  # in the first step
         self._hooks = [
             module.register_forward_pre_hook(_BeforePass(self)),
@@ -227,8 +228,8 @@ class StepRecorder:
             check_unused(self.module, self.optimizer, gets, self._got_gradient)
 
     def before_pass(self) -> None:
-        """Note the modes of layers in the pass that gradients are taken of."""
-        if not (self._is_in_step and torch.is_grad_enabled()):
+        """Note the modes of layers in the first pass that gradients are taken of."""
+        if self._saw_pass or not (self._is_in_step and torch.is_grad_enabled()):
             return
         if self.trajectory.n_steps == 0:
             check_precision(self.module)
@@ -293,7 +294,8 @@ class _BeforePass:
         self.recorder = recorder
 
     def __call__(self, module: nn.Module, inputs: Any) -> None:
-        if self.recorder is not None:
+        # What a compiler reads here it would watch: it would compile at every step.
+        if self.recorder is not None and not torch.compiler.is_compiling():
             self.recorder.before_pass()
 
     def __reduce__(self) -> tuple[type, tuple[()]]:

@@ -10,9 +10,11 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from dit_clean.tracking.layout import ParameterLayout, optimizer_parameters
-from dit_clean.tracking.storage import TrainingState
+from dit_clean.tracking.rows import are_finite
+from dit_clean.tracking.storage import TrainingState, are_same
 from dit_clean.tracking.trajectory import StepRecord, Trajectory
 
+GAPS = "X holds NaN or infinite values. Impute them first."
 MASKS = (torch.bool, torch.uint8)
 """What torch takes for masks, not for row numbers."""
 REMEDY = "Lower the learning rate (lr), or scale the inputs."
@@ -221,7 +223,7 @@ def check_unchanged(kept: TrainingState, now: TrainingState, step: int) -> None:
 
 def _are_equal(kept: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> bool:
     return kept.keys() == now.keys() and all(
-        torch.equal(values, now[name]) for name, values in kept.items()
+        are_same(values, now[name]) for name, values in kept.items()
     )
 
 
@@ -258,9 +260,10 @@ def check_converges(loss: Tensor, trajectory: Trajectory, epoch: int) -> None:
     value = float(loss.detach())
     if math.isfinite(value):
         return
+    remedy = REMEDY if are_finite(trajectory.model.inputs) else GAPS
     raise FloatingPointError(
         f"Training diverged: the loss is {value} at step {trajectory.n_steps} "
-        f"(epoch {epoch}). {REMEDY}"
+        f"(epoch {epoch}). {remedy}"
     )
 
 

@@ -73,6 +73,14 @@ def on_cpu(values: Any) -> Any:
     return values.cpu() if isinstance(values, Tensor) else values
 
 
+def are_finite(rows: Rows) -> bool:
+    """Tell whether all values are finite numbers."""
+    if isinstance(rows, Mapping):
+        return all(map(are_finite, rows.values()))
+    values = rows if isinstance(rows, Tensor) else torch.as_tensor(rows.data)
+    return bool(values.isfinite().all())
+
+
 def n_rows(rows: Rows) -> int:
     """Return the number of samples in `rows`."""
     if isinstance(rows, Mapping):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 AUTO_BYTES = 2**30
@@ -49,6 +50,15 @@ class TrainingState:
         slots = {name: values.to(device) for name, values in self.slots.items()}
         buffers = {name: values.to(device) for name, values in self.buffers.items()}
         return TrainingState(self.params.to(device), slots, buffers)
+
+
+def are_same(one: Tensor, other: Tensor) -> bool:
+    """Tell whether two tensors hold the same values; NaN is the same as NaN."""
+    if torch.equal(one, other):
+        return True
+    if one.shape != other.shape:
+        return False
+    return bool(((one == other) | (one.isnan() & other.isnan())).all())
 
 
 class StateStore:

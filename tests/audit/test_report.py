@@ -176,3 +176,12 @@ def test_texts_that_are_no_unicode_lose_no_earlier_report(data, tmp_path):
     write_report(data, path, samples=["\ud83d"] * data.n_samples)
     assert path.stat().st_size > before / 2
     assert [file.name for file in tmp_path.iterdir()] == ["audit.html"]
+
+
+def test_report_is_written_to_where_a_link_leads(data, tmp_path):
+    target, link = tmp_path / "target.html", tmp_path / "link.html"
+    target.write_text("earlier")
+    link.symlink_to(target)
+    write_report(data, link)
+    assert link.is_symlink()
+    assert target.read_text().startswith("<!doctype html>")

@@ -16,6 +16,7 @@ def scaled(X):
 CELL = """
 import functools
 import layers
+import unittest.mock
 import numpy
 import torch
 from torch import nn
@@ -70,6 +71,8 @@ class Settings:
 
 GATES = {"gate": Gate}
 MIXED = {"act": lambda X: X * 31, "rate": 32, "steps": [{"by": lambda X: X * 33}]}
+DEEP = {"a": {"b": [{"c": {"d": [{"e": 42}]}}]}}
+ANSWERS = unittest.mock.MagicMock()
 damped = functools.partial(lambda X, by: X * by * 34, by=35)
 
 @functools.singledispatch
@@ -113,7 +116,7 @@ class Net(Base):
 
     @size.setter
     def size(self, value):
-        self.depth = (41, MIXED, damped, sized, tuned, Kind)
+        self.depth = (41, MIXED, DEEP, ANSWERS, damped, sized, tuned, Kind)
 """
 
 
@@ -158,6 +161,7 @@ def fingerprint_of(monkeypatch, cell=CELL, layers=LAYERS):
         ("return 39", "return 0"),  # a metaclass
         ("__kind__ = 40", "__kind__ = 0"),
         ("(41,", "(0,"),  # a setter
+        ('"e": 42', '"e": 0'),  # deeper still
     ],
 )
 def test_a_change_anywhere_counts(monkeypatch, old, new):

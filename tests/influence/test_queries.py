@@ -1,5 +1,6 @@
 """Values of the queries against plain torch, and what may not be a query."""
 
+import threading
 import warnings
 
 import numpy as np
@@ -211,3 +212,36 @@ def test_labels_without_an_output_are_refused():
     run = track(make_net(), X, y, random_state=0)
     with pytest.raises(ValueError, match="got 3 outputs and labels from 1 to 3"):
         run.influence(ClassProbability(X, y + 1))
+
+
+def test_gradients_of_parts_may_be_taken_in_another_thread(monkeypatch):
+    """As autograd does on a GPU, while the asking thread holds the lock."""
+    trajectory, window = train(CASES["batch-norm"]), Window(0, 12)
+    query = MeanLoss(*make_data(seed=5))
+    alone = influence_scores(trajectory, query, window).values
+    monkeypatch.setattr(queries, "QUERY_ROWS", 4)
+    original = torch.autograd.grad
+
+    def beside(*args, **kwargs):
+        found = []
+        thread = threading.Thread(
+            target=lambda: found.append(original(*args, **kwargs)), daemon=True
+        )
+        thread.start()
+        thread.join(20)
+        assert found, "waits for the lock"
+        return found[0]
+
+    monkeypatch.setattr(torch.autograd, "grad", beside)
+    assert np.allclose(influence_scores(trajectory, query, window).values, alone)
+
+
+def test_queries_on_many_rows_can_be_differentiated_by_hand(monkeypatch):
+    trajectory, query = train(CASES["batch-norm"]), MeanLoss(*make_data(seed=5))
+    params = trajectory.variables(trajectory.state(12))
+    name = trajectory.layout.names[0]
+    params[name] = params[name].detach().requires_grad_()
+    whole = torch.autograd.grad(query(params, trajectory), params[name])[0]
+    monkeypatch.setattr(queries, "QUERY_ROWS", 4)
+    parts = torch.autograd.grad(query(params, trajectory), params[name])[0]
+    torch.testing.assert_close(parts, whole)

@@ -351,3 +351,63 @@ def test_rows_that_the_data_do_not_have_are_named(shift, odd):
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     with pytest.raises(IndexError, match=rf"has row {odd}, but .* rows 0 to 44"):
         record(net, optimizer, X, y, rows_of=lambda batch: batch + shift)
+
+
+class Masked(nn.Module):
+    """With a causal mask, and a statistic that is not known yet."""
+
+    def __init__(self):
+        super().__init__()
+        self.output = nn.Linear(N_COLUMNS, N_LABELS)
+        mask = torch.full((N_COLUMNS, N_COLUMNS), -torch.inf).triu(1)
+        self.register_buffer("mask", mask)
+        self.register_buffer("level", torch.tensor(torch.nan))
+
+    def forward(self, X):
+        return self.output(torch.softmax(X[:, None] + self.mask, dim=2).sum(1))
+
+
+def test_buffers_may_hold_what_is_no_number():
+    X, y = make_rows()
+    run = track(make_net(Masked), X, y, random_state=0)
+    check_replay(run.trajectory)
+    assert np.isfinite(run.influence(MeanLoss(X, y))).all()
+
+
+def test_a_look_at_the_outputs_within_a_step_changes_no_modes():
+    net, X, y = make_parts()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    recorder = StepRecorder(TrackedModel.of(net, LOSS, X, y), net, optimizer)
+    for batch in torch.arange(45).split(15):
+        with recorder.step(batch, 0):
+            optimizer.zero_grad()
+            LOSS(net(X[batch]), y[batch]).backward()
+            optimizer.step()
+            net.eval()
+            net(X)  # with gradients
+            net.train()
+    recorder.snapshot()
+    assert [step.modes for step in recorder.trajectory] == [None] * 3
+    check_replay(recorder.trajectory)
+
+
+class OwnNorm(nn.BatchNorm1d):
+    """Moves its running statistics by itself, which influence does not follow."""
+
+    def forward(self, X):
+        mean, variance = X.mean(0), X.var(0, unbiased=False)
+        if self.training:
+            with torch.no_grad():
+                self.running_mean.lerp_(mean, self.momentum)
+                self.running_var.lerp_(variance, self.momentum)
+        else:
+            mean, variance = self.running_mean, self.running_var
+        return (X - mean) / (variance + self.eps).sqrt()
+
+
+def test_statistics_that_influence_does_not_follow_are_warned_of():
+    net, X, y = make_parts()
+    net[2] = OwnNorm(8, affine=False)
+    trajectory = record(net, torch.optim.SGD(net.parameters(), lr=0.1), X, y)
+    with pytest.warns(UserWarning, match=r"changes 2.running_mean, 2.running_var"):
+        check_replay(trajectory)
