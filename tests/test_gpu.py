@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score
 from torch import nn
 
 from dit_clean import InfluenceCleaner, TrackedRun, track
-from dit_clean.influence import Window, check_replay, label_influence
+from dit_clean.influence import Window, check_replay, label_influence, queries
 from dit_clean.queries import ClassProbability, MeanLoss
 from dit_clean.tracking import StateStore, StepRecorder, TrackedModel
 from tests.nets import N_COLUMNS, Convolution, Mixed, make_net, make_rows
@@ -72,6 +72,15 @@ def test_influence_is_that_of_the_cpu(name, history):
     ]
     scale = np.abs(found[1]).max()
     np.testing.assert_allclose(found[0], found[1], rtol=1e-7, atol=1e-9 * scale)
+
+
+def test_parts_of_a_query_are_computed_anew_in_the_thread_of_the_device(monkeypatch):
+    """The asking thread waits for it and holds the lock."""
+    monkeypatch.setattr(queries, "QUERY_ROWS", 8)
+    query = MeanLoss(*doubles())
+    found, expected = (track_on(device).influence(query) for device in ("cuda", "cpu"))
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-9 * scale)
 
 
 def test_all_questions_have_the_answers_of_the_cpu():
