@@ -69,7 +69,8 @@ def batch_gradient(
     theta, params = _leaf(layout, state)
     before = _statistics(model, state)
     frozen = frozen_statistics(model.module, record.modes) if before else []
-    variables = _buffers(state) | params | {name: before[name] for name in frozen}
+    variables = state.copied_buffers() | params
+    variables |= {name: before[name] for name in frozen}
     with (
         lean_derivatives(model.module),
         followed_statistics(variables, before) as after,
@@ -101,7 +102,8 @@ def loss_gradient(
 ) -> Tensor:
     """Return d/d(theta) of a recorded step's batch loss alone, (n_params,)."""
     theta, params = _leaf(layout, state)
-    losses, weights, divisor = _batch_losses(model, _buffers(state) | params, record)
+    variables = state.copied_buffers() | params
+    losses, weights, divisor = _batch_losses(model, variables, record)
     (grad,) = torch.autograd.grad((weights * losses).sum() / divisor, theta)
     return grad
 
@@ -203,11 +205,6 @@ def _batch_losses(
         record.modes,
         each_label=each_label,
     )
-
-
-def _buffers(state: TrainingState) -> dict[str, Tensor]:
-    """Return copies of the buffers, for training mode writes to them."""
-    return {name: buffer.clone() for name, buffer in state.buffers.items()}
 
 
 def _statistics(model: TrackedModel, state: TrainingState) -> dict[str, Tensor]:

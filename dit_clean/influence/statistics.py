@@ -42,22 +42,22 @@ def unfollowed_buffers(trajectory: Trajectory) -> list[str]:
     own averages: influence takes them as they were at each step.
     """
     first, last = (trajectory.state(t).buffers for t in (0, trajectory.n_steps))
-    followed = _followed_in_first_step(trajectory)
-    return [
+    changed = [
         name
         for name, values in first.items()
-        if name not in followed
-        and values.is_floating_point()
-        and not are_same(values, last[name])
+        if values.is_floating_point() and not are_same(values, last[name])
     ]
+    if not changed:
+        return []
+    followed = _followed_in_first_step(trajectory)
+    return [name for name in changed if name not in followed]
 
 
 def _followed_in_first_step(trajectory: Trajectory) -> set[str]:
     """Return the running statistics that come out as training has moved them."""
     model, record, state = trajectory.model, trajectory.records[0], trajectory.state(0)
     before = {name: state.buffers[name] for name in statistics_names(model.module)}
-    variables = {name: values.clone() for name, values in state.buffers.items()}
-    variables |= trajectory.layout.unflatten(state.params)
+    variables = state.copied_buffers() | trajectory.layout.unflatten(state.params)
     with torch.no_grad(), followed_statistics(variables, before) as after:
         model.batch_losses(
             variables, record.sample_indices, record.rng_state, record.modes

@@ -45,6 +45,10 @@ class TrainingState:
         tensors = [self.params, *self.slots.values(), *self.buffers.values()]
         return sum(tensor.nbytes for tensor in tensors)
 
+    def copied_buffers(self) -> dict[str, Tensor]:
+        """Return copies of the buffers, for training mode writes to them."""
+        return {name: values.clone() for name, values in self.buffers.items()}
+
     def to(self, device: Any) -> "TrainingState":
         """Return the state on a torch device."""
         slots = {name: values.to(device) for name, values in self.slots.items()}

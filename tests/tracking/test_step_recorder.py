@@ -24,20 +24,29 @@ def make_parts():
     return nn.Sequential(body, nn.Tanh(), nn.Dropout(0.5), head), X, y
 
 
+def nothing():
+    pass
+
+
 def record(net, optimizer, X, y, n_epochs=2, rows_of=lambda batch: batch, **options):
     """Return the trajectory of a plain loop; options replace parts of it."""
-    recorder = StepRecorder(TrackedModel.of(net, LOSS, X, y), net, optimizer)
+    criterion = options.get("criterion", LOSS)
+    recorder = StepRecorder(TrackedModel.of(net, criterion, X, y), net, optimizer)
     context = options.get("context", torch.enable_grad)
-    before_step = options.get("before_step", lambda: None)
+    before_step = options.get("before_step", nothing)
+    after_step = options.get("after_step", nothing)
+    between_steps = options.get("between_steps", nothing)
     for epoch in range(n_epochs):
         for batch in torch.arange(len(X)).split(15):
             with recorder.step(rows_of(batch), epoch):
                 optimizer.zero_grad()
                 with context():
-                    loss = LOSS(net(X[batch]), y[batch])
+                    loss = criterion(net(X[batch]), y[batch])
                 loss.backward()
                 before_step()
                 optimizer.step()
+                after_step()
+            between_steps()
     recorder.snapshot()
     recorder.close()
     return recorder.trajectory
@@ -202,32 +211,19 @@ def test_modes_are_those_of_the_forward_pass():
         with torch.no_grad():
             net(X)
 
-    recorder = StepRecorder(TrackedModel.of(net, LOSS, X, y), net, optimizer)
-    for batch in torch.arange(45).split(15):
-        with recorder.step(batch, 0):
-            net.train()
-            optimizer.zero_grad()
-            LOSS(net(X[batch]), y[batch]).backward()
-            look()
-            optimizer.step()
-    recorder.snapshot()
-    assert [step.modes for step in recorder.trajectory] == [None] * 3
-    check_replay(recorder.trajectory)
+    options = {"n_epochs": 1, "before_step": look, "between_steps": net.train}
+    trajectory = record(net, optimizer, X, y, **options)
+    assert [step.modes for step in trajectory] == [None] * 3
+    check_replay(trajectory)
 
 
 def test_forward_passes_in_training_mode_beside_the_steps_are_noticed():
     net, X, y = make_norm()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    recorder = StepRecorder(TrackedModel.of(net, LOSS, X, y), net, optimizer)
-    for batch in torch.arange(45).split(15):
-        with recorder.step(batch, 0):
-            optimizer.zero_grad()
-            LOSS(net(X[batch]), y[batch]).backward()
-            optimizer.step()
-        net(X)  # moves the running statistics
-    recorder.snapshot()
+    options = {"n_epochs": 1, "between_steps": lambda: net(X)}  # moves statistics
+    trajectory = record(net, optimizer, X, y, **options)
     with pytest.raises(RuntimeError, match=r"forward passes in training mode beside"):
-        check_replay(recorder.trajectory)
+        check_replay(trajectory)
 
 
 @pytest.mark.parametrize("make", ["momentum", "adam"])
@@ -325,15 +321,9 @@ def test_losses_that_draw_random_numbers_are_repeated():
     torch.manual_seed(0)
     net, loss = nn.Linear(N_COLUMNS, N_LABELS), Noisy()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    recorder = StepRecorder(TrackedModel.of(net, loss, X, y), net, optimizer)
-    for batch in torch.arange(45).split(15):
-        with recorder.step(batch, 0):
-            optimizer.zero_grad()
-            loss(net(X[batch]), y[batch]).backward()
-            optimizer.step()
-    recorder.snapshot()
-    check_replay(recorder.trajectory)
-    run, query = TrackedRun(recorder.trajectory), ClassProbability(X, y, N_LABELS)
+    trajectory = record(net, optimizer, X, y, n_epochs=1, criterion=loss)
+    check_replay(trajectory)
+    run, query = TrackedRun(trajectory), ClassProbability(X, y, N_LABELS)
     assert np.array_equal(run.influence(query), run.influence(query))
 
 
@@ -377,18 +367,15 @@ def test_buffers_may_hold_what_is_no_number():
 def test_a_look_at_the_outputs_within_a_step_changes_no_modes():
     net, X, y = make_parts()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    recorder = StepRecorder(TrackedModel.of(net, LOSS, X, y), net, optimizer)
-    for batch in torch.arange(45).split(15):
-        with recorder.step(batch, 0):
-            optimizer.zero_grad()
-            LOSS(net(X[batch]), y[batch]).backward()
-            optimizer.step()
-            net.eval()
-            net(X)  # with gradients
-            net.train()
-    recorder.snapshot()
-    assert [step.modes for step in recorder.trajectory] == [None] * 3
-    check_replay(recorder.trajectory)
+
+    def look():
+        net.eval()
+        net(X)  # with gradients
+        net.train()
+
+    trajectory = record(net, optimizer, X, y, n_epochs=1, after_step=look)
+    assert [step.modes for step in trajectory] == [None] * 3
+    check_replay(trajectory)
 
 
 class OwnNorm(nn.BatchNorm1d):
