@@ -6,14 +6,15 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dit_clean.influence.functional import batch_gradient, loss_gradient
 from dit_clean.influence.statistics import statistics_names
 from dit_clean.tracking import StepRecord, TrackedModel, TrainingState, Trajectory
+from dit_clean.tracking.generator import get_rng_state
+from dit_clean.tracking.layers import is_known
 from dit_clean.tracking.layout import ParameterLayout
-from dit_clean.tracking.model import get_rng_state
 from dit_clean.tracking.rows import cast_floats, subset_rows
 
 
@@ -87,7 +88,7 @@ def check_differentiable(trajectory: Trajectory) -> None:
             "mean, and track the module that has not been compiled."
         ) from error
     layers = [*model.module.modules(), model.loss.criterion]
-    if all(map(_is_trusted, layers)):
+    if all(map(is_known, layers)):
         return
     if not has_right_products(model, layout, record, state):
         raise ValueError(
@@ -164,18 +165,6 @@ def _products(
     n_statistics = sum(state.buffers[name].numel() for name in names)
     hvp, dots, _ = gradient.products(v[None], v.new_zeros(1, n_statistics))
     return gradient.grad, hvp[0], dots[0]
-
-
-def _is_trusted(layer: nn.Module) -> bool:
-    """Tell whether a layer is one of torch's own, or ours, and as it was made."""
-    hooks = (
-        layer._forward_hooks,
-        layer._forward_pre_hooks,
-        layer._backward_hooks,
-        layer._backward_pre_hooks,
-    )
-    is_known = type(layer).__module__.startswith(("torch.nn.modules.", "dit_clean."))
-    return is_known and not any(hooks) and "forward" not in vars(layer)
 
 
 def _rows_that_count(model: TrackedModel) -> Tensor:

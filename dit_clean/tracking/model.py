@@ -1,8 +1,7 @@
 """A module, its criterion and its training data as pure functions of the parameters."""
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
@@ -14,7 +13,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from dit_clean.tracking.criterion import SampleLoss
-from dit_clean.tracking.exclusive import borrowed_generators, one_thread_at_a_time
+from dit_clean.tracking.exclusive import one_thread_at_a_time
+from dit_clean.tracking.generator import replayed_rng
 from dit_clean.tracking.rows import Rows, as_tensor, n_rows, on_cpu, own_rows, take_rows
 
 
@@ -221,37 +221,3 @@ def set_modes(module: nn.Module, modes: tuple[bool, ...] | None) -> None:
     for layer, mode in zip(module.modules(), modes or repeat(True), strict=False):
         if layer.training != mode:
             layer.training = mode
-
-
-def get_rng_state(device: torch.device) -> Tensor:
-    """Return the state of the generator that layers on `device` draw from."""
-    if device.type == "cuda":
-        return torch.cuda.get_rng_state(device)
-    return torch.get_rng_state()
-
-
-@contextmanager
-def replayed_rng(state: Tensor | None, device: torch.device) -> Iterator[None]:
-    """Draw from a recorded generator state inside, and leave torch's as found.
-
-    Raises
-    ------
-    RuntimeError
-        If the state is that of another kind of device's generator.
-    """
-    if state is None:
-        yield
-        return
-    if len(state) != len(get_rng_state(device)):
-        raise RuntimeError(
-            "The run drew random numbers (dropout) on another kind of device than "
-            f"{device.type!r}, where they cannot be drawn again. Ask where it was "
-            "recorded."
-        )
-    devices = [device] if device.type == "cuda" else []
-    with borrowed_generators(devices):
-        if devices:
-            torch.cuda.set_rng_state(state, device)
-        else:
-            torch.set_rng_state(state)
-        yield

@@ -5,12 +5,13 @@ from typing import Any
 
 import torch
 from skorch.callbacks import Callback
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from dit_clean.tracking import exclusive
+from dit_clean.tracking.generator import GeneratorWatch
 from dit_clean.tracking.layout import ParameterLayout
-from dit_clean.tracking.model import TrackedModel, get_modes, get_rng_state
+from dit_clean.tracking.model import TrackedModel, get_modes
 from dit_clean.tracking.recorder_checks import (
     as_row_numbers,
     check_converges,
@@ -101,6 +102,9 @@ class StepRecorder:
         )
         self.keeps_states = True
         self._reader = StateReader(module, optimizer)
+        self._generator = GeneratorWatch(
+            module, model.loss.criterion, self.trajectory.records
+        )
         check_module(module)
         check_equal_counts(module, optimizer)
         self._modules = list(module.modules())
@@ -147,7 +151,7 @@ class StepRecorder:
             )
         self._is_in_step = True
         self._saw_pass = False
-        self._rng_state = self._present_rng_state()
+        self._generator.begin()
         self._buffers = self._reader.buffers()
 
     def end(self, sample_indices: Any, epoch: int) -> None:
@@ -168,7 +172,7 @@ class StepRecorder:
         if not any(self._gets_gradient):
             self._note_gradients()  # the optimizer has called a closure
         self._check_gradients()
-        drew = _bits(self._rng_state) != _bits(self._present_rng_state())
+        rng_state = self._generator.end()
         if not self._saw_pass:
             self._note_modes()  # the loop has called module.forward
         hyper, modes = self._pending.pop(), self._modes
@@ -183,7 +187,7 @@ class StepRecorder:
             epoch=epoch,
             sample_indices=as_row_numbers(sample_indices),
             hyper=hyper,
-            rng_state=self._rng_state if drew else None,
+            rng_state=rng_state,
             modes=modes,
         )
         records.append(record)
@@ -206,14 +210,13 @@ class StepRecorder:
         check_in_range(trajectory.records[before:], trajectory.model.n_samples)
         self._start = trajectory.n_steps
         trajectory.store.put(self._start, self._reader.state())
+        self._generator.settle()
 
     def close(self) -> None:
         """Take the hooks off module and optimizer; the trajectory stays."""
+        self._generator.settle()
         for hook in self._hooks:
             hook.remove()
-
-    def _present_rng_state(self) -> Tensor:
-        return get_rng_state(self.trajectory.model.device)
 
     def _note_gradients(self) -> None:
         self._gets_gradient = [p.grad is not None for p in self._reader.params]
@@ -386,8 +389,3 @@ class TrajectoryRecorder(Callback):
         """Leave the optimizer as it was found."""
         if self.is_recording_:
             self.recorder_.close()
-
-
-def _bits(state: Tensor) -> bytes:
-    """Return a generator's state as bytes, which compare faster than tensors."""
-    return state.numpy().tobytes()

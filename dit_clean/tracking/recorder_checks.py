@@ -30,9 +30,9 @@ def as_row_numbers(sample_indices: Any) -> Tensor:
     TypeError
         If they are no whole numbers: a mask, say.
     """
-    rows = torch.as_tensor(sample_indices).clone()
-    if not rows.is_cpu:
-        rows = rows.cpu()
+    if not isinstance(sample_indices, Tensor):
+        sample_indices = torch.as_tensor(sample_indices)
+    rows = sample_indices.clone() if sample_indices.is_cpu else sample_indices.cpu()
     if rows.dtype == torch.int64 and rows.ndim == 1:
         return rows
     if rows.is_floating_point() or rows.dtype in MASKS or rows.ndim != 1:

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from dit_clean.tracking.generator import replayed_rng
 from dit_clean.tracking.layout import (
     FlatCopier,
     ParameterLayout,
     optimizer_parameters,
 )
-from dit_clean.tracking.model import TrackedModel, replayed_rng, set_modes
+from dit_clean.tracking.model import TrackedModel, set_modes
 from dit_clean.tracking.storage import TrainingState
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from dit_clean.influence.adjoint import apply_rule
 from dit_clean.influence.functional import check_query_values
 from dit_clean.influence.statistics import differentiable_norm
 from dit_clean.influence.update_rules import update_rule_of
-from dit_clean.tracking.model import replayed_rng, set_modes
+from dit_clean.tracking.generator import replayed_rng
+from dit_clean.tracking.model import set_modes
 
 
 def unrolled_influence(trajectory, query, window, history, query_step):

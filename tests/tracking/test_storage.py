@@ -43,12 +43,12 @@ def test_large_states_are_kept_less_often(per_step, every):
 
 def test_recording_by_itself_is_bounded_and_thins_large_states():
     torch.manual_seed(0)
-    X, y = torch.randn(8, 100), torch.arange(8) % 2
+    X, y = torch.randn(24, 100), torch.arange(24) % 2
     module, loss = torch.nn.Linear(100, 100), torch.nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(module.parameters(), lr=0.01)
     recorder = StepRecorder(TrackedModel.of(module, loss, X, y), module, optimizer)
     states = []
-    for batch in torch.arange(8).split(1):
+    for batch in torch.arange(24).split(1):
         states.append(torch.cat([p.detach().flatten() for p in module.parameters()]))
         with recorder.step(batch, 0):
             optimizer.zero_grad()
@@ -56,8 +56,8 @@ def test_recording_by_itself_is_bounded_and_thins_large_states():
             optimizer.step()
     recorder.snapshot()
     store = recorder.trajectory.store
-    assert (store.max_bytes, store.bytes_per_step) == (2**30, 2**14)
-    assert store.steps == [0, 1, 3, 6, 8]  # 40 kB: every third, and the ends
+    assert (store.max_bytes, store.bytes_per_step) == (2**30, 2**12)
+    assert store.steps == [0, 1, 10, 20, 24]  # 40 kB: every tenth, and the ends
     for t, state in enumerate(states):
         assert torch.equal(recorder.trajectory.state(t).params, state)
 
