@@ -278,3 +278,32 @@ def test_networks_are_kept_by_the_process_of_the_cleaner(tmp_path, monkeypatch):
     again = InfluenceCleaner(n_jobs=2, **settings).fit(X, y)
     monkeypatch.setattr(CrossFit, "run_fold", None)  # nothing is trained again
     assert np.array_equal(again.influence("late"), first.influence("late"))
+
+
+def test_networks_of_processes_are_kept_as_they_finish(tmp_path, monkeypatch):
+    X, y = load_mixed_iris()
+    settings = {"max_epochs": 3, "random_state": 0, "memory": tmp_path, "n_jobs": 2}
+
+    def interrupted(tasks):
+        for function, args, options in list(tasks)[:0:-1]:
+            yield function(*args, **options)
+        raise KeyboardInterrupt  # while the first one is in training
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(joblib, "Parallel", lambda *_, **__: interrupted)
+        InfluenceCleaner(**settings).fit(X, y)
+    assert len(list(tmp_path.rglob("_network/*/output.pkl"))) == N_NETWORKS - 1
+
+
+def test_networks_that_another_fit_keeps_meanwhile_are_taken_for_themselves(
+    tmp_path, monkeypatch
+):
+    X, y = load_mixed_iris()
+    settings = {"max_epochs": 3, "random_state": 0, "memory": tmp_path}
+    expected = InfluenceCleaner(**settings).fit(X, y)
+    shutil.rmtree(next(tmp_path.rglob("_measured")))
+    shutil.rmtree(max(tmp_path.rglob("_network/*/"), key=lambda path: path.name))
+    monkeypatch.setattr(cache.KeptNetworks, "holds", lambda *_: False)
+    found = InfluenceCleaner(n_jobs=2, **settings).fit(X, y)
+    assert np.array_equal(found.suspicion_, expected.suspicion_)
+    assert np.array_equal(found.influence("late"), expected.influence("late"))

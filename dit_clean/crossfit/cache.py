@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import joblib
 
 from dit_clean.crossfit.data import TrainingData
-from dit_clean.crossfit.fingerprint import fingerprint
+from dit_clean.crossfit.fingerprint import fingerprint, parameter_order
 from dit_clean.crossfit.fold import Fold
 from dit_clean.crossfit.hashing import hash_of
 from dit_clean.crossfit.measurements import Measurements
@@ -48,6 +48,7 @@ def run_key(plan: "CrossFit", data: TrainingData, folds: list[Fold]) -> str:
             arrays,
             folds,
             fingerprint(plan.net),
+            parameter_order(plan.net),
             plan.net,
             (plan.is_classifier, plan.storage, plan.max_bytes, plan.n_threads),
             library_versions(),

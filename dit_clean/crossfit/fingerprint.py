@@ -7,11 +7,21 @@ class in a notebook.
 import io
 import pickle
 import sys
+from collections import deque
 from collections.abc import Iterable, Mapping
 from functools import partial
-from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from types import (
+    CellType,
+    CodeType,
+    FunctionType,
+    MethodType,
+    ModuleType,
+    SimpleNamespace,
+)
 from typing import Any
 
+import numpy as np
+from skorch import NeuralNet
 from torch.nn import Module
 
 from dit_clean.crossfit.hashing import hash_of
@@ -35,8 +45,6 @@ OF_INTERPRETER = {
 WRAPPED = ("__func__", "func", "dispatcher", "__wrapped__")
 """Where methods, partial functions and caches hold the function that they call."""
 CALLED = (type, FunctionType, MethodType, partial, property)
-MAX_DEPTH = 6
-"""Containers within containers whose constants count."""
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 """Constants: part of what a class or a function does."""
 
@@ -74,6 +82,15 @@ def fingerprint(net: Any) -> dict[str, Any]:
         pending += _used_by(part)
     # Functions of one name (lambdas) come in no fixed order.
     return {name: sorted(described, key=repr) for name, described in found.items()}
+
+
+def parameter_order(net: NeuralNet) -> dict[str, Any]:
+    """Return the parameters of a net that are containers, their entries in order.
+
+    A hash of the net takes dictionaries of the same entries for the same.
+    """
+    parameters = net.get_params(deep=False)
+    return _named({k: value for k, value in parameters.items() if _is_container(value)})
 
 
 class _PartsCollector(pickle.Pickler):
@@ -185,14 +202,20 @@ def _parts_in(value: Any) -> list[Any]:
 
 
 def _is_container(value: Any) -> bool:
-    kinds = (Mapping, tuple, list, set, frozenset, partial, property)
-    return isinstance(value, kinds)
+    if isinstance(value, np.ndarray):
+        return value.dtype.hasobject
+    kinds = (Mapping, tuple, list, deque, set, frozenset, partial, property)
+    return isinstance(value, (*kinds, SimpleNamespace))
 
 
 def _entries(value: Any) -> Iterable[Any]:
     """Return what a container holds; what a property or partial function calls."""
     if isinstance(value, Mapping):
         return value.items()
+    if isinstance(value, SimpleNamespace):
+        return vars(value).items()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
     if isinstance(value, partial):
         return [value.func, *value.args, value.keywords]
     if isinstance(value, property):
@@ -252,41 +275,38 @@ def _code(code: CodeType) -> tuple[Any, ...]:
         _code(value) if isinstance(value, CodeType) else _plain(value)
         for value in code.co_consts
     ]
-    return code.co_code, code.co_names, constants
+    n_args = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount
+    raised = getattr(code, "co_exceptiontable", b"")  # new in Python 3.11
+    return code.co_code, code.co_names, code.co_varnames, n_args, raised, constants
 
 
 def _named(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _plain(value) for name, value in values.items()}
 
 
-def _plain(value: Any, depth: int = MAX_DEPTH) -> Any:
+def _plain(value: Any, within: tuple[int, ...] = ()) -> Any:
     """Return a value so that it is the same in every process.
 
     Constants as they are, classes and functions by name, containers entry by entry,
     other values by their hash; of what cannot be pickled (modules, locks, open files)
     the name of its type, and the attributes of an object of the user's.
+
+    Some values hold themselves: `within` are the identities of those around it.
     """
     if isinstance(value, type | FunctionType):
         return f"{value.__module__}.{value.__qualname__}"
     if isinstance(value, PLAIN):
         return repr(value)
-    if not _is_container(value):
-        return _hash_or_attributes(value, depth)
-    if depth == 0:
-        return _hash_or_attributes(value, depth)
-    entries = [_plain(part, depth - 1) for part in _entries(value)]
-    is_ordered = not isinstance(value, set | frozenset | Mapping)
-    return [
-        type(value).__qualname__,
-        *(entries if is_ordered else sorted(entries, key=repr)),
-    ]
-
-
-def _hash_or_attributes(value: Any, depth: int) -> Any:
+    name = type(value).__qualname__
+    if id(value) in within:
+        return name
+    within = (*within, id(value))
+    if _is_container(value):
+        entries = [_plain(part, within) for part in _entries(value)]
+        is_ordered = not isinstance(value, set | frozenset)
+        return [name, *(entries if is_ordered else sorted(entries, key=repr))]
     try:
         return hash_of(value)
     except Exception:
-        name = type(value).__qualname__
-        if depth == 0 or not _is_own(type(value)):
-            return name
-        return [name, _plain(getattr(value, "__dict__", {}), depth - 1)]
+        attributes = getattr(value, "__dict__", {}) if _is_own(type(value)) else {}
+        return [name, _plain(attributes, within)]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
@@ -203,17 +204,34 @@ def _run_all(
             kept.get(fold, n_epochs, partial(run, fold, n_epochs, bar.update))
             for fold in folds
         ]
-    # Processes whatever the surrounding backend: torch's random numbers are global, so
-    # that threads would draw each other's.
-    parallel = joblib.Parallel(n_jobs, backend="loky", return_as="generator")
-    missing = [fold for fold in folds if not kept.holds(fold, n_epochs)]
-    tasks = [joblib.delayed(run)(fold, n_epochs) for fold in missing]
-    trained = parallel(tasks) if tasks else iter(())
-    results = []
-    for fold in folds:
-        is_missing = any(fold is other for other in missing)
-        train = partial(next, trained) if is_missing else partial(run, fold, n_epochs)
-        results.append(kept.get(fold, n_epochs, train))
-        bar.update(results[-1].n_epochs)
-    next(trained, None)  # that was all: workers are free
-    return results
+    results: dict[int, FoldResult] = {}
+
+    def take(number: int, train: Callable[[], FoldResult]) -> None:
+        results[number] = kept.get(folds[number], n_epochs, train)
+        bar.update(results[number].n_epochs)
+
+    missing = [n for n, fold in enumerate(folds) if not kept.holds(fold, n_epochs)]
+    if missing:
+        # Processes whatever the surrounding backend: torch's random numbers are global,
+        # so that threads would draw each other's.
+        parallel = joblib.Parallel(
+            n_jobs, backend="loky", return_as="generator_unordered"
+        )
+        tasks = (joblib.delayed(_numbered)(n, run, folds[n], n_epochs) for n in missing)
+        with closing(parallel(tasks)) as trained:  # an interrupt stops the workers
+            for number, result in trained:
+                take(number, partial(_same, result))  # kept as soon as it is there
+    for number, fold in enumerate(folds):
+        if number not in results:
+            take(number, partial(run, fold, n_epochs))
+    return [results[number] for number in range(len(folds))]
+
+
+def _numbered(
+    number: int, run: Callable[..., FoldResult], fold: Fold, n_epochs: int
+) -> tuple[int, FoldResult]:
+    return number, run(fold, n_epochs)
+
+
+def _same(result: FoldResult) -> FoldResult:
+    return result

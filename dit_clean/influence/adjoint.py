@@ -10,7 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dit_clean.influence.functional import BatchGradient, batch_gradient, vjp
 from dit_clean.influence.update_rules import UpdateRule, update_rule_of
-from dit_clean.influence.update_vjps import UPDATE_VJPS
+from dit_clean.influence.update_vjps import LINEAR_UPDATES, UPDATE_VJPS
 from dit_clean.tracking import StepRecord, TrainingState, Trajectory
 
 PARAMS, STATISTICS = "params", "statistics"
@@ -98,6 +98,7 @@ def sweep_back(
                 record,
                 state,
                 each_label=each_label,
+                forms_gradient=trajectory.optimizer_type not in LINEAR_UPDATES,
             )
             adjoint, contributions = _step_back(
                 trajectory.optimizer_type,

@@ -30,7 +30,8 @@ class BatchGradient:
     Attributes
     ----------
     grad : Tensor of shape (n_params,)
-        d/d(theta) of the batch loss, detached.
+        d/d(theta) of the batch loss, detached; without meaning if it was not to be
+        formed.
     products : callable
         ``products(v, s)`` for v of shape (n_queries, n_params), and cotangents s of
         the running statistics after the step, (n_queries, n_statistics), returns
@@ -53,6 +54,7 @@ def batch_gradient(
     state: TrainingState,
     *,
     each_label: bool = False,
+    forms_gradient: bool = True,
 ) -> BatchGradient:
     r"""Return the gradient of a recorded step's batch loss, ready for products.
 
@@ -61,6 +63,7 @@ def batch_gradient(
     theta and <v, grad loss_j> / divisor for w: no per-sample gradient is ever formed.
     With `each_label`, w_jc weighs the loss of sample j under label c (1 for its own
     label, else 0), and the same product answers what each label would have done.
+    Without `forms_gradient`, `grad` itself is left out where that saves time.
 
     Notes
     -----
@@ -72,7 +75,7 @@ def batch_gradient(
     variables = state.copied_buffers() | params
     variables |= {name: before[name] for name in frozen}
     with (
-        lean_derivatives(model.module),
+        lean_derivatives(model.module, forms_gradient=forms_gradient),
         followed_statistics(variables, before) as after,
     ):
         losses, weights, divisor = _batch_losses(

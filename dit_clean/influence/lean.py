@@ -4,7 +4,8 @@ Torch's double backward of a convolution always forms the gradient of its input,
 nobody asks for in the first layer, and gets the gradient of the weights from a
 convolution with swapped axes, for which its kernels are slow; that of a rectified
 linear unit adds a tensor of zeros. The functions here compute the same numbers, and
-can be differentiated twice, not three times.
+can be differentiated twice, not three times. And where only the products of the second
+derivative are asked for, the first derivative by the weights need not be formed.
 
 And torch's double backward of weight normalization takes the norms for constants.
 """
@@ -23,15 +24,25 @@ from dit_clean.influence.stand_ins import StandIns
 LAYERS = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
-def lean_derivatives(module: nn.Module) -> AbstractContextManager:
+def lean_derivatives(
+    module: nn.Module, *, forms_gradient: bool = True
+) -> AbstractContextManager:
     """Return a context for the forward pass of a module.
 
     It acts in networks with convolutions or parametrized layers only: elsewhere the
     time it takes to look at each operation would outweigh the gain.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Whose forward pass it is.
+    forms_gradient : bool, default=True
+        Whether the values of first derivatives are needed. If not, those by weights of
+        convolutions are zeros, which are differentiated like the true ones.
     """
     layers = module.modules()
     if any(isinstance(layer, LAYERS) or is_parametrized(layer) for layer in layers):
-        return StandIns(REPLACEMENTS)
+        return StandIns(REPLACEMENTS if forms_gradient else UNFORMED)
     return nullcontext()
 
 
@@ -40,7 +51,9 @@ def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
     return v * (g / torch.norm_except_dim(v, 2, dim))
 
 
-def _convolution(n_dims: int, replaced: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _convolution(
+    n_dims: int, replaced: Callable[..., Tensor], pull: type["_Pull"]
+) -> Callable[..., Tensor]:
     """Return the replacement of ``torch.conv1d``, ``conv2d`` or ``conv3d``."""
 
     def convolution(
@@ -60,7 +73,7 @@ def _convolution(n_dims: int, replaced: Callable[..., Tensor]) -> Callable[..., 
             for value in (stride, padding, dilation)
         )
         options = (*sizes, False, [0] * n_dims, groups)
-        return _Convolution.apply(input, weight, bias, options)
+        return _Convolution.apply(input, weight, bias, options, pull)
 
     return convolution
 
@@ -70,19 +83,24 @@ class _Convolution(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None, options: tuple
+        ctx: Any,
+        input: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        options: tuple,
+        pull: type["_Pull"],
     ) -> Tensor:
         ctx.save_for_backward(input, weight)
-        ctx.options = options
+        ctx.options, ctx.pull = options, pull
         return torch.convolution(input, weight, bias, *options)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         # A graph is built for the first derivative; vmap batches the second.
-        pull = _Pull.apply if torch.is_grad_enabled() else pull_back
+        pull = ctx.pull.apply if torch.is_grad_enabled() else pull_back
         input, weight = ctx.saved_tensors
         mask = ctx.needs_input_grad[:3]
-        return *pull(grad, input, weight, mask, ctx.options), None
+        return *pull(grad, input, weight, mask, ctx.options), None, None
 
 
 class _Pull(Function):
@@ -115,6 +133,26 @@ class _Pull(Function):
         return for_grad, for_input, for_weight, None, None
 
 
+class _PullThrough(_Pull):
+    """The same, but zeros for weight and bias: only its derivative is asked for."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        grad: Tensor,
+        input: Tensor,
+        weight: Tensor,
+        mask: tuple[bool, ...],
+        options: tuple,
+    ) -> tuple[Tensor | None, ...]:
+        ctx.save_for_backward(grad, input, weight)
+        ctx.options = options
+        for_input, *_ = pull_back(grad, input, weight, (mask[0], False, False), options)
+        zero = weight.new_zeros(())
+        for_bias = zero.expand(weight.shape[0]) if mask[2] else None
+        return for_input, zero.expand_as(weight), for_bias
+
+
 def pull_back(
     grad: Tensor,
     input: Tensor,
@@ -123,6 +161,8 @@ def pull_back(
     options: tuple,
 ) -> tuple[Tensor | None, ...]:
     """Return the gradients of input, weight and bias; None where mask is False."""
+    if not any(mask):
+        return None, None, None
     n_biases = [weight.shape[0]] if mask[2] else None
     return torch.ops.aten.convolution_backward(
         grad, input, weight, n_biases, *options, mask
@@ -168,12 +208,17 @@ def pass_where_positive(values: Tensor, output: Tensor) -> Tensor:
     return torch.ops.aten.threshold_backward(values, output, 0)
 
 
-REPLACEMENTS: Mapping[Callable[..., Any], Callable[..., Any]] = {
-    torch._weight_norm: _weight_norm,
-    torch.conv1d: _convolution(1, torch.conv1d),
-    torch.conv2d: _convolution(2, torch.conv2d),
-    torch.conv3d: _convolution(3, torch.conv3d),
-    torch.relu: relu,
-    Tensor.relu: relu,
-    nn.functional.relu: relu,
-}
+def _replacements(pull: type[_Pull]) -> Mapping[Callable[..., Any], Callable[..., Any]]:
+    return {
+        torch._weight_norm: _weight_norm,
+        torch.conv1d: _convolution(1, torch.conv1d, pull),
+        torch.conv2d: _convolution(2, torch.conv2d, pull),
+        torch.conv3d: _convolution(3, torch.conv3d, pull),
+        torch.relu: relu,
+        Tensor.relu: relu,
+        nn.functional.relu: relu,
+    }
+
+
+REPLACEMENTS = _replacements(_Pull)
+UNFORMED = _replacements(_PullThrough)

@@ -85,6 +85,9 @@ UPDATE_VJPS: dict[type, UpdateVJP] = {
     torch.optim.AdamW: partial(adam_vjp, decoupled=True),
 }
 
+LINEAR_UPDATES = (torch.optim.SGD,)
+"""Whose update is linear in the gradient: its products do not depend on the values."""
+
 
 def _decayed(params: Tensor, cotangent: Tensor, hyper: Mapping[str, Any]) -> Tensor:
     """Return the cotangent of parameters that an L2 penalty feeds into the gradient."""

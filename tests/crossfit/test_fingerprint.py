@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from dit_clean.crossfit.fingerprint import fingerprint
+from dit_clean.crossfit.fingerprint import fingerprint, parameter_order
 from tests.nets import Linear, make_net
 
 LAYERS = """
@@ -14,8 +14,10 @@ def scaled(X):
     return 2 * X
 """
 CELL = """
+import collections
 import functools
 import layers
+import types
 import unittest.mock
 import numpy
 import torch
@@ -71,6 +73,16 @@ class Settings:
 
 GATES = {"gate": Gate}
 MIXED = {"act": lambda X: X * 31, "rate": 32, "steps": [{"by": lambda X: X * 33}]}
+NESTED = {"a": {"b": {"c": {"act": lambda X: X, "width": 43}}}}
+ORDER = {"one": 44, "two": 45}
+HELD = types.SimpleNamespace(act=lambda X: X, width=46)
+QUEUE = collections.deque([lambda X: X, 47])
+OBJECTS = numpy.array([lambda X: X, 48], dtype=object)
+ORDER["self"] = ORDER
+
+def mixed(a, b):
+    return a - 3 * b
+
 DEEP = {"a": {"b": [{"c": {"d": [{"e": 42}]}}]}}
 ANSWERS = unittest.mock.MagicMock()
 damped = functools.partial(lambda X, by: X * by * 34, by=35)
@@ -117,6 +129,7 @@ class Net(Base):
     @size.setter
     def size(self, value):
         self.depth = (41, MIXED, DEEP, ANSWERS, damped, sized, tuned, Kind)
+        self.others = (NESTED, ORDER, HELD, QUEUE, OBJECTS, mixed)
 """
 
 
@@ -162,6 +175,12 @@ def fingerprint_of(monkeypatch, cell=CELL, layers=LAYERS):
         ("__kind__ = 40", "__kind__ = 0"),
         ("(41,", "(0,"),  # a setter
         ('"e": 42', '"e": 0'),  # deeper still
+        ('"width": 43', '"width": 0'),
+        ('"one": 44, "two": 45', '"two": 45, "one": 44'),  # the order of entries
+        ("width=46", "width=0"),  # beside a lambda
+        ("X, 47", "X, 0"),
+        ("X, 48", "X, 0"),
+        ("(a, b):\n    return a - 3 * b", "(b, a):\n    return b - 3 * a"),
     ],
 )
 def test_a_change_anywhere_counts(monkeypatch, old, new):
@@ -223,3 +242,12 @@ def test_comments_and_lines_do_not_count(monkeypatch):
 
 def test_libraries_are_left_out():
     assert set(fingerprint(make_net(Linear))) == {"tests.nets.Linear"}
+
+
+def test_the_order_of_entries_of_a_parameter_counts():
+    nets = [
+        make_net(Linear, module__sizes={name: name for name in names})
+        for names in ("ab", "ba", "ab")
+    ]
+    one, other, same = map(parameter_order, nets)
+    assert one == same != other

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from dit_clean.influence.lean import REPLACEMENTS, lean_derivatives
+from dit_clean.influence.lean import REPLACEMENTS, UNFORMED, lean_derivatives
 from dit_clean.influence.stand_ins import StandIns
 
 F64 = {"dtype": torch.float64}
@@ -85,6 +85,16 @@ def test_derivatives_are_those_of_torch(name, n_queries):
     with StandIns(REPLACEMENTS):
         found = second_derivatives(module, X, n_queries)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    with StandIns(UNFORMED):
+        _, products = second_derivatives(module, X, n_queries)
+    torch.testing.assert_close(products, expected[1], rtol=1e-12, atol=1e-12)
+
+
+def test_gradients_that_nobody_asks_for_are_not_formed():
+    module, X = conv_net(nn.Conv1d, 2).double(), torch.randn(5, 2, 9, **F64)
+    with lean_derivatives(module, forms_gradient=False):
+        grads, _ = second_derivatives(module, X, 1)
+    assert not any(grad.any() for grad in grads)
 
 
 @pytest.mark.parametrize("lean", [True, False])
