@@ -11,7 +11,7 @@ from dit_clean.crossfit.epochs import epoch_influence
 from dit_clean.influence import check_replay
 from dit_clean.influence.queries import Query, read_in_parts
 from dit_clean.tracking import TrackedModel, Trajectory
-from dit_clean.tracking.recorder_checks import REMEDY
+from dit_clean.tracking.recorder_checks import divergence_remedy
 from dit_clean.tracking.rows import Rows, cast_floats
 
 
@@ -81,19 +81,20 @@ class EpochWatcher:
             self.X = cast_floats(self.X, dtype)
             self.clean = None if self.clean is None else cast_floats(self.clean, dtype)
         outputs = forward_rows(model, params, self.X, self.is_classifier).numpy()
-        check_outputs_finite(outputs, len(self.outputs))
+        check_outputs_finite(outputs, len(self.outputs), self.X)
         self.outputs.append(outputs)
         if self.clean is not None:
             clean = forward_rows(model, params, self.clean, self.is_classifier)
             self.clean_outputs.append(clean.numpy())
 
 
-def check_outputs_finite(outputs: np.ndarray, epoch: int) -> None:
-    """Raise if the network's outputs after an epoch are not finite."""
+def check_outputs_finite(outputs: np.ndarray, epoch: int, X: Rows) -> None:
+    """Raise if the network's outputs on X after an epoch are not finite."""
     if np.isfinite(outputs).all():
         return
     raise FloatingPointError(
-        f"Training diverged: outputs are not finite after epoch {epoch}. {REMEDY}"
+        f"Training diverged: outputs are not finite after epoch {epoch}. "
+        f"{divergence_remedy(X)}"
     )
 
 

@@ -1,19 +1,26 @@
 """The reverse pass: one adjoint propagated backwards through recorded updates."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dit_clean.influence.functional import BatchGradient, batch_gradient, vjp
-from dit_clean.influence.update_rules import UpdateRule, update_rule_of
+from dit_clean.influence.update_check import check_update
+from dit_clean.influence.update_rules import (
+    PARAMS,
+    UpdateRule,
+    apply_rule,
+    update_rule_of,
+)
 from dit_clean.influence.update_vjps import LINEAR_UPDATES, UPDATE_VJPS
 from dit_clean.tracking import StepRecord, TrainingState, Trajectory
 
-PARAMS, STATISTICS = "params", "statistics"
+STATISTICS = "statistics"
+CHECK_EVERY = 8
+"""Steps from one check of an update to the next, at least."""
 
 Adjoint: TypeAlias = dict[str, Tensor]
 """Cotangents of a training state: "params" and slots, each (n_queries, n_params), and
@@ -69,6 +76,11 @@ def sweep_back(
     each_label : bool, default=False
         Whether to ask what each sample would have done under each label.
 
+    Raises
+    ------
+    RuntimeError
+        If a recorded update does not follow from its gradient.
+
     Yields
     ------
     record : StepRecord
@@ -80,6 +92,7 @@ def sweep_back(
     Notes
     -----
     Cost: 2 to 3 training steps per step for one query, whatever the number of samples.
+    Updates into states that were kept are checked, every `CHECK_EVERY`-th of them.
     Memory: `n_rows` vectors of parameters per kind of optimizer state.
     """
     by_step: dict[int, list[Seed]] = {}
@@ -88,18 +101,24 @@ def sweep_back(
     n_params = trajectory.layout.n_params
     adjoint = _zero_adjoint(seeds, n_params)
     stop = max(by_step)
+    is_linear = trajectory.optimizer_type in LINEAR_UPDATES
+    next_check = stop
     # Fused attention kernels have no second derivative.
     with sdpa_kernel(SDPBackend.MATH):
         for record, state in trajectory.iterate_back(start, stop):
             adjoint = _planted(adjoint, by_step.get(record.step + 1, []), n_params)
+            checks = record.step < next_check and record.step + 1 in trajectory.store
             gradient = batch_gradient(
                 trajectory.model,
                 trajectory.layout,
                 record,
                 state,
                 each_label=each_label,
-                forms_gradient=trajectory.optimizer_type not in LINEAR_UPDATES,
+                forms_gradient=checks or not is_linear,
             )
+            if checks:
+                check_update(trajectory, record, state, gradient.grad)
+                next_check = record.step + 1 - CHECK_EVERY
             adjoint, contributions = _step_back(
                 trajectory.optimizer_type,
                 trajectory.layout.groups,
@@ -109,30 +128,6 @@ def sweep_back(
                 adjoint,
             )
             yield record, contributions
-
-
-def apply_rule(
-    rule: UpdateRule,
-    groups: tuple[slice, ...],
-    hyper: tuple[Mapping[str, Any], ...],
-    state: Mapping[str, Tensor],
-    grad: Tensor,
-) -> dict[str, Tensor]:
-    """Return the state after an update: "params" and slots, each (n_params,)."""
-    parts = []
-    for where, settings in zip(groups, hyper, strict=True):
-        slots = {name: v[where] for name, v in state.items() if name != PARAMS}
-        theta, slots = rule(state[PARAMS][where], slots, grad[where], settings)
-        parts.append({PARAMS: theta, **slots})
-    if len(parts) == 1:
-        return parts[0]
-    names = {name for part in parts for name in part}
-    return {
-        name: torch.cat(
-            [part.get(name, torch.zeros_like(part[PARAMS])) for part in parts]
-        )
-        for name in names
-    }
 
 
 def _zero_adjoint(seeds: list[Seed], n_params: int) -> Adjoint:

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dit_clean.influence.functional import batch_gradient, loss_gradient
@@ -94,9 +94,9 @@ def check_differentiable(trajectory: Trajectory) -> None:
         raise ValueError(
             f"The second derivatives of {name} are wrong: torch's differ from what its "
             "gradients show. Operations with a gradient of their own do that "
-            "(autograd.Function, once_differentiable), torch.utils.checkpoint, and "
-            "random numbers that are not torch's. Replace them while training is "
-            "tracked."
+            "(autograd.Function, once_differentiable), detach() and torch.no_grad() "
+            "within the forward pass, torch.utils.checkpoint, and random numbers that "
+            "are not torch's. Replace them while training is tracked."
         )
 
 
@@ -128,6 +128,7 @@ def _agree(
     model, state = _in_precision(model, record, state, precision.dtype)
     record = replace(record, sample_indices=torch.arange(model.n_samples))
     theta, v = _near(state.params)
+    v = _without_padding(model, layout, v)
     state = TrainingState(theta, {}, state.buffers)
     with sdpa_kernel(SDPBackend.MATH):
         gradient, hvp, dots = _products(model, layout, record, state, v)
@@ -207,6 +208,18 @@ def _near(theta: Tensor) -> tuple[Tensor, Tensor]:
         for _ in range(2)
     )
     return theta + SHIFT * theta.norm() / shift.norm() * shift, v / v.norm()
+
+
+def _without_padding(model: TrackedModel, layout: ParameterLayout, v: Tensor) -> Tensor:
+    """Return a direction along which rows of padding, constants to torch, stay."""
+    parts = {name: part.clone() for name, part in layout.unflatten(v).items()}
+    for name, layer in model.module.named_modules():
+        weight = f"{name}.weight".lstrip(".")
+        padding = getattr(layer, "padding_idx", None)
+        if isinstance(layer, nn.Embedding) and padding is not None and weight in parts:
+            parts[weight][padding] = 0
+    v = layout.flatten(parts)
+    return v / v.norm()
 
 
 def _close(found: Tensor, expected: Tensor, rounding: Tensor) -> bool:

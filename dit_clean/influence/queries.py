@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from dit_clean.influence.statistics import MEAN, differentiable_norm
 from dit_clean.tracking import TrackedModel
 from dit_clean.tracking.criterion import check_same_shape
-from dit_clean.tracking.exclusive import helping
+from dit_clean.tracking.exclusive import helping, holds_global_state
 from dit_clean.tracking.rows import as_rows, as_tensor, cast_floats, n_rows, take_rows
 
 QUERY_ROWS = 4096
@@ -245,7 +245,9 @@ def read_in_parts(
     )
 
     def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
-        return nullcontext(), _OnceMore(by_statistics=by_statistics)
+        return nullcontext(), _OnceMore(
+            is_locked=holds_global_state(), by_statistics=by_statistics
+        )
 
     read_in_turn = partial(
         checkpoint, read_part, use_reentrant=False, context_fn=contexts
@@ -256,15 +258,17 @@ def read_in_parts(
 class _OnceMore:
     """Context in which a part is computed anew, whenever its gradient is taken.
 
-    The query's own context has been left by then, and the thread may be another one.
+    The query's own context has been left by then, and the thread may be another one:
+    it goes without the lock if the asker has it, and waits for it otherwise.
     """
 
-    def __init__(self, *, by_statistics: bool):
-        self.by_statistics = by_statistics
+    def __init__(self, *, is_locked: bool, by_statistics: bool):
+        self.is_locked, self.by_statistics = is_locked, by_statistics
 
     def __enter__(self) -> None:
         self.contexts = ExitStack()
-        self.contexts.enter_context(helping())
+        if self.is_locked:
+            self.contexts.enter_context(helping())
         if self.by_statistics:
             self.contexts.enter_context(differentiable_norm())
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dit_clean.influence.stand_ins import StandIns
+from dit_clean.influence.update_check import follows
 from dit_clean.tracking import Trajectory
 from dit_clean.tracking.storage import are_same
 
@@ -66,7 +67,7 @@ def _followed_in_first_step(trajectory: Trajectory) -> set[str]:
     return {
         name
         for name, values in after.items()
-        if torch.allclose(values, actual[name], rtol=1e-3, atol=1e-5)
+        if follows(before[name], values, actual[name])
     }
 
 

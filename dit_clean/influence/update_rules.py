@@ -15,6 +15,9 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+PARAMS = "params"
+"""The parameters among the slots of a state."""
+
 Slots: TypeAlias = Mapping[str, Tensor]
 UpdateRule: TypeAlias = Callable[
     [Tensor, Slots, Tensor, Mapping[str, Any]], tuple[Tensor, dict[str, Tensor]]
@@ -97,6 +100,30 @@ def update_rule_of(optimizer_type: type) -> UpdateRule:
         f"unknown. Known optimizers of torch.optim: {known}. To add one, put its rule "
         "into dit_clean.influence.update_rules.UPDATE_RULES."
     )
+
+
+def apply_rule(
+    rule: UpdateRule,
+    groups: tuple[slice, ...],
+    hyper: tuple[Mapping[str, Any], ...],
+    state: Mapping[str, Tensor],
+    grad: Tensor,
+) -> dict[str, Tensor]:
+    """Return the state after an update: "params" and slots, each (n_params,)."""
+    parts = []
+    for where, settings in zip(groups, hyper, strict=True):
+        slots = {name: v[where] for name, v in state.items() if name != PARAMS}
+        theta, slots = rule(state[PARAMS][where], slots, grad[where], settings)
+        parts.append({PARAMS: theta, **slots})
+    if len(parts) == 1:
+        return parts[0]
+    names = {name for part in parts for name in part}
+    return {
+        name: torch.cat(
+            [part.get(name, torch.zeros_like(part[PARAMS])) for part in parts]
+        )
+        for name in names
+    }
 
 
 def _decayed(theta: Tensor, grad: Tensor, hyper: Mapping[str, Any]) -> Tensor:

@@ -34,6 +34,11 @@ def thread_count() -> int:
         return torch.get_num_threads()
 
 
+def holds_global_state() -> bool:
+    """Tell whether this thread is the one that holds the lock."""
+    return bool(GLOBAL_STATE._is_owned())  # type: ignore[attr-defined]
+
+
 _helping = threading.local()
 
 

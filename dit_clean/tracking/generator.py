@@ -40,11 +40,16 @@ class GeneratorWatch:
 
     def begin(self) -> None:
         """Look before a step."""
+        self._has_moved = False
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Look before a forward pass, for its step may have drawn by itself."""
         if not self._is_needed:
             return
         state, bits = self._look()
         self._close(bits)
-        self._has_moved = bits != self._bits
+        self._has_moved |= bits != self._bits
         self._state, self._bits = state, bits
 
     def end(self) -> Tensor | None:

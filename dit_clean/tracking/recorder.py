@@ -54,6 +54,8 @@ class StepRecorder:
     keeps_states : bool
         Whether to offer the state before each step to the store. While it is False,
         `snapshot` alone does; states in between are replayed.
+    is_in_step : bool
+        Whether a step has begun and not ended.
 
     Examples
     --------
@@ -110,7 +112,7 @@ class StepRecorder:
         self._modules = list(module.modules())
         self._trained = trained_flags(optimizer)
         self._pending: list[tuple[Mapping[str, Any], ...]] = []
-        self._is_in_step = self._saw_pass = False
+        self.is_in_step = self._saw_pass = False
         self._start = 0
         self._got_gradient: list[bool] | None = None  # in the first step
         self._hooks = [
@@ -144,12 +146,8 @@ class StepRecorder:
         RuntimeError
             If an update has been made that is not recorded.
         """
-        if self._pending:
-            raise RuntimeError(
-                "An exception has ended a step after the optimizer's update, which the "
-                "record misses. Begin again, with a new StepRecorder."
-            )
-        self._is_in_step = True
+        self._check_recorded()
+        self.is_in_step = True
         self._saw_pass = False
         self._generator.begin()
         self._buffers = self._reader.buffers()
@@ -162,7 +160,7 @@ class StepRecorder:
         RuntimeError
             If the optimizer did not make exactly one update since `begin`.
         """
-        self._is_in_step = False
+        self.is_in_step = False
         check_one_update(len(self._pending))
         if self._trained != trained_flags(self.optimizer):
             check_same_groups(self._trained, self.optimizer)
@@ -172,10 +170,7 @@ class StepRecorder:
         if not any(self._gets_gradient):
             self._note_gradients()  # the optimizer has called a closure
         self._check_gradients()
-        rng_state = self._generator.end()
-        if not self._saw_pass:
-            self._note_modes()  # the loop has called module.forward
-        hyper, modes = self._pending.pop(), self._modes
+        hyper, modes = self._pending[0], self._modes
         records = self.trajectory.records
         last = records[-1] if records else None
         if last and last.hyper == hyper:
@@ -187,14 +182,15 @@ class StepRecorder:
             epoch=epoch,
             sample_indices=as_row_numbers(sample_indices),
             hyper=hyper,
-            rng_state=rng_state,
+            rng_state=self._generator.end(),
             modes=modes,
         )
         records.append(record)
+        self._pending.clear()
 
     def cancel(self) -> None:
         """End a step that an exception has ended, without a record."""
-        self._is_in_step = False
+        self.is_in_step = False
 
     def snapshot(self) -> None:
         """Keep the present state as the one before the next update.
@@ -205,18 +201,31 @@ class StepRecorder:
         ------
         IndexError
             If a step since the last call had rows that the data do not have.
+        FloatingPointError
+            If parameters are not finite.
+        RuntimeError
+            If an update has been made that is not recorded.
         """
+        self._check_recorded()
         trajectory, before = self.trajectory, self._start
         check_in_range(trajectory.records[before:], trajectory.model.n_samples)
         self._start = trajectory.n_steps
         trajectory.store.put(self._start, self._reader.state())
         self._generator.settle()
+        check_finite(trajectory)
 
     def close(self) -> None:
         """Take the hooks off module and optimizer; the trajectory stays."""
         self._generator.settle()
         for hook in self._hooks:
             hook.remove()
+
+    def _check_recorded(self) -> None:
+        if self._pending:
+            raise RuntimeError(
+                "An exception has ended a step after the optimizer's update, which the "
+                "record misses. Begin again, with a new StepRecorder."
+            )
 
     def _note_gradients(self) -> None:
         self._gets_gradient = [p.grad is not None for p in self._reader.params]
@@ -231,24 +240,30 @@ class StepRecorder:
             check_unused(self.module, self.optimizer, gets, self._got_gradient)
 
     def before_pass(self) -> None:
-        """Note the modes of layers in the first pass that gradients are taken of."""
-        if self._saw_pass or not (self._is_in_step and torch.is_grad_enabled()):
-            return
-        if self.trajectory.n_steps == 0:
-            check_precision(self.module)
-        self._note_modes()
+        """Note the modes of layers, and the random state, that a pass starts from.
 
-    def _note_modes(self) -> None:
-        self._saw_pass, self._modes = True, get_modes(self._modules)
+        The last pass with gradients before the update counts; in a closure, the first.
+        """
+        if not (self.is_in_step and torch.is_grad_enabled()):
+            return
+        if self._pending and self._saw_pass:
+            return
+        if self.trajectory.n_steps == self._start:
+            check_precision(self.module)
+        self._saw_pass = True
+        self._modes = get_modes(self._modules)
+        self._generator.look_again()
 
     def _before_update(self, optimizer: Optimizer, *args: Any) -> None:
-        if not self._is_in_step:
+        if not self.is_in_step:
             raise RuntimeError(
                 "The optimizer makes an update outside of `recorder.step(...)`, which "
                 "the record would miss. Put it inside, or call `recorder.close()`."
             )
         self._pending.append(self._reader.hyper())
         self._note_gradients()
+        if not self._saw_pass:  # the loop has called module.forward, or a compiled one
+            self._modes = get_modes(self._modules)
         step, store = self.trajectory.n_steps, self.trajectory.store
         is_known = step in store  # from the end of an epoch
         wanted = self.keeps_states and (step == self._start + 1 or store.wants(step))
@@ -346,8 +361,12 @@ class TrajectoryRecorder(Callback):
 
     @property
     def between_epochs(self) -> bool:
-        """Whether the last step of an epoch has been made and no further one."""
-        return 0 < self.n_steps_seen_ == self.recorder_.trajectory.n_steps
+        """Whether the last step of an epoch has been made and no further one begun."""
+        if self.n_steps_seen_ == 0:
+            return False
+        recorder = self.recorder_
+        is_done = self.n_steps_seen_ == recorder.trajectory.n_steps
+        return is_done and not recorder.is_in_step
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Count from the start."""
@@ -379,7 +398,6 @@ class TrajectoryRecorder(Callback):
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Hand the epoch to `after_epoch`."""
         self.recorder_.snapshot()
-        check_finite(self.recorder_.trajectory, self.epoch_)
         if self.after_epoch is not None:
             self.after_epoch(self.recorder_.trajectory, self.epoch_)
         self.epoch_ += 1

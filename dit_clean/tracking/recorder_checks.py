@@ -1,6 +1,7 @@
 """What a recorder refuses: steps that no record can repeat."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from dit_clean.tracking.layout import ParameterLayout, optimizer_parameters
-from dit_clean.tracking.rows import are_finite
+from dit_clean.tracking.rows import Rows, are_finite
 from dit_clean.tracking.storage import TrainingState, are_same
 from dit_clean.tracking.trajectory import StepRecord, Trajectory
 
@@ -71,6 +72,9 @@ def check_module(module: nn.Module) -> None:
     ValueError
         Names the layer.
     """
+    uses = Counter(
+        id(p) for layer in module.modules() for p in layer.parameters(recurse=False)
+    )
     for name, layer in module.named_modules():
         label = f"Layer {name or 'module'!r} ({type(layer).__name__})"
         if any(is_lazy(p) for p in layer.parameters(recurse=False)):
@@ -87,6 +91,17 @@ def check_module(module: nn.Module) -> None:
             raise ValueError(
                 f"{label} rescales its weights in the forward pass, which no gradient "
                 "knows of. Build it with max_norm=None."
+            )
+        if (
+            isinstance(layer, nn.Embedding)
+            and layer.padding_idx is not None
+            and uses[id(layer.weight)] > 1
+        ):
+            raise ValueError(
+                f"{label} shares its weights with another layer, which trains the row "
+                "of padding_idx that the embedding takes for a constant: there is no "
+                "second derivative of that. Build it with padding_idx=None, and mask "
+                "the padding."
             )
         if getattr(layer, "scale_grad_by_freq", False):
             raise ValueError(
@@ -206,7 +221,7 @@ def check_unchanged(kept: TrainingState, now: TrainingState, step: int) -> None:
         Number of the update to come.
     """
     is_same = {
-        "the parameters": torch.equal(kept.params, now.params),
+        "the parameters": are_same(kept.params, now.params),
         # Cleared as a whole, it has no memory of earlier steps: that is followed.
         "the optimizer's state": not now.slots or _are_equal(kept.slots, now.slots),
         "the buffers": _are_equal(kept.buffers, now.buffers),
@@ -260,15 +275,14 @@ def check_converges(loss: Tensor, trajectory: Trajectory, epoch: int) -> None:
     value = float(loss.detach())
     if math.isfinite(value):
         return
-    remedy = REMEDY if are_finite(trajectory.model.inputs) else GAPS
     raise FloatingPointError(
         f"Training diverged: the loss is {value} at step {trajectory.n_steps} "
-        f"(epoch {epoch}). {remedy}"
+        f"(epoch {epoch}). {divergence_remedy(trajectory.model.inputs)}"
     )
 
 
-def check_finite(trajectory: Trajectory, epoch: int) -> None:
-    """Raise if the last update of an epoch has left parameters that are not finite.
+def check_finite(trajectory: Trajectory) -> None:
+    """Raise if the last update so far has left parameters that are not finite.
 
     Raises
     ------
@@ -277,10 +291,19 @@ def check_finite(trajectory: Trajectory, epoch: int) -> None:
     """
     if trajectory.state(trajectory.n_steps).params.isfinite().all():
         return
+    records = trajectory.records
+    where = "before the first step"
+    if records:
+        where = f"after step {records[-1].step} (epoch {records[-1].epoch})"
     raise FloatingPointError(
-        f"Training diverged: parameters are not finite after step "
-        f"{trajectory.n_steps - 1} (epoch {epoch}). {REMEDY}"
+        f"Training diverged: parameters are not finite {where}. "
+        f"{divergence_remedy(trajectory.model.inputs)}"
     )
+
+
+def divergence_remedy(inputs: Rows) -> str:
+    """Return what to do about a run whose values on some rows are not finite."""
+    return REMEDY if are_finite(inputs) else GAPS
 
 
 def _name(module: nn.Module, parameter: Tensor) -> str:

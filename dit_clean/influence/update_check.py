@@ -1,0 +1,80 @@
+"""Comparing recorded updates with what follows from their gradients."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from dit_clean.influence.update_rules import PARAMS, apply_rule, update_rule_of
+from dit_clean.tracking import StepRecord, TrainingState, Trajectory
+from dit_clean.tracking.storage import are_same
+
+TOLERANCE = 0.05
+"""Allowed error of an update, relative to its norm: rounding stays far below it."""
+
+
+def check_update(
+    trajectory: Trajectory,
+    record: StepRecord,
+    state: TrainingState,
+    grad: Tensor,
+    buffers: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Check that the kept state after a step follows from the one before it.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+        Recorded run, which keeps the state after the step.
+    record : StepRecord
+        The step.
+    state : TrainingState
+        The state before it, kept or replayed from the last kept one.
+    grad : Tensor of shape (n_params,)
+        Gradient of the batch loss there.
+    buffers : dict of str to Tensor, optional
+        What the step makes of the module's buffers, to be compared too.
+
+    Raises
+    ------
+    RuntimeError
+        Names the steps from the last kept state on.
+    """
+    groups = trajectory.layout.groups
+    rule = update_rule_of(trajectory.optimizer_type)
+    before = {PARAMS: state.params, **state.slots}
+    found = apply_rule(rule, groups, record.hyper, before, grad)
+    after = trajectory.store[record.step + 1]
+    actual = {PARAMS: after.params, **after.slots}
+    if buffers:
+        before, found = before | dict(state.buffers), found | dict(buffers)
+        actual |= after.buffers
+    if all(
+        follows(before.get(name, torch.zeros_like(values)), found[name], values)
+        for name, values in actual.items()
+    ):
+        return
+    first = trajectory.store.nearest(record.step)
+    where = f"steps {first} to {record.step}"
+    if first == record.step:
+        where = f"step {first}"
+    raise RuntimeError(
+        f"The recorded update of {where} (epoch {record.epoch}) does not "
+        "follow from its batch, loss and optimizer. Training does something "
+        "that tracking does not see, such as gradient clipping, a penalty "
+        "outside of the criterion, a second optimizer, a custom train_step, or forward "
+        "passes in training mode beside those of the steps: remove it."
+    )
+
+
+def follows(before: Tensor, found: Tensor, actual: Tensor) -> bool:
+    """Tell whether a part of the state has changed as it should, up to rounding."""
+    if are_same(found, actual):
+        return True
+    finite = actual.isfinite()
+    if not actual.is_floating_point() or not torch.equal(finite, found.isfinite()):
+        return False
+    before, found, actual = before[finite], found[finite], actual[finite]
+    rounding = 10 * torch.finfo(actual.dtype).eps * actual.norm()
+    allowed = TOLERANCE * (actual - before).norm() + rounding
+    return bool((found - actual).norm() <= allowed)
