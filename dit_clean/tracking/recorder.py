@@ -22,6 +22,7 @@ from dit_clean.tracking.recorder_checks import (
     check_one_update,
     check_precision,
     check_same_groups,
+    check_same_modes,
     check_same_parameters,
     check_unchanged,
     check_unused,
@@ -242,7 +243,12 @@ class StepRecorder:
     def before_pass(self) -> None:
         """Note the modes of layers, and the random state, that a pass starts from.
 
-        The last pass with gradients before the update counts; in a closure, the first.
+        Of the last pass with gradients before the update; in a closure, the first.
+
+        Raises
+        ------
+        RuntimeError
+            If two such passes of a step run in different modes.
         """
         if not (self.is_in_step and torch.is_grad_enabled()):
             return
@@ -250,8 +256,10 @@ class StepRecorder:
             return
         if self.trajectory.n_steps == self._start:
             check_precision(self.module)
-        self._saw_pass = True
-        self._modes = get_modes(self._modules)
+        modes = get_modes(self._modules)
+        if self._saw_pass:
+            check_same_modes(self._modes, modes)
+        self._saw_pass, self._modes = True, modes
         self._generator.look_again()
 
     def _before_update(self, optimizer: Optimizer, *args: Any) -> None:

@@ -121,6 +121,16 @@ def check_precision(module: nn.Module) -> None:
         )
 
 
+def check_same_modes(before: Any, now: Any) -> None:
+    """Raise if two passes of one step have layers in different modes."""
+    if before != now:
+        raise RuntimeError(
+            "The network runs in training mode and in evaluation mode within one step, "
+            "both with gradients: which of them the step follows cannot be told. Put a "
+            "look at the outputs under torch.no_grad()."
+        )
+
+
 def check_one_update(n_updates: int) -> None:
     """Raise if the optimizer did not make exactly one update for a batch."""
     if n_updates == 1:

@@ -131,6 +131,48 @@ def test_embeddings_that_change_gradients_or_weights_are_refused(option, message
         track(make_net(Embedded), np.abs(X * 5).astype(np.int64), y)
 
 
+class Padded(nn.Module):
+    """Token numbers, padded with 0."""
+
+    def __init__(self, *, detached=False, padding_idx=0):
+        super().__init__()
+        self.table = nn.Embedding(20, N_LABELS, padding_idx=padding_idx)
+        self.detached = detached
+
+    def forward(self, X):
+        X = self.table(X).mean(1)
+        return X * torch.sigmoid(X).detach() if self.detached else X.sin()
+
+
+def make_tokens():
+    X, y = make_rows()
+    return np.clip(X * 3, 0, 19).astype(np.int64), y
+
+
+def test_rows_of_padding_are_constants():
+    X, y = make_tokens()
+    run = track(make_net(Padded, lr=0.01), X, y, random_state=0)
+    query = MeanLoss(X, y)
+    found, expected = run.influence(query), run.leave_one_out(query)
+    assert np.corrcoef(found, expected)[0, 1] > 0.99
+    with pytest.raises(ValueError, match=r"derivatives of Padded are wrong"):
+        track(make_net(Padded, module__detached=True), X, y, random_state=0)
+
+
+def test_padding_that_another_layer_trains_is_refused():
+    class Tied(Padded):
+        def __init__(self):
+            super().__init__()
+            self.back = nn.Linear(N_LABELS, 20)
+            self.back.weight = self.table.weight
+
+        def forward(self, X):
+            return self.back(super().forward(X))
+
+    with pytest.raises(ValueError, match=r"'table'.*shares its weights.*padding_idx"):
+        track(make_net(Tied), *make_tokens(), random_state=0)
+
+
 def detached(layer, X, output):
     return output * torch.exp(-output).detach()
 

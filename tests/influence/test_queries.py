@@ -22,6 +22,7 @@ from dit_clean.influence import (
     queries,
 )
 from dit_clean.queries import Prediction, Several
+from dit_clean.tracking import exclusive
 from tests.cases import CASES, N_CLASSES, QUERIES, make_data, train
 from tests.influence.reference import relative_error
 from tests.nets import make_net, make_regressor, make_rows
@@ -245,3 +246,24 @@ def test_queries_on_many_rows_can_be_differentiated_by_hand(monkeypatch):
     monkeypatch.setattr(queries, "QUERY_ROWS", 4)
     parts = torch.autograd.grad(query(params, trajectory), params[name])[0]
     torch.testing.assert_close(parts, whole)
+
+
+def test_gradients_by_hand_wait_for_who_holds_the_lock(monkeypatch):
+    """They run the network once more, which a question of another thread may use."""
+    monkeypatch.setattr(queries, "QUERY_ROWS", 4)
+    trajectory, query = train(CASES["dropout"]), MeanLoss(*make_data(seed=5))
+    params = trajectory.params(12)
+    name = trajectory.layout.names[0]
+    params[name] = params[name].detach().requires_grad_()
+    value, found = query(params, trajectory), []
+
+    def differentiate():
+        found.append(torch.autograd.grad(value, params[name])[0])
+
+    thread = threading.Thread(target=differentiate, daemon=True)
+    with exclusive.GLOBAL_STATE:
+        thread.start()
+        thread.join(0.5)
+        assert not found
+    thread.join(20)
+    assert found

@@ -2,11 +2,15 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from dit_clean import TrackedRun
 from dit_clean.influence import check_replay, replay_check
-from dit_clean.tracking import StepRecorder, TrackedModel
+from dit_clean.queries import MeanLoss
+from dit_clean.tracking import StateStore, StepRecorder, TrackedModel
 from tests.cases import CASES, train
 
 
@@ -74,14 +78,15 @@ def test_steps_far_from_kept_states_are_passed_over(monkeypatch):
     check_replay(trajectory, [0])  # whoever asks for steps knows which are kept
 
 
-def loop_that_clips(module, optimizer, n_steps_per_epoch, clips):
+def loop_that_clips(module, optimizer, n_steps_per_epoch, clips, store=None):
     """Return the trajectory of three epochs; ``clips(t)`` tells which steps clip."""
     n_rows = 10 * n_steps_per_epoch
     n_features = next(module.parameters()).shape[1]
+    n_features = n_features if store is None else 6
     X, y = torch.randn(n_rows, n_features), torch.arange(n_rows) % 2
     loss = torch.nn.CrossEntropyLoss()
     model = TrackedModel.of(module, loss, X, y)
-    recorder = StepRecorder(model, module, optimizer)
+    recorder = StepRecorder(model, module, optimizer, store)
     for epoch in range(3):
         for i, batch in enumerate(torch.randperm(n_rows).split(10)):
             with recorder.step(batch, epoch):
@@ -122,3 +127,59 @@ def test_loop_that_never_clips_passes():
     module = torch.nn.Linear(5, 2)
     optimizer = torch.optim.Adam(module.parameters(), lr=0.1)
     check_replay(loop_that_clips(module, optimizer, 4, lambda t: False))
+
+
+def ask(trajectory):
+    X, y = trajectory.model.inputs[:5], trajectory.model.targets[:5]
+    return TrackedRun(trajectory).influence(MeanLoss(X, y))
+
+
+def make_conv():
+    layers = nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 4, 3), nn.ReLU(), nn.Flatten()
+    return nn.Sequential(*layers, nn.Linear(16, 2))
+
+
+def make_mlp():
+    return nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 2))
+
+
+@pytest.mark.parametrize("make", [make_conv, make_mlp])
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam])
+def test_questions_notice_clipping_amid_an_epoch(make, optimizer):
+    for clips in (lambda t: 15 < t < 28, lambda t: False):
+        torch.manual_seed(0)
+        module = make()
+        trajectory = loop_that_clips(
+            module, optimizer(module.parameters(), lr=0.1), 15, clips, StateStore()
+        )
+        check_replay(trajectory)  # the first and the last step of each epoch
+        if clips(20):
+            with pytest.raises(RuntimeError, match=r"update of step 20 \(epoch 1\)"):
+                ask(trajectory)
+        else:
+            assert np.isfinite(ask(trajectory)).all()
+
+
+def test_questions_notice_a_clipped_step_between_kept_states():
+    torch.manual_seed(0)
+    module = torch.nn.Linear(300, 1000)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    trajectory = loop_that_clips(module, optimizer, 20, lambda t: t == 35)
+    check_replay(trajectory, [0, 50])
+    with pytest.raises(RuntimeError, match=r"update of steps 32 to 47 \(epoch 2\)"):
+        ask(trajectory)
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.AdamW])
+def test_gradients_that_are_rounding_error_are_no_reason_to_refuse(optimizer):
+    """Of a bias before a batch norm, computed once more on another machine."""
+    torch.manual_seed(0)
+    norm = nn.BatchNorm1d(32, affine=False, track_running_stats=False)
+    module = nn.Sequential(nn.Linear(6, 32), norm, nn.Linear(32, 2))
+    optimizer = optimizer(module.parameters(), lr=0.1)
+    trajectory = loop_that_clips(module, optimizer, 15, lambda t: False, StateStore())
+    biases = slice(6 * 32, 7 * 32)
+    for t in range(1, 46):
+        trajectory.store[t].params[biases] += 0.1 * torch.randn(32)
+    check_replay(trajectory)
+    assert np.isfinite(ask(trajectory)).all()

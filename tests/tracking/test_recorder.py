@@ -192,6 +192,18 @@ def test_interrupt_by_the_user_goes_through(epoch, during):
         track(net, X, y)
 
 
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_interrupt_within_the_first_batch_of_an_epoch_goes_through(epoch):
+    class InterruptsInBatch(Callback):
+        def on_grad_computed(self, net, **kwargs):
+            if len(net.history) > epoch:
+                raise KeyboardInterrupt
+
+    net = make_net(callbacks=[InterruptsInBatch()], batch_size=-1)
+    with pytest.raises(KeyboardInterrupt):
+        track(net, *make_rows())
+
+
 def test_interrupt_before_the_first_step_goes_through():
     class InterruptsAtOnce(Callback):
         def on_epoch_begin(self, net, **kwargs):

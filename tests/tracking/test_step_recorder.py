@@ -33,12 +33,14 @@ def record(net, optimizer, X, y, n_epochs=2, rows_of=lambda batch: batch, **opti
     criterion = options.get("criterion", LOSS)
     recorder = StepRecorder(TrackedModel.of(net, criterion, X, y), net, optimizer)
     context = options.get("context", torch.enable_grad)
+    begin_step = options.get("begin_step", nothing)
     before_step = options.get("before_step", nothing)
     after_step = options.get("after_step", nothing)
     between_steps = options.get("between_steps", nothing)
     for epoch in range(n_epochs):
         for batch in torch.arange(len(X)).split(15):
             with recorder.step(rows_of(batch), epoch):
+                begin_step()
                 optimizer.zero_grad()
                 with context():
                     loss = criterion(net(X[batch]), y[batch])
@@ -274,6 +276,53 @@ def test_an_update_in_a_step_that_failed_is_not_passed_over():
         recorder.begin()
 
 
+def make_recorder():
+    net, X, y = make_parts()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    recorder = StepRecorder(TrackedModel.of(net, LOSS, X, y), net, optimizer)
+
+    def step(rows, *, fails=False):
+        with recorder.step(rows, 0):
+            optimizer.zero_grad()
+            LOSS(net(X[:15]), y[:15]).backward()
+            optimizer.step()
+            if fails:
+                raise KeyboardInterrupt
+
+    return recorder, step
+
+
+def test_a_step_that_was_refused_after_its_update_is_not_passed_over():
+    _, step = make_recorder()
+    with pytest.raises(TypeError, match="one whole number for"):
+        step(torch.ones(45, dtype=torch.bool))
+    with pytest.raises(RuntimeError, match="which the record misses"):
+        step(torch.arange(15))
+
+
+def test_a_state_that_follows_no_recorded_step_is_not_kept():
+    recorder, step = make_recorder()
+    step(torch.arange(15))
+    with pytest.raises(KeyboardInterrupt):
+        step(torch.arange(15), fails=True)
+    before = recorder.trajectory.state(1).params.clone()
+    with pytest.raises(RuntimeError, match="which the record misses"):
+        recorder.snapshot()
+    assert torch.equal(recorder.trajectory.state(1).params, before)
+
+
+def test_loops_that_diverge_are_told_at_the_end_of_an_epoch():
+    _, X, y = make_parts()
+    net = nn.Linear(N_COLUMNS, N_LABELS)
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e38)
+    with pytest.raises(FloatingPointError, match=r"after step 5 \(epoch 1\)\. Lower"):
+        record(net, optimizer, 100 * X, y)
+    net, X = nn.Linear(N_COLUMNS, N_LABELS), torch.full_like(X, torch.inf)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    with pytest.raises(FloatingPointError, match="X holds NaN or infinite values"):
+        record(net, optimizer, X, y)
+
+
 @pytest.mark.parametrize("frozen", [True, False])
 def test_freezing_and_unfreezing_while_recording_is_refused(frozen):
     net, X, y = make_parts()
@@ -378,6 +427,35 @@ def test_a_look_at_the_outputs_within_a_step_changes_no_modes():
     check_replay(trajectory)
 
 
+def evaluated(net, X, *, gradients):
+    with torch.set_grad_enabled(gradients):
+        net.eval()
+        net(X)
+        net.train()
+
+
+@pytest.mark.parametrize("before", ["begin_step", "before_step"])
+def test_a_look_before_the_update_is_told_by_its_gradients(before):
+    net, X, y = make_norm()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    look = {before: partial(evaluated, net, X, gradients=False)}
+    trajectory = record(net, optimizer, X, y, n_epochs=1, **look)
+    assert [step.modes for step in trajectory] == [None] * 3
+    check_replay(trajectory)
+    look = {before: partial(evaluated, net, X, gradients=True)}
+    with pytest.raises(RuntimeError, match=r"under torch\.no_grad"):
+        record(net, optimizer, X, y, n_epochs=1, **look)
+
+
+@pytest.mark.parametrize("draws", [True, False])
+def test_random_numbers_that_the_loop_draws_in_a_step_are_not_those_of_layers(draws):
+    net, X, y = make_parts()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    begin = partial(torch.rand, 1) if draws else nothing
+    trajectory = record(net, optimizer, X, y, n_epochs=2, begin_step=begin)
+    check_replay(trajectory)
+
+
 class OwnNorm(nn.BatchNorm1d):
     """Moves its running statistics by itself, which influence does not follow."""
 
@@ -398,3 +476,19 @@ def test_statistics_that_influence_does_not_follow_are_warned_of():
     trajectory = record(net, torch.optim.SGD(net.parameters(), lr=0.1), X, y)
     with pytest.warns(UserWarning, match=r"changes 2.running_mean, 2.running_var"):
         check_replay(trajectory)
+
+
+@pytest.mark.parametrize("momentum", [0.1, 0.001])
+def test_slow_statistics_that_influence_does_not_follow_are_warned_of(momentum):
+    net, X, y = make_parts()
+    net[2] = OwnNorm(8, affine=False, momentum=momentum)
+    trajectory = record(net, torch.optim.SGD(net.parameters(), lr=0.1), X, y)
+    with pytest.warns(UserWarning, match=r"2\.running_var while"):
+        check_replay(trajectory)
+
+
+def test_batch_norm_in_half_precision_is_followed():
+    net, X, y = make_norm()
+    net, X = net.to(torch.bfloat16), X.to(torch.bfloat16)
+    trajectory = record(net, torch.optim.SGD(net.parameters(), lr=0.1), X, y)
+    check_replay(trajectory)
