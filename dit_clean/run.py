@@ -27,7 +27,7 @@ from dit_clean.tracking.exclusive import borrowed_generators
 from dit_clean.tracking.networks import cuda_devices, tracked_clone
 from dit_clean.tracking.probabilities import check_probabilities, takes_log
 from dit_clean.tracking.recorder_checks import check_module
-from dit_clean.tracking.rows import as_rows, cast_floats, own_rows
+from dit_clean.tracking.rows import as_rows, as_targets, cast_floats, own_rows
 from dit_clean.tracking.weighting import SampleWeighting
 
 
@@ -104,6 +104,11 @@ def track(
         store = StateStore.automatic()
     else:
         store = StateStore(None if record == "all" else parse_bytes(record))
+    if y is None:
+        raise TypeError(
+            "track needs the targets, one for each row of X, got y=None. A dataset "
+            "cannot be tracked: give its inputs and targets as arrays or tensors."
+        )
     seed = check_random_state(random_state).randint(2**31)
     weight = checked_weight(sample_weight, len(y))
     weight = None if weight is None else weight.copy()
@@ -118,6 +123,7 @@ def track(
     )
     warn_of_unseen(run.trajectory)
     warn_of_buffers(run.trajectory)
+    _warn_of_other_parameters(run.trajectory, run.net_)
     return run
 
 
@@ -130,6 +136,20 @@ def warn_of_unseen(trajectory: Trajectory) -> None:
             f"{n_samples - len(seen)} of {n_samples} samples were in no batch: their "
             "influence is 0. skorch sets a fifth aside for validation unless "
             "train_split=None.",
+            stacklevel=3,
+        )
+
+
+def _warn_of_other_parameters(trajectory: Trajectory, net: NeuralNet) -> None:
+    """Warn if the trained net has not the parameters that training has ended with."""
+    parameters = dict(net.module_.named_parameters())
+    last = trajectory.params(trajectory.n_steps)
+    if not all(torch.equal(values, parameters[name]) for name, values in last.items()):
+        warnings.warn(
+            "run.net_ has other parameters than the last step of training has left: a "
+            "callback has loaded or averaged some (EarlyStopping and Checkpoint with "
+            "load_best=True). Influence is on the network of the last step; give the "
+            "`window`, or `query_step`, of the epoch whose network you mean.",
             stacklevel=3,
         )
 
@@ -152,9 +172,7 @@ def fit_tracked(  # noqa: PLR0913
     `after_epoch(trajectory, epoch)` is called while the states of the epoch are at
     hand, for all epochs or those in `epochs`.
     """
-    rows, targets = as_rows(X), cast(torch.Tensor, as_rows(y))
-    if not (targets.is_floating_point() or targets.dtype == torch.bool):
-        targets = targets.long()  # the one kind of class indices that torch takes
+    rows, targets = as_rows(X), as_targets(y)
     weight = (
         None if sample_weight is None else cast(torch.Tensor, as_rows(sample_weight))
     )

@@ -39,7 +39,8 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
     RuntimeError
         Names the steps whose recorded updates differ.
     ValueError
-        If `steps` is None and the network has no second derivatives, or wrong ones.
+        If there are no steps; if `steps` is None and the network has no second
+        derivatives, or wrong ones.
 
     Warns
     -----
@@ -54,6 +55,8 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
     checked together with others.
     """
     store = trajectory.store
+    if not trajectory.records:
+        raise ValueError("The run has no steps: record some with `recorder.step`.")
     asked = _ends_of_epochs(trajectory) if steps is None else steps
     pairs = []
     for t in sorted({store.nearest(step) for step in asked}):

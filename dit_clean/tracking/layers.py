@@ -1,6 +1,6 @@
 """What is known of a layer without running it."""
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 DRAWING = (
@@ -29,3 +29,23 @@ def is_known(layer: nn.Module) -> bool:
 def may_draw(layer: nn.Module) -> bool:
     """Tell whether a layer, or a criterion, may draw random numbers."""
     return isinstance(layer, DRAWING) or not is_known(layer)
+
+
+def check_leaves(module: nn.Module) -> None:
+    """Raise if a layer holds a tensor that is computed from parameters.
+
+    Raises
+    ------
+    ValueError
+        Names the layer, the tensor and the remedy.
+    """
+    for name, layer in module.named_modules():
+        for attribute, value in vars(layer).items():
+            if isinstance(value, Tensor) and not value.is_leaf:
+                raise ValueError(
+                    f"Layer {name or 'module'!r} ({type(layer).__name__}) computes its "
+                    f"{attribute} from other parameters in a hook, and torch cannot "
+                    "copy that. Use torch.nn.utils.parametrizations.weight_norm in "
+                    "place of torch.nn.utils.weight_norm, and make pruning permanent: "
+                    f"torch.nn.utils.prune.remove(layer, {attribute!r})."
+                )

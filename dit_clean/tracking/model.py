@@ -15,7 +15,16 @@ from torch.func import functional_call
 from dit_clean.tracking.criterion import SampleLoss
 from dit_clean.tracking.exclusive import one_thread_at_a_time
 from dit_clean.tracking.generator import replayed_rng
-from dit_clean.tracking.rows import Rows, as_tensor, n_rows, on_cpu, own_rows, take_rows
+from dit_clean.tracking.layers import check_leaves
+from dit_clean.tracking.rows import (
+    Rows,
+    as_targets,
+    as_tensor,
+    n_rows,
+    on_cpu,
+    own_rows,
+    take_rows,
+)
 
 
 @dataclass(frozen=True)
@@ -60,17 +69,20 @@ class TrackedModel:
         criterion : nn.Module
             Loss with a `reduction` of "mean" or "sum"; copied.
         X, y : array-like, Tensor
-            Training data as module and criterion take them, first axis samples; copied.
+            Training data as module and criterion take them, first axis samples; copied,
+            floats of X in the precision of the module.
         sample_weight : array-like of shape (n_samples,), optional
             Factor of each sample's loss.
 
         Raises
         ------
         ValueError
-            If single samples' losses cannot be read off the criterion, or there is not
-            one target and one weight for each sample.
+            If single samples' losses cannot be read off the criterion, there is not
+            one target and one weight for each sample, or the module cannot be copied.
         """
-        rows, targets = own_rows(X), as_tensor(y).clone()
+        check_leaves(module)
+        dtype = next((p.dtype for p in module.parameters()), None)
+        rows, targets = own_rows(X, dtype), as_targets(y).clone()
         weight = None if sample_weight is None else as_tensor(sample_weight).clone()
         check_consistent_length(range(n_rows(rows)), targets, weight)
         loss = SampleLoss.of(criterion)

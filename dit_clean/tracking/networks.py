@@ -211,7 +211,8 @@ def _check_methods(net: NeuralNet) -> None:
             f"{name} overrides get_loss, so the loss of a single sample is unknown. "
             "Put the loss into a criterion with a `reduction` parameter."
         )
-    for method in ("train_step", "train_step_single", "run_single_epoch"):
+    training = ("train_step", "train_step_single", "run_single_epoch")
+    for method in (*training, "get_iterator", "infer"):
         if getattr(type(net), method) is not getattr(NeuralNet, method):
             raise ValueError(
                 f"{name} overrides {method}, so what a step of training does is "

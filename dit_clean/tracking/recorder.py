@@ -115,6 +115,7 @@ class StepRecorder:
         self._pending: list[tuple[Mapping[str, Any], ...]] = []
         self.is_in_step = self._saw_pass = False
         self._start = 0
+        self._modes: tuple[bool, ...] | None = None
         self._got_gradient: list[bool] | None = None  # in the first step
         self._hooks = [
             module.register_forward_pre_hook(_BeforePass(self)),

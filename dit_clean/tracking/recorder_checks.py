@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
+from dit_clean.tracking.layers import check_leaves
 from dit_clean.tracking.layout import ParameterLayout, optimizer_parameters
 from dit_clean.tracking.rows import Rows, are_finite
 from dit_clean.tracking.storage import TrainingState, are_same
@@ -72,6 +73,7 @@ def check_module(module: nn.Module) -> None:
     ValueError
         Names the layer.
     """
+    check_leaves(module)
     uses = Counter(
         id(p) for layer in module.modules() for p in layer.parameters(recurse=False)
     )

@@ -123,3 +123,11 @@ def as_tensor(data: Any) -> Tensor:
     # know strides that go backwards.
     is_shared = array.flags.writeable and min(array.strides, default=0) >= 0
     return torch.from_numpy(array if is_shared else array.copy())
+
+
+def as_targets(data: Any) -> Tensor:
+    """Return targets as a tensor: class indices as the integers that torch takes."""
+    targets = as_tensor(data)
+    if targets.is_floating_point() or targets.dtype == torch.bool:
+        return targets
+    return targets.long()

@@ -183,3 +183,11 @@ def test_gradients_that_are_rounding_error_are_no_reason_to_refuse(optimizer):
         trajectory.store[t].params[biases] += 0.1 * torch.randn(32)
     check_replay(trajectory)
     assert np.isfinite(ask(trajectory)).all()
+
+
+def test_a_run_without_steps_is_refused():
+    module = nn.Linear(6, 2)
+    model = TrackedModel.of(module, nn.CrossEntropyLoss(), torch.randn(4, 6), [0] * 4)
+    recorder = StepRecorder(model, module, torch.optim.SGD(module.parameters(), 0.1))
+    with pytest.raises(ValueError, match="has no steps"):
+        check_replay(recorder.trajectory)

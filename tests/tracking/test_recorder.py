@@ -325,6 +325,16 @@ def test_labels_of_any_stride_and_width_are_taken(convert):
     assert np.array_equal(found.influence(query), expected.influence(query))
 
 
+def test_a_net_that_holds_other_parameters_than_the_last_ones_is_warned_of():
+    class Averages(Callback):
+        def on_train_end(self, net, **kwargs):
+            for parameter in net.module_.parameters():
+                parameter.data.mul_(0.5)
+
+    with pytest.warns(UserWarning, match=r"run\.net_ has other parameters than"):
+        track(make_net(callbacks=[Averages()]), *make_rows())
+
+
 def test_callbacks_of_the_trained_net_are_its_own():
     X, y = make_rows()
     net = make_net(callbacks=[("stop", EarlyStopping(monitor="train_loss"))])

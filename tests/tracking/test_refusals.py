@@ -7,9 +7,11 @@ from skorch import NeuralNet, NeuralNetClassifier
 from skorch.callbacks import Callback, GradientNormClipping
 from skorch.dataset import Dataset
 from torch import nn
+from torch.nn.utils import prune
 from torch.utils.data import DataLoader
 
 from dit_clean import track
+from dit_clean.tracking import TrackedModel
 from tests.nets import Linear, make_net, make_rows
 
 
@@ -170,6 +172,40 @@ def test_nets_that_are_none_of_skorchs_are_refused():
     refused(NeuralNetClassifier, TypeError, "instance, got NeuralNetClassifier")
     net = NeuralNet(Linear, criterion=nn.CrossEntropyLoss)
     refused(net, TypeError, "NeuralNetClassifier or NeuralNetRegressor")
+
+
+@pytest.mark.parametrize("method", ["get_iterator", "infer", "run_single_epoch"])
+def test_nets_that_train_in_a_way_of_their_own_are_refused(method):
+    def overriding(self, *args, **kwargs):
+        return getattr(super(type(self), self), method)(*args, **kwargs)
+
+    own = type("Own", (NeuralNetClassifier,), {method: overriding})
+    net = own(Linear, criterion=nn.CrossEntropyLoss, train_split=None)
+    refused(net, ValueError, f"Own overrides {method}")
+
+
+def test_targets_inside_of_a_dataset_are_refused():
+    X, y = make_rows()
+    with pytest.raises(TypeError, match="give its inputs and targets as arrays"):
+        track(make_net(), Dataset(X, y), None)
+
+
+def pruned(layer):
+    prune.random_unstructured(layer, "weight", 0.5)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+@pytest.mark.parametrize("change", [nn.utils.weight_norm, pruned])
+def test_layers_that_cannot_be_copied_are_refused_by_name(change):
+    class Changed(Linear):
+        def __init__(self):
+            super().__init__()
+            change(self.output)
+
+    what = r"'output' \(Linear\) computes its weight .* in a hook.*prune\.remove"
+    refused(make_net(Changed), ValueError, what)
+    with pytest.raises(ValueError, match=what):
+        TrackedModel.of(Changed(), nn.CrossEntropyLoss(), *make_rows())
 
 
 def test_fewer_rows_than_a_batch_with_drop_last_are_refused():

@@ -492,3 +492,23 @@ def test_batch_norm_in_half_precision_is_followed():
     net, X = net.to(torch.bfloat16), X.to(torch.bfloat16)
     trajectory = record(net, torch.optim.SGD(net.parameters(), lr=0.1), X, y)
     check_replay(trajectory)
+
+
+def test_data_that_the_loop_casts_are_cast():
+    net, X, y = make_parts()
+    found = []
+    for rows, labels in ((X, y), (X.double().numpy(), y.int().numpy())):
+        torch.manual_seed(0)
+        module = copy.deepcopy(net)
+        optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+        recorder = StepRecorder(
+            TrackedModel.of(module, LOSS, rows, labels), module, optimizer
+        )
+        for batch in torch.arange(45).split(15):
+            with recorder.step(batch, 0):
+                optimizer.zero_grad()
+                LOSS(module(X[batch]), y[batch]).backward()
+                optimizer.step()
+        recorder.close()
+        found.append(TrackedRun(recorder.trajectory).influence(MeanLoss(X, y)))
+    assert np.array_equal(*found)
