@@ -1,5 +1,6 @@
 """A search over windows trains once per fold."""
 
+import pickle
 import shutil
 import sys
 import types
@@ -307,3 +308,15 @@ def test_networks_that_another_fit_keeps_meanwhile_are_taken_for_themselves(
     found = InfluenceCleaner(n_jobs=2, **settings).fit(X, y)
     assert np.array_equal(found.suspicion_, expected.suspicion_)
     assert np.array_equal(found.influence("late"), expected.influence("late"))
+
+
+def test_functions_of_a_script_that_workers_send_back_are_kept_by_name(monkeypatch):
+    script = types.ModuleType("script")
+    exec("def swish(X):\n    return 2 * X", vars(script))
+    script.swish.__module__ = "script"
+    monkeypatch.setitem(sys.modules, "script", script)
+    sent = types.FunctionType(script.swish.__code__, {"__name__": "script"}, "swish")
+    assert sent is not script.swish
+    packed = cache._Packed({"act": sent, "other": np.cumsum, "own": script.swish}, 0)
+    found = pickle.loads(pickle.dumps(packed)).value
+    assert found == {"act": script.swish, "other": np.cumsum, "own": script.swish}

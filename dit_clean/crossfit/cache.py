@@ -1,7 +1,10 @@
 """Keeping what a tracked run has shown, and the run, for the next fit on the data."""
 
+import io
 import pickle
+import sys
 from collections.abc import Callable
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import joblib
@@ -135,10 +138,34 @@ class _Packed:
     def __getstate__(self) -> dict[str, Any] | bytes:
         if self.nbytes > MAX_PIECE:
             return vars(self)
-        return pickle.dumps(vars(self), pickle.HIGHEST_PROTOCOL)
+        written = io.BytesIO()
+        _ByName(written, pickle.HIGHEST_PROTOCOL).dump(vars(self))
+        return written.getvalue()
 
     def __setstate__(self, state: dict[str, Any] | bytes) -> None:
         vars(self).update(pickle.loads(state) if isinstance(state, bytes) else state)
+
+
+class _ByName(pickle.Pickler):
+    """Pickles a function that a worker has sent back as the script's own, by name.
+
+    It is a copy, since a worker does not have the script, and pickle refuses copies.
+    """
+
+    def reducer_override(self, value: Any) -> Any:
+        """Return how to find the original of a copy; leave all else as it is."""
+        if isinstance(value, FunctionType):
+            where = value.__module__, value.__qualname__
+            own = _find(*where)
+            is_copied = isinstance(own, FunctionType) and own is not value
+            if is_copied and own.__code__ == value.__code__:
+                return _find, where
+        return NotImplemented
+
+
+def _find(module: str, name: str) -> Any:
+    """Return what a module has under a name, None if it has nothing."""
+    return getattr(sys.modules.get(module), name, None)
 
 
 def kept_judgement(
