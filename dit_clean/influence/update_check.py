@@ -7,7 +7,6 @@ from torch import Tensor
 
 from dit_clean.influence.update_rules import PARAMS, apply_rule, update_rule_of
 from dit_clean.tracking import StepRecord, TrainingState, Trajectory
-from dit_clean.tracking.storage import are_same
 
 TOLERANCE = 0.05
 """Allowed error of an update, relative to its norm: rounding stays far below it."""
@@ -47,13 +46,9 @@ def check_update(
     before = {PARAMS: state.params, **state.slots}
     found = apply_rule(rule, trajectory.layout.groups, record.hyper, before, grad)
     after = trajectory.store[record.step + 1]
-    counts = grad.abs() > NOISE * grad.abs().max()
+    counts = (grad.abs() > NOISE * grad.abs().max()).to(grad)
     as_it_should = all(
-        follows(
-            before.get(name, torch.zeros_like(values))[counts],
-            found[name][counts],
-            values[counts],
-        )
+        follows(before.get(name, torch.zeros_like(values)), found[name], values, counts)
         for name, values in {PARAMS: after.params, **after.slots}.items()
     )
     if as_it_should and all(
@@ -74,14 +69,32 @@ def check_update(
     )
 
 
-def follows(before: Tensor, found: Tensor, actual: Tensor) -> bool:
-    """Tell whether a part of the state has changed as it should, up to rounding."""
-    if are_same(found, actual):
+def follows(
+    before: Tensor, found: Tensor, actual: Tensor, counts: Tensor | float = 1.0
+) -> bool:
+    """Tell whether a part of the state has changed as it should, up to rounding.
+
+    Parameters
+    ----------
+    before, found, actual : Tensor of one shape
+        Before the step; after it as it should be, and as it is.
+    counts : Tensor of the same shape, or float, default=1
+        0 where an element is not looked at, else 1.
+    """
+    if not actual.is_floating_point():
+        return torch.equal(found, actual)
+    if _is_close(before, found, actual, counts):
         return True
     finite = actual.isfinite()
-    if not actual.is_floating_point() or not torch.equal(finite, found.isfinite()):
+    if not torch.equal(finite, found.isfinite()):
         return False
-    before, found, actual = before[finite], found[finite], actual[finite]
+    before, found, actual = (x.where(finite, 0.0) for x in (before, found, actual))
+    return _is_close(before, found, actual, counts)
+
+
+def _is_close(
+    before: Tensor, found: Tensor, actual: Tensor, counts: Tensor | float
+) -> bool:
     rounding = 10 * torch.finfo(actual.dtype).eps * actual.norm()
-    allowed = TOLERANCE * (actual - before).norm() + rounding
-    return bool((found - actual).norm() <= allowed)
+    allowed = TOLERANCE * ((actual - before) * counts).norm() + rounding
+    return bool(((found - actual) * counts).norm() <= allowed)

@@ -51,7 +51,8 @@ class StepRecorder:
     Attributes
     ----------
     trajectory : Trajectory
-        The run so far.
+        The run so far. `snapshot` or `close` come before questions: only then it is
+        known whether its last step has drawn random numbers.
     keeps_states : bool
         Whether to offer the state before each step to the store. While it is False,
         `snapshot` alone does; states in between are replayed.
