@@ -54,15 +54,18 @@ def check_in_range(records: Sequence[StepRecord], n_samples: int) -> None:
     IndexError
         Names the step and the row.
     """
-    for record in records:
-        rows = record.sample_indices
-        if len(rows) and not 0 <= rows.min() <= rows.max() < n_samples:
-            odd = rows[(rows < 0) | (rows >= n_samples)][0].item()
-            raise IndexError(
-                f"The batch of step {record.step} has row {odd}, but the training data "
-                f"given to TrackedModel have rows 0 to {n_samples - 1}. Give recorder"
-                ".step the rows of these data."
-            )
+    if not records:
+        return
+    rows = torch.cat([record.sample_indices for record in records])
+    if len(rows) == 0 or 0 <= rows.min() <= rows.max() < n_samples:
+        return
+    odd = next(row for row in rows.tolist() if not 0 <= row < n_samples)
+    step = next(r.step for r in records if (r.sample_indices == odd).any())
+    raise IndexError(
+        f"The batch of step {step} has row {odd}, but the training data given to "
+        f"TrackedModel have rows 0 to {n_samples - 1}. Give recorder.step the rows of "
+        "these data."
+    )
 
 
 def check_module(module: nn.Module) -> None:
