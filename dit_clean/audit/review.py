@@ -45,8 +45,9 @@ def corrected_labels(
     ------
     ValueError
         If a column is missing, a row or verdict is unknown, a row is marked wrong and
-        no other label is known for it, a row has a correction without being marked
-        wrong, or the column `label`, where there is one, holds other labels.
+        no other label is known for it, a correction is no label or may mean several, a
+        row has one without being marked wrong, or the column `label`, where there is
+        one, holds other labels.
     """
     if unreviewed not in UNREVIEWED:
         raise ValueError(f"unreviewed={unreviewed!r} is none of {UNREVIEWED}.")
