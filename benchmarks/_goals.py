@@ -131,7 +131,8 @@ def against_each_peer(noisy: pd.DataFrame) -> str:
             "to": high,
         }
     note = "Ties: within 0.005. Intervals: bootstrap over data sets."
-    return table("Ours against each peer (AP)", pd.DataFrame(rows).T, [note])
+    shown = pd.DataFrame.from_dict(rows, orient="index")
+    return table("Ours against each peer (AP)", shown, [note])
 
 
 def against_best_peer(noisy: pd.DataFrame) -> str:

@@ -52,7 +52,8 @@ def table(
 ) -> str:
     """Return a heading, the frame as Markdown and a list of lines."""
     has_names = not isinstance(frame.index, pd.RangeIndex)
-    body = frame.to_markdown(index=has_names, floatfmt=f".{digits}f")
+    mixed = frame.astype(object)  # whole columns stay whole beside others
+    body = mixed.to_markdown(index=has_names, floatfmt=f".{digits}f")
     return "\n\n".join(
         [f"### {title}", body, "\n".join(f"- {line}" for line in lines)]
     ).rstrip()

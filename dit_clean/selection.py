@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from dit_clean.crossfit import TrainingData
 from dit_clean.detection import nearest_target_rows, replacement_rows
 from dit_clean.inputs import checked_data
-from dit_clean.tables import is_frame, select_rows
+from dit_clean.tables import MATRIX_AXES, is_frame, select_rows
 
 
 class RowSelection(OneToOneFeatureMixin, TransformerMixin):
@@ -75,6 +75,32 @@ class RowSelection(OneToOneFeatureMixin, TransformerMixin):
         X = checked_data(self, X, reset=False)
         # set_output gives names to the columns of what it gets: not to the user's.
         return X.copy(deep=False) if hasattr(X, "iloc") else X
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the columns of X, which stay as they are.
+
+        Parameters
+        ----------
+        input_features : array-like of str, optional
+            Names for an X without any.
+
+        Returns
+        -------
+        names : ndarray of str, shape (n_columns,)
+
+        Raises
+        ------
+        ValueError
+            If samples are images: these have no columns.
+        """
+        check_is_fitted(self, "_evidence")
+        shape = self._data.X.shape
+        if len(shape) > MATRIX_AXES:
+            raise ValueError(
+                f"X has the shape {shape}: such samples have no columns, nor names of "
+                "them."
+            )
+        return super().get_feature_names_out(input_features)
 
     def fit_predict(self, X, y=None, **fit_params):
         """Fit, and return +1 for kept and -1 for flagged rows.

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from dit_clean.audit.samples import in_microseconds
 from dit_clean.tables import is_missing
 
 
@@ -113,9 +114,11 @@ def plain(value: Any) -> Any:
     --------
     >>> plain(np.int64(3)), plain(np.str_("spam")), plain(float("nan"))
     (3, 'spam', None)
+    >>> plain(np.datetime64("2024-02-29", "ns"))
+    '2024-02-29 00:00:00'
     """
     if isinstance(value, np.generic):
-        value = value.item()
+        value = in_microseconds(value).item()
     if is_missing(value) or (isinstance(value, float) and np.isinf(value)):
         return None
     if isinstance(value, bool | int | float | str):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from dit_clean.audit.data import AuditData
 from dit_clean.audit.samples import (
@@ -40,7 +41,7 @@ class GalleryItem:
     text : str or None
         For texts.
     fields : list of (name, value)
-        For rows of a table: the first columns.
+        For rows of a table: the first columns; for sparse ones those furthest from 0.
     n_more : int
         Columns that were left out.
     """
@@ -129,9 +130,12 @@ def _view_of(samples: Any) -> Any:
     names = column_names(samples)
 
     def fields(row: int) -> dict[str, Any]:
-        values = zip(names, row_of(samples, row), strict=True)
-        shown = tuple(pair for pair, _ in zip(values, range(MAX_FIELDS), strict=False))
-        return {"fields": shown, "n_more": len(names) - len(shown)}
+        values = row_of(samples, row)
+        order = np.arange(len(values))
+        if sparse.issparse(samples):  # zeros, nearly all of it, say nothing
+            order = np.argsort(-np.abs(values), kind="stable")
+        shown = tuple((names[i], values[i]) for i in order[:MAX_FIELDS])
+        return {"fields": shown, "n_more": len(values) - len(shown)}
 
     return fields
 

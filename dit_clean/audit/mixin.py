@@ -146,7 +146,22 @@ class AuditMixin:
         return displays.SuspicionDisplay.from_cleaner(self, ax=ax)
 
     def plot_timeline(self, ax: Any = None, **options: Any) -> displays.TimelineDisplay:
-        """Draw influence over training; `rows` or `n_rows` choose the samples."""
+        """Draw influence over training.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; by default on a new figure.
+        **options
+            - rows : array-like of int or bool; samples to show, by default the most
+              suspicious flagged ones and, for a third of the picture, kept ones;
+            - n_rows : int, default=60; how many of them.
+
+        Returns
+        -------
+        display : TimelineDisplay
+            Drawn; `figure_` and `ax_` hold the picture.
+        """
         return displays.TimelineDisplay.from_cleaner(self, ax=ax, **options)
 
     def plot_stages(self, ax: Any = None) -> displays.StagesDisplay:
@@ -162,7 +177,26 @@ class AuditMixin:
         return displays.TrainingDisplay.from_cleaner(self, ax=ax)
 
     def plot_gallery(self, ax: Any = None, **options: Any) -> displays.GalleryDisplay:
-        """Draw the most suspicious samples; options as in `gallery_items`."""
+        """Draw the most suspicious samples: images, texts or rows of a table.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or array of them, optional
+            One for each sample, or one whose place all share; by default on a new
+            figure.
+        **options
+            - samples : list of str, array, data frame or sparse matrix; what to show
+              for each row, if that is not X: the texts behind a bag of words, the
+              images behind a table of features;
+            - n_items : int, default=12; how many;
+            - rows : array-like of int or bool; which ones, by default the most
+              suspicious.
+
+        Returns
+        -------
+        display : GalleryDisplay
+            Drawn; `figure_` and `ax_` hold the picture.
+        """
         return displays.GalleryDisplay.from_cleaner(self, ax=ax, **options)
 
     @property

@@ -20,6 +20,7 @@ from dit_clean.audit.displays import (
 )
 from dit_clean.audit.extras import require
 from dit_clean.audit.gallery import GalleryItem, gallery_items
+from dit_clean.audit.names import visible_spaces
 from dit_clean.audit.samples import cells, column_names, is_text, own_columns
 from dit_clean.audit.style import number
 from dit_clean.audit.summary import summarize
@@ -114,6 +115,7 @@ def render_report(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters["spaced"] = visible_spaces
     gallery = _gallery(data, samples)
     table = table_payload(data, columns, samples, max_rows)
     summary = summarize(data)

@@ -1,6 +1,7 @@
 """The review loop: verdicts of a person turned into corrected labels."""
 
 from collections import Counter
+from functools import cache
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,14 @@ import numpy as np
 
 from dit_clean.audit.data import AuditData, plain
 from dit_clean.audit.extras import require
+from dit_clean.audit.meaning import is_target, meant_labels
 from dit_clean.audit.samples import cells
 from dit_clean.tables import is_frame
 
 VERDICTS = ("", "right", "wrong")
 UNREVIEWED = ("given", "suggested")
 SHOWN = 5
-ROUNDING = 1e-4
-"""Relative difference up to which a number in a review may be the target given."""
+MAX_KNOWN = 20
 
 
 def corrected_labels(
@@ -44,8 +45,9 @@ def corrected_labels(
     ------
     ValueError
         If a column is missing, a row or verdict is unknown, a row is marked wrong and
-        no other label is known for it, a row has a correction without being marked
-        wrong, or the column `label`, where there is one, holds other labels.
+        no other label is known for it, a correction is no label or may mean several, a
+        row has one without being marked wrong, or the column `label`, where there is
+        one, holds other labels.
     """
     if unreviewed not in UNREVIEWED:
         raise ValueError(f"unreviewed={unreviewed!r} is none of {UNREVIEWED}.")
@@ -141,28 +143,17 @@ def _checked_rows(values: list[Any], n_samples: int) -> list[int]:
 
 def _check_labels(data: AuditData, rows: list[int], labels: list[Any] | None) -> None:
     """Raise if the review is about other labels than those given to fit."""
+    classes = [] if data.classes is None else list(data.classes)
+    meant = cache(lambda text: meant_labels(text, classes))
     for row, label in zip(rows, labels or [], strict=False):
-        given, text = data.labels[row], str(label).strip()
-        is_given = _may_be(text, given, rounded=data.classes is None)
-        if text and not is_given:
+        given, text = data.labels[row], str(label)
+        is_given = given in meant(text) if classes else is_target(text, given)
+        if text.strip() and not is_given:
             raise ValueError(
                 f"In the review row {row} is labeled {text!r}, but the cleaner was "
                 f"fitted on {str(given)!r}: is the review of other data? Write "
                 "corrections into the column 'corrected_label'."
             )
-
-
-def _may_be(text: str, label: Any, *, rounded: bool) -> bool:
-    """Tell whether a text shows a label; reports round targets and cut long texts."""
-    whole = str(label).strip()
-    if _means(text, label) or (text.endswith("…") and whole.startswith(text[:-1])):
-        return True
-    if not rounded:
-        return False
-    try:
-        return bool(np.isclose(float(text), float(label), rtol=ROUNDING))
-    except ValueError:
-        return False
 
 
 def _checked_verdicts(values: list[Any], rows: list[int]) -> list[str]:
@@ -185,8 +176,11 @@ def _check_no_correction(row: int, verdict: str, correction: Any) -> None:
 
 
 def _right_label(data: AuditData, row: int, correction: Any) -> Any:
-    if str(correction).strip():
-        return _parsed(data, row, correction)
+    classes = [] if data.classes is None else list(data.classes)
+    text = str(correction)
+    is_blank_label = text != "" and text in map(str, classes)
+    if text.strip() or is_blank_label:
+        return _label(classes, row, text) if classes else _target(row, text)
     if data.suggested[row] == data.labels[row]:
         raise ValueError(
             f"Row {row} is marked wrong, but no other label is suggested for it. Write "
@@ -195,18 +189,25 @@ def _right_label(data: AuditData, row: int, correction: Any) -> Any:
     return data.suggested[row]
 
 
-def _parsed(data: AuditData, row: int, correction: Any) -> Any:
-    """Return a correction as one of the labels, or as a number for regression."""
-    text = str(correction).strip()
-    if data.classes is not None:
-        for label in data.classes:
-            if _means(text, label):
-                return label
-        known = ", ".join(str(label) for label in data.classes[:20])
+def _label(classes: list[Any], row: int, text: str) -> Any:
+    """Return a correction as one of the labels."""
+    found = meant_labels(text, classes)
+    if len(found) == 1:
+        return found[0]
+    if found:
         raise ValueError(
-            f"Row {row} has the corrected label {text!r}, which is no label of the "
-            f"data. Known labels: {known}."
+            f"Row {row} has the corrected label {text!r}, which may mean any of "
+            f"{', '.join(repr(str(label)) for label in found)}. Write it out in full."
         )
+    known = ", ".join(str(label) for label in classes[:MAX_KNOWN])
+    raise ValueError(
+        f"Row {row} has the corrected label {text!r}, which is no label of the data. "
+        f"Known labels: {known}."
+    )
+
+
+def _target(row: int, text: str) -> float:
+    """Return a correction as a number."""
     try:
         target = float(text)
     except ValueError:
@@ -216,18 +217,3 @@ def _parsed(data: AuditData, row: int, correction: Any) -> Any:
             f"Row {row} has the corrected target {text!r}, which is no number."
         )
     return target
-
-
-def _means(text: str, label: Any) -> bool:
-    """Tell whether a text is a label as a spreadsheet may write it: 1.0, TRUE."""
-    if isinstance(label, bool | np.bool_):
-        return text.lower() == str(label).lower()
-    if text == str(label).strip():
-        return True
-    if not isinstance(label, int | float | np.integer | np.floating):
-        return False
-    try:
-        is_whole = isinstance(label, int | np.integer) and text.lstrip("+-").isdecimal()
-        return int(text) == label if is_whole else float(text) == float(label)
-    except ValueError:
-        return False

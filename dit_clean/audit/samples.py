@@ -67,7 +67,18 @@ def cells(column: Any) -> list[Any]:
     """Return a column as a list of Python values."""
     if hasattr(column, "to_list"):
         return column.to_list()
-    return np.asarray(column).tolist() if hasattr(column, "dtype") else list(column)
+    if not hasattr(column, "dtype"):
+        return list(column)
+    return in_microseconds(np.asarray(column)).tolist()
+
+
+def in_microseconds(values: Any) -> Any:
+    """Return dates and durations in the unit that Python has, all else as it is.
+
+    Finer ones would become whole numbers.
+    """
+    is_time = values.dtype.kind in "mM"
+    return values.astype(f"{values.dtype.kind}8[us]") if is_time else values
 
 
 def row_of(X: Any, row: int) -> list[Any]:

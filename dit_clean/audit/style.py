@@ -38,10 +38,20 @@ def as_text(value: Any, length: int = MAX_LABEL) -> str:
     >>> as_text("customer_segment_gold", 14)
     'custome…t_gold'
     """
-    text = " ".join(str(value).split())
-    if len(text) > length:
-        half = (length - 1) // 2
-        text = text[: length - 1 - half].rstrip() + "…" + text[-half:].lstrip()
+    return no_formula(cut(str(value), length))
+
+
+def cut(text: str, length: int) -> str:
+    """Return a text as one line, without its middle if that does not fit."""
+    text = " ".join(text.split())
+    if len(text) <= length:
+        return text
+    half = (length - 1) // 2
+    return text[: length - 1 - half].rstrip() + "…" + text[-half:].lstrip()
+
+
+def no_formula(text: str) -> str:
+    """Return a text whose dollars are kept from TeX."""
     return text.replace("$", r"\$")
 
 

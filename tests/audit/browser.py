@@ -83,6 +83,13 @@ class Browser:
         self.process.terminate()
         self.process.wait()
 
+    def resize(self, width, height):
+        """Give pages as much room as a small screen has, less than a window may be."""
+        size = {"width": width, "height": height}
+        metrics = size | {"deviceScaleFactor": 1, "mobile": False}
+        command = {"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics}
+        self._call("POST", f"{self.session}/goog/cdp/execute", command)
+
     def open(self, path):
         """Open a local file and wait until it is loaded."""
         url = Path(path).resolve().as_uri()

@@ -6,7 +6,7 @@ import pytest
 
 from dit_clean.audit import corrected_labels, write_report
 from tests.audit.browser import Browser, find_chromium
-from tests.audit.conftest import make_audit_data
+from tests.audit.conftest import make_audit_data, make_target_data
 from tests.audit.test_report import EVIL, make_evil_data
 
 pytestmark = [
@@ -17,6 +17,7 @@ ROWS = "return [...document.querySelectorAll('#rows tr')].map(r => +r.dataset.ro
 SET = """const c = document.querySelector(arguments[0]); c.value = arguments[1];
 c.dispatchEvent(new Event('input', {bubbles: true}));
 c.dispatchEvent(new Event('change', {bubbles: true}));"""
+TEXT = "return document.querySelector(arguments[0]).textContent"
 TIMES = "return performance.getEntriesByType('navigation')[0].loadEventEnd"
 N_ROWS = 25
 
@@ -93,6 +94,50 @@ def test_a_review_made_in_the_page_comes_back_as_labels(page, data):
     expected = data.labels.copy()
     expected[rows[0]], expected[rows[2]] = data.suggested[rows[0]], other
     assert np.array_equal(labels, expected)
+
+
+def test_labels_that_differ_in_white_space_alone_survive_the_page(browser, tmp_path):
+    data = make_audit_data(classes=("ham", "spam", "spam "))
+    browser.open(write_report(data, tmp_path / "audit.html"))
+    browser.run(SET, "#which", "")
+    browser.run(SET, "#given", "spam ")
+    assert {data.labels[row] for row in browser.run(ROWS)} == {"spam "}
+    assert browser.run(TEXT, "#rows td.label") == "spam␣"
+    row = browser.run(ROWS)[0]
+    for correction in ("spam", "ham"):
+        browser.run(SET, "#rows tr:nth-child(1) td:nth-child(2) select", "wrong")
+        browser.run(SET, "#rows tr:nth-child(1) .correction", correction)
+    browser.run(SET, "#given", "ham")
+    other = browser.run(ROWS)[0]
+    browser.run(SET, "#rows tr:nth-child(1) td:nth-child(2) select", "wrong")
+    browser.run(SET, "#rows tr:nth-child(1) .correction", "spam ")
+    browser.click("#export-review")
+    labels = corrected_labels(data, browser.downloaded("review.csv"))
+    assert np.flatnonzero(labels != data.labels).tolist() == sorted([row, other])
+    assert (labels[row], labels[other]) == ("ham", "spam ")
+
+
+def test_long_names_leave_small_screens_as_narrow_as_they_are(browser, tmp_path):
+    classes = [f"A very long class name of category {i} (its rest)" for i in range(26)]
+    data = make_audit_data(400, classes=classes)
+    browser.resize(390, 900)
+    browser.open(write_report(data, tmp_path / "audit.html"))
+    assert browser.run("return document.documentElement.scrollWidth") <= 390
+    line = "return document.querySelector(arguments[0]).offsetHeight"
+    assert browser.run(line, "#range") < 30 > browser.run(line, "#back") - 10
+
+
+def test_regression_speaks_of_targets(browser, tmp_path):
+    browser.open(write_report(make_target_data(), tmp_path / "audit.html"))
+    heads = (
+        "return [...document.querySelectorAll('#head button')].map(b => b.textContent)"
+    )
+    shown = browser.run(heads)
+    assert {"target", "suggested target"} <= set(shown)
+    assert not [name for name in shown if "label" in name]
+    browser.click("#export")
+    table = pd.read_csv(browser.downloaded("selected-rows.csv"))
+    assert {"label", "suggested_label"} <= set(table)
 
 
 def test_html_in_the_data_stays_text(browser, tmp_path):

@@ -1,10 +1,11 @@
 """Every picture draws, whatever the labels look like."""
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
@@ -18,6 +19,7 @@ from dit_clean.audit import (
     TrainingDisplay,
 )
 from dit_clean.audit.gallery import as_image, gallery_items
+from dit_clean.audit.names import short_names
 from dit_clean.audit.svg import as_svg
 from tests.audit.conftest import make_audit_data, make_target_data
 
@@ -65,6 +67,43 @@ def test_many_classes_are_cut_to_the_busiest():
     assert "10 classes with fewer changes left out" in ax.get_xlabel()
 
 
+LONG = "A very long class name of the {}-th product category (incl. accessories)"
+ALIKE = [
+    [LONG.format(k) for k in range(26)],
+    ["spam", "spam ", " spam"],
+    [f"a {i} {'long ' * 9} and {j} {'long ' * 9} name" for i in "xy" for j in "pq"],
+]
+
+
+@pytest.mark.parametrize("classes", ALIKE)
+def test_names_that_are_cut_differ(classes):
+    data = make_audit_data(300, classes=classes)
+    ax = draw(LabelsDisplay.from_data(data).plot()).ax_
+    for ticks in (ax.get_xticklabels(), ax.get_yticklabels()):
+        names = [tick.get_text() for tick in ticks]
+        assert len(set(names)) == len(names) == min(len(classes), 20)
+        assert max(map(len, names)) <= 18
+    items = gallery_items(data, rows=np.arange(len(classes)))
+    shown = {place.get_title() for place in GalleryDisplay(items).plot().ax_}
+    labels = {title.splitlines()[1].split(" (kept)")[0] for title in shown if title}
+    assert len({label.split(" → ")[0] for label in labels}) == len(classes)
+
+
+def test_long_names_show_where_they_differ():
+    assert short_names([LONG.format(k) for k in (1, 12)], 14) == [
+        "A ve…1-th pro…",
+        "A ve…12-th pr…",
+    ]
+
+
+def test_names_of_columns_that_are_cut_differ(data):
+    X = np.zeros((60, 9))
+    samples = pd.DataFrame(X, columns=[LONG.format(k) for k in range(9)])
+    place = GalleryDisplay.from_data(data, samples=samples, n_items=1).plot().ax_[0]
+    lines = place.texts[0].get_text().splitlines()[:-1]
+    assert len(set(lines)) == len(lines) == 8
+
+
 def test_no_flags_and_one_epoch_draw():
     data = make_audit_data(n_epochs=1)
     data = replace(data, flagged=np.zeros(60, bool), suggested=data.labels)
@@ -103,6 +142,45 @@ def test_gallery_shows_each_kind_of_sample_as_what_it_is(data, samples, kind):
     filled["fields"] = items[0].fields or None
     assert [name for name, value in filled.items() if value is not None] == [kind]
     draw(GalleryDisplay(items).plot())
+
+
+def test_sparse_rows_show_what_is_not_zero_first(data):
+    X = sparse.lil_array((60, 1000))
+    X[:, 5], X[:, 700], X[:, 900] = 1, -3, 2
+    item, *_ = gallery_items(data, samples=X.tocsr(), n_items=1)
+    assert item.fields[:3] == (("x700", -3), ("x900", 2), ("x5", 1))
+    assert len(item.fields) == 8
+    assert item.n_more == 992
+
+
+@pytest.mark.parametrize("layout", [None, "constrained"])
+def test_gallery_is_drawn_in_the_place_of_one_axes(data, layout):
+    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 8), layout=layout)
+    display = draw(GalleryDisplay.from_data(data, n_items=7).plot(left))
+    places = [place for place in display.ax_ if place.get_visible()]
+    assert [bool(place.texts) for place in places] == [True] * 7
+    assert display.figure_ is figure
+    boxes = [place.get_tightbbox() for place in places]
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
+    assert max(box.x1 for box in boxes) < right.get_window_extent().x0
+    (alone,) = GalleryDisplay.from_data(data, n_items=1).plot(right).ax_
+    assert alone is right
+
+
+def test_gallery_refuses_too_few_axes(data):
+    _, axes = plt.subplots(1, 3)
+    with pytest.raises(ValueError, match=r"ax holds 3 axes for 12 samples.*n_items=3"):
+        GalleryDisplay.from_data(data).plot(axes)
+
+
+@pytest.mark.parametrize(
+    ("window", "n_lines", "label"),
+    [((2, 5), 2, "dashed"), ((3, 6), 1, "dashed"), ((0, 6), 0, "all count")],
+)
+def test_timeline_names_the_window_that_it_shows(data, window, n_lines, label):
+    ax = TimelineDisplay.from_data(replace(data, window=window)).plot().ax_
+    assert sum(line.get_linestyle() == "--" for line in ax.lines) == n_lines
+    assert label in ax.get_xlabel()
 
 
 def test_gallery_refuses_samples_of_other_data(data):

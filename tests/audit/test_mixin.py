@@ -72,6 +72,16 @@ def test_notebooks_show_the_summary_above_the_diagram(cleaner):
         assert not hasattr(cleaner, "_repr_html_")
 
 
+def test_the_diagram_counts_no_features_of_images(cleaner, frame):
+    labels = np.arange(60) % 2
+    images = np.random.RandomState(0).rand(60, 8, 8) + labels[:, None, None]
+    fitted = InfluenceCleaner(max_epochs=3, random_state=0).fit(images, labels)
+    assert "8 features" not in fitted._repr_html_()
+    with pytest.raises(ValueError, match=r"shape \(60, 8, 8\).*no columns"):
+        fitted.get_feature_names_out()
+    assert cleaner.get_feature_names_out().tolist() == frame[0].columns.tolist()
+
+
 def test_before_fit_only_the_diagram_is_shown():
     cleaner = InfluenceCleaner()
     assert "look wrong" not in cleaner._repr_html_()

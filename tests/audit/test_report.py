@@ -185,3 +185,25 @@ def test_report_is_written_to_where_a_link_leads(data, tmp_path):
     write_report(data, link)
     assert link.is_symlink()
     assert target.read_text().startswith("<!doctype html>")
+
+
+def test_words_fit_the_task(data, tmp_path):
+    html = render(make_target_data(), tmp_path)
+    assert "If flags gather in one range of targets, one period" in html
+    assert 'placeholder="text, target or row"' in html
+    assert "If flags gather in one label, one period" in render(data, tmp_path)
+
+
+def test_spaces_that_nobody_would_see_are_marked(tmp_path):
+    data = make_audit_data(classes=("ham", "spam", "spam "))
+    html = render(data, tmp_path)
+    assert "<h3>spam → spam␣</h3>" in html
+    assert "<tr><td>spam␣</td>" in html
+    assert Page(html).table["labels"] == ["ham", "spam", "spam "]
+
+
+@pytest.mark.parametrize("n_classes", [3, 13])
+def test_the_matrix_is_explained_with_and_without_numbers(tmp_path, n_classes):
+    html = render(make_audit_data(130, classes=range(n_classes)), tmp_path)
+    assert "Cells off the diagonal count the samples" in html
+    assert "Numbers off the diagonal" not in html

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from dit_clean.audit import audit_table, corrected_labels
+from dit_clean.audit.report import table_payload
 from tests.audit.conftest import make_audit_data, make_target_data
 
 
@@ -185,3 +186,59 @@ def test_labels_beyond_the_precision_of_floats_are_told_apart():
     rounded = review.assign(corrected_label="1152921504606847000")
     with pytest.raises(ValueError, match="which is no label of the data"):
         corrected_labels(data, rounded)
+
+
+SPACED = ("ham", "spam", "spam ")
+
+
+def test_labels_that_differ_in_white_space_alone_are_told_apart(tmp_path):
+    data = make_audit_data(classes=SPACED)
+    review = make_review(data, {0: "wrong", 1: "right", 2: "right"}, {0: "spam "})
+    review.to_csv(tmp_path / "review.csv")
+    for given in (review, tmp_path / "review.csv"):
+        assert corrected_labels(data, given)[:3].tolist() == ["spam ", "spam", "spam "]
+    review["label"] = review["label"].str.strip()
+    with pytest.raises(ValueError, match=r"labeled 'spam', but .* fitted on 'spam '"):
+        corrected_labels(data, review)
+
+
+def test_a_correction_that_may_mean_several_labels_is_refused():
+    data = make_audit_data(classes=SPACED)
+    review = make_review(data, {0: "wrong"}, {0: " spam"})
+    with pytest.raises(ValueError, match=r"may mean any of 'spam', 'spam '\. Write"):
+        corrected_labels(data, review)
+
+
+def test_blanks_may_be_a_label():
+    data = make_audit_data(classes=("ham", " ", "spam"))
+    review = make_review(data, {1: "wrong"}, {1: " "})
+    assert corrected_labels(data, review)[1] == " "
+
+
+def test_labels_that_a_report_has_cut_are_known_again_as_corrections():
+    long = ("a" * 300, "b" * 300, "c" * 300)
+    data = make_audit_data(classes=long)
+    review = make_review(data, {0: "wrong"}, {0: f"{long[2][:50]}…"})
+    assert corrected_labels(data, review)[0] == long[2]
+
+
+@pytest.mark.parametrize("unit", ["datetime64[us]", "datetime64[ns]", "timedelta64[s]"])
+def test_labels_may_be_dates_or_durations(tmp_path, unit):
+    data = make_audit_data(classes=np.arange(3))
+    kind, days = unit.partition("[")[0], np.arange(3) * 86400
+    classes = days.astype(f"{kind}[s]").astype(unit)
+    data = replace(
+        data,
+        labels=classes[data.labels],
+        suggested=classes[data.suggested],
+        classes=classes,
+    )
+    review = make_review(data, {0: "wrong", 1: "wrong"})
+    shown = table_payload(data, None, None, 60)["labels"]
+    review["corrected_label"] = review["row"].map({0: shown[2], 1: classes[2]})
+    review.to_csv(tmp_path / "review.csv")
+    reported = review.assign(label=review["row"].map(lambda row: shown[row % 3]))
+    for given in (review, tmp_path / "review.csv", reported):
+        labels = corrected_labels(data, given)
+        assert labels.dtype == data.labels.dtype
+        assert labels[:3].tolist() == classes[[2, 2, 2]].tolist()

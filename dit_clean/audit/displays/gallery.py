@@ -9,12 +9,17 @@ from dit_clean.audit.data import AuditData, plain
 from dit_clean.audit.displays.base import Display
 from dit_clean.audit.extras import require
 from dit_clean.audit.gallery import GalleryItem, gallery_items
-from dit_clean.audit.style import FLAGGED, MUTED, as_text, number
+from dit_clean.audit.names import short_names
+from dit_clean.audit.style import FLAGGED, MUTED, as_text, no_formula, number
 
 LINE = 34
 MAX_LINES = 9
+MAX_LABEL, MAX_FIELD = 16, 14
+"""Characters of labels, and of names of columns."""
 SIZES = {"image": (4, 1.9, 2.3), "other": (3, 3.1, 2.3)}
 """Columns, and width and height of one item in inches."""
+TITLE, GAP = 0.45, 0.15
+"""Inches that the title of an item takes, and those between two items."""
 
 
 class GalleryDisplay(Display):
@@ -38,7 +43,21 @@ class GalleryDisplay(Display):
         n_items: int = 12,
         rows: Any = None,
     ) -> Self:
-        """Return the display of an audit, not yet drawn; see `gallery_items`."""
+        """Return the display of an audit, not yet drawn.
+
+        Parameters
+        ----------
+        data : AuditData
+            From a fitted cleaner.
+        samples : list of str, array, data frame or sparse matrix, optional
+            What to show for each row, if that is not the X given to fit: the texts
+            behind a bag of words, the images behind a table of features. Arrays with
+            more than two axes are images.
+        n_items : int, default=12
+            How many.
+        rows : array-like of int or bool, optional
+            Which ones; by default the most suspicious.
+        """
         return cls(gallery_items(data, samples=samples, n_items=n_items, rows=rows))
 
     def plot(self, ax: Any = None) -> Self:
@@ -46,12 +65,21 @@ class GalleryDisplay(Display):
 
         Parameters
         ----------
-        ax : array of matplotlib Axes, optional
-            One for each item; by default on a new figure.
+        ax : matplotlib Axes or array of them, optional
+            One for each item, or one whose place all items share; by default on a new
+            figure.
+
+        Raises
+        ------
+        ValueError
+            If there are several axes, but fewer than items.
         """
-        axes = self._new_axes() if ax is None else np.asarray(ax).ravel()
+        axes, scale = self._new_axes() if ax is None else self._given_axes(ax)
+        pairs = [(item.given, item.suggested) for item in self.items]
+        labels = [number(label) for pair in pairs for label in pair]
+        names = iter(short_names(labels, MAX_LABEL))
         for item, place in zip(self.items, axes, strict=False):
-            self._draw(item, place)
+            _draw(item, (next(names), next(names)), place, scale)
         for place in axes:
             place.set(xticks=[], yticks=[])
         for place in axes[len(self.items) :]:
@@ -59,11 +87,15 @@ class GalleryDisplay(Display):
         self.ax_, self.figure_ = axes, axes[0].figure
         return self
 
-    def _new_axes(self) -> np.ndarray:
-        pyplot = require("matplotlib.pyplot", "Plotting")
+    def _layout(self) -> tuple[int, int, float, float]:
+        """Return the rows and columns of the picture, and the size of an item."""
         has_images = bool(self.items) and self.items[0].image is not None
         n_columns, width, height = SIZES["image" if has_images else "other"]
-        n_rows = max(-(-len(self.items) // n_columns), 1)
+        return max(-(-len(self.items) // n_columns), 1), n_columns, width, height
+
+    def _new_axes(self) -> tuple[np.ndarray, float]:
+        pyplot = require("matplotlib.pyplot", "Plotting")
+        n_rows, n_columns, width, height = self._layout()
         _, axes = pyplot.subplots(
             n_rows,
             n_columns,
@@ -71,39 +103,66 @@ class GalleryDisplay(Display):
             layout="constrained",
             squeeze=False,
         )
-        return axes.ravel()
+        return axes.ravel(), 1
 
-    def _draw(self, item: GalleryItem, ax: Any) -> None:
-        given, suggested = (
-            as_text(number(label), 16) for label in (item.given, item.suggested)
-        )
-        change = f"{given} → {suggested}" if item.flagged else f"{given} (kept)"
-        ax.set_title(
-            f"row {item.row}, suspicion {item.suspicion:.2f}\n{change}", fontsize=9
-        )
-        ax.spines[:].set_color(FLAGGED if item.flagged else MUTED)
-        if item.image is not None:
-            ax.imshow(item.image, cmap="gray", vmin=0, vmax=255)
-            return
-        ax.text(
-            0.03,
-            0.95,
-            "\n".join(_lines(item)),
-            transform=ax.transAxes,
-            va="top",
-            fontsize=8,
-            family="monospace" if item.text is None else None,
-        )
+    def _given_axes(self, ax: Any) -> tuple[np.ndarray, float]:
+        axes = np.asarray(ax).ravel()
+        if len(axes) >= len(self.items):
+            return axes, 1
+        if len(axes) > 1:
+            raise ValueError(
+                f"ax holds {len(axes)} axes for {len(self.items)} samples. Give one "
+                f"for each, a single one for all, or n_items={len(axes)}."
+            )
+        return _split(axes[0], *self._layout())
+
+
+def _split(
+    ax: Any, n_rows: int, n_columns: int, width: float, height: float
+) -> tuple[np.ndarray, float]:
+    """Return axes in the place of one, which is hidden, and the scale of the text."""
+    ax.set_axis_off()
+    box, dpi = ax.get_window_extent(), ax.figure.dpi
+    whole = n_columns * width * dpi, n_rows * height * dpi
+    scale = min(box.width / whole[0], box.height / whole[1], 1)
+    gap, title = GAP * scale * dpi / box.width, TITLE * scale * dpi / box.height
+    size = 1 / n_columns - gap, 1 / n_rows - title
+    corners = [
+        (column / n_columns + gap / 2, 1 - (row + 1) / n_rows)
+        for row, column in np.ndindex(n_rows, n_columns)
+    ]
+    return np.array([ax.inset_axes((*corner, *size)) for corner in corners]), scale
+
+
+def _draw(item: GalleryItem, labels: tuple[str, str], ax: Any, scale: float) -> None:
+    given, suggested = labels
+    change = f"{given} → {suggested}" if item.flagged else f"{given} (kept)"
+    title = f"row {item.row}, suspicion {item.suspicion:.2f}\n{change}"
+    ax.set_title(title, fontsize=9 * scale, pad=6 * scale)
+    ax.spines[:].set_color(FLAGGED if item.flagged else MUTED)
+    if item.image is not None:
+        ax.imshow(item.image, cmap="gray", vmin=0, vmax=255)
+        return
+    ax.text(
+        0.03,
+        0.95,
+        "\n".join(_lines(item)),
+        transform=ax.transAxes,
+        va="top",
+        fontsize=8 * scale,
+        family="monospace" if item.text is None else None,
+    )
 
 
 def _lines(item: GalleryItem) -> list[str]:
     """Return the text of an item, cut to what fits."""
     if item.text is not None:
         lines = textwrap.wrap(item.text, LINE, max_lines=MAX_LINES, placeholder=" …")
-        return [line.replace("$", r"\$") for line in lines]
+        return [no_formula(line) for line in lines]
+    names = short_names([name for name, _ in item.fields], MAX_FIELD)
     lines = [
-        f"{as_text(name, 14):<14} {as_text(known(value), LINE - 15)}"
-        for name, value in item.fields
+        f"{name:<{MAX_FIELD}} {as_text(known(value), LINE - MAX_FIELD - 1)}"
+        for name, (_, value) in zip(names, item.fields, strict=True)
     ]
     return [*lines, f"… {item.n_more} more"] if item.n_more else lines
 

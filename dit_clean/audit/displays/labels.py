@@ -6,10 +6,10 @@ import numpy as np
 
 from dit_clean.audit.data import AuditData
 from dit_clean.audit.displays.base import Display
+from dit_clean.audit.names import short_names
 from dit_clean.audit.style import (
     FLAGGED,
     KEPT,
-    as_text,
     despine,
     ink_on,
     new_axes,
@@ -21,6 +21,8 @@ from dit_clean.audit.summary import count_changes
 MAX_CLASSES = 20
 MAX_NUMBERS = 12
 """More classes than this are shown without the numbers."""
+MAX_LENGTH = 14
+"""Characters of a name."""
 MAX_NAMES = 22
 """Characters that fit side by side without being turned, if names are equally long."""
 MAX_POINTS = 5000
@@ -80,7 +82,7 @@ class LabelsDisplay(Display):
         return self
 
     def _name_classes(self, ax: Any, shown: np.ndarray) -> None:
-        names = [as_text(self.labels[i], 14) for i in shown]
+        names = short_names([self.labels[i] for i in shown], MAX_LENGTH)
         crowded = max(map(len, names)) * len(names) > MAX_NAMES
         turn = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
         ax.set_xticks(range(len(shown)), names, **(turn if crowded else {}))

@@ -78,10 +78,11 @@ class TimelineDisplay(Display):
             interpolation="nearest",
             extent=(0.5, n_epochs + 0.5, n_rows, 0),
         )
-        for edge in (self.window[0] + 0.5, self.window[1] + 0.5):
-            ax.axvline(edge, color="black", linestyle="--", linewidth=1)
+        inside = [edge for edge in self.window if 0 < edge < n_epochs]
+        for edge in inside:
+            ax.axvline(edge + 0.5, color="black", linestyle="--", linewidth=1)
         self._name_groups(ax)
-        ax.set(xlabel="epoch (dashed: the window)")
+        ax.set(xlabel=f"epoch ({'dashed: the window' if inside else 'all count'})")
         ax.xaxis.get_major_locator().set_params(integer=True)
         bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
         bar.set_ticks([-bound, 0, bound], labels=["harms", "0", "helps"])

@@ -24,7 +24,7 @@
     return element;
   };
   const addOption = (select, value, text) => {
-    add(select, "option", text === undefined ? String(value) : text).value = value;
+    add(select, "option", text === undefined ? spaced(String(value)) : text).value = value;
   };
   // As many places as the largest number of a column needs, the same for all of it.
   const decimals = {};
@@ -38,6 +38,10 @@
     return decimals[name] > MAX_DECIMALS
       ? value.toExponential(1) : value.toFixed(decimals[name]);
   };
+  // Spaces that nobody would see are marked, in what is shown only.
+  const spaced = (text) =>
+    text.replace(/^\s+|\s+$|\s{2,}/g, (found) => "␣".repeat(found.length));
+  const kinds = { label: "label", suggested_label: "suggested" };
   const isFlagged = (i) => column.flagged[i];
 
   function searched() {
@@ -143,8 +147,8 @@
     });
     table.columns.forEach(({ name, own, numeric }, k) => {
       if (name === "flagged") return;
-      const text = readable(table.values[k][i], name);
-      const kinds = { label: "label", suggested_label: "suggested" };
+      const cell = readable(table.values[k][i], name);
+      const text = name in kinds ? spaced(cell) : cell;
       const long = text.length > 60 ? " text" : text.length > 24 ? "" : " short";
       const kind = own ? `own${long}` : kinds[name] || "";
       add(row, "td", text, `${kind}${numeric ? " number" : ""}`.trim());
@@ -165,7 +169,7 @@
     const correction = table.labels && table.labels.length <= LIST_LIMIT
       ? labelChoice(i) : add(document.createDocumentFragment(), "input");
     correction.className = "correction";
-    correction.setAttribute("aria-label", `right label of row ${column.row[i]}`);
+    correction.setAttribute("aria-label", `right ${table.labels ? "label" : "target"} of row ${column.row[i]}`);
     if (correction.tagName === "INPUT") correction.size = 8;
     correction.value = state.corrected.has(i)
       ? state.corrected.get(i)
@@ -231,15 +235,22 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   }
 
+  function titleOf({ name, own }) {
+    if (own) return name;
+    const title = name.replaceAll("_", " ");
+    return table.labels ? title : title.replace("label", "target");
+  }
+
   function makeHead() {
     const head = byId("head");
-    table.columns.forEach(({ name, own, numeric }) => {
+    table.columns.forEach((description) => {
+      const { name, numeric } = description;
       if (name === "flagged") return;
       const cell = add(head, "th", undefined, numeric ? "number" : "");
       cell.scope = "col";
       cell.dataset.name = name;
       const button = add(cell, "button");
-      cell.dataset.title = own ? name : name.replaceAll("_", " ");
+      cell.dataset.title = titleOf(description);
       button.type = "button";
       button.addEventListener("click", () => {
         state.descending = state.sort === name ? !state.descending : name === "suspicion";
