@@ -71,8 +71,8 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If there are weights and the model takes none, or a frozen cleaner was
-            fitted on other data.
+            If there are weights and the model takes none, the model or y is of the
+            other kind, or a frozen cleaner was fitted on other data.
         """
         check_parameters(self, PARAMETERS)
         estimator = clone(self._model())

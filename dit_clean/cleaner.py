@@ -236,7 +236,9 @@ class InfluenceCleaner(
             If held-out labels or targets are hardly predicted better than by chance.
         UserWarning
             If so many regression targets look wrong that the residuals of right ones
-            are more likely not what is assumed of them.
+            are more likely not what is assumed of them; if X and y have the same index
+            labels in another order; if a column holds free text; or if `memory` is to
+            keep runs whose seeds no later fit has.
         """
         check_parameters(self, PARAMETERS)
         warn_of_no_seed(self.memory, self.random_state)
