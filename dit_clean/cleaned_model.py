@@ -20,11 +20,12 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from dit_clean.checks import check_parameters, is_one_of
-from dit_clean.default_cleaner import CleanerParameter
+from dit_clean.default_cleaner import USE, CleanerParameter
 from dit_clean.failed_fits import unchanged_on_failure
 from dit_clean.inputs import checked_data, checked_weight
 from dit_clean.tables import TableEncoder
 
+KINDS = {"classification": "classifier", "regression": "regressor"}
 PARAMETERS = {"strategy": is_one_of("filter", "weight", "relabel")}
 
 
@@ -70,12 +71,12 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If there are weights and the model takes none, or a frozen cleaner was
-            fitted on other data.
+            If there are weights and the model takes none, the model or y is of the
+            other kind, or a frozen cleaner was fitted on other data.
         """
         check_parameters(self, PARAMETERS)
         estimator = clone(self._model())
-        check_model(estimator)
+        check_model(estimator, self._task)
         to_cleaner, to_model = self._routed(fit_params)
         X, y = checked_data(self, X, y)
         weight = checked_weight(to_model.pop("sample_weight", None), len(y))
@@ -159,13 +160,20 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
         return getattr(self.estimator_, method)(checked_data(self, X, reset=False))
 
 
-def check_model(model: Any) -> None:
-    """Raise if a model cannot predict: a cleaner in its place, say."""
+def check_model(model: Any, task: str) -> None:
+    """Raise if a model cannot predict (a cleaner in its place), or other things."""
     # Before fit some have it in their class only (stacking).
     if not (hasattr(model, "predict") or hasattr(type(model), "predict")):
         raise TypeError(
             f"estimator must be a model that can predict, got {type(model).__name__}. "
             "The cleaner goes into the parameter cleaner."
+        )
+    kind = get_tags(model).estimator_type if hasattr(model, "__sklearn_tags__") else ""
+    others = [other for other in KINDS if other != task and KINDS[other] == kind]
+    if others:
+        raise ValueError(
+            f"estimator must be a {KINDS[task]}, got {type(model).__name__}, a {kind}. "
+            f"For it {USE[others[0]]}."
         )
 
 

@@ -22,14 +22,15 @@ from dit_clean.detection.margin import held_out_margin
 from dit_clean.failed_fits import unchanged_on_failure
 from dit_clean.influence import resolve_window
 from dit_clean.inputs import checked_data, checked_validation, relative_weight
-from dit_clean.memory import as_memory, parse_bytes
+from dit_clean.memory import as_memory, parse_bytes, warn_of_no_seed
 from dit_clean.parameters import PARAMETERS
-from dit_clean.prototype import make_prototype
+from dit_clean.prototype import check_no_sampler, make_prototype
 from dit_clean.questions import InfluenceQuestions
 from dit_clean.rescoring import Rescoring
 from dit_clean.selection import RowSelection
 from dit_clean.tables import TableEncoder
 from dit_clean.targets import encode_targets
+from dit_clean.texts import warn_of_many_texts
 from dit_clean.tracking.exclusive import thread_count
 from dit_clean.tracking.networks import (
     check_net,
@@ -235,11 +236,15 @@ class InfluenceCleaner(
             If held-out labels or targets are hardly predicted better than by chance.
         UserWarning
             If so many regression targets look wrong that the residuals of right ones
-            are more likely not what is assumed of them.
+            are more likely not what is assumed of them; if X and y have the same index
+            labels in another order; if a column holds free text; or if `memory` is to
+            keep runs whose seeds no later fit has.
         """
         check_parameters(self, PARAMETERS)
+        warn_of_no_seed(self.memory, self.random_state)
         if self.net is not None:
             check_net(self.net)
+            check_no_sampler(self.net)
             warn_of_weights(self.net)
         resolve_window(self.window, self._n_epochs())
         X, y = checked_data(self, X, y)
@@ -249,6 +254,7 @@ class InfluenceCleaner(
         weight = relative_weight(sample_weight, len(y))
         folds = make_folds(self.cv, targets, self.random_state)
         encoder = TableEncoder("squashed" if self.net is None else None).fit(X)
+        warn_of_many_texts(encoder, len(y))
         validation = None
         if X_val is not None or y_val is not None:
             validation = checked_validation(self, X_val, y_val, encoder, targets)

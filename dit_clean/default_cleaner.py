@@ -9,6 +9,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from dit_clean.cleaner import InfluenceCleaner
 
+USE = {
+    "classification": "use CleanedClassifier",
+    "regression": "use CleanedRegressor",
+}
+"""What stands for the cleaner's `task` in the models that contain one."""
+
 
 class CleanerParameter:
     """A `cleaner` that may be None: then it is a default one.
@@ -48,9 +54,16 @@ class CleanerParameter:
         """
         if not isinstance(self.cleaner, FrozenEstimator):
             cleaner = self._unfitted_cleaner()
-            if self._task is not None:
-                cleaner.set_params(task=self._task)
-            return cleaner.fit(X, y, **fit_params)
+            if self._task is None:
+                return cleaner.fit(X, y, **fit_params)
+            self._check_task(cleaner)
+            try:
+                return cleaner.set_params(task=self._task).fit(X, y, **fit_params)
+            except ValueError as error:
+                message = _as_models(str(error))
+                if message == str(error):
+                    raise
+                raise ValueError(message) from error
         cleaner = self.cleaner.estimator
         check_is_fitted(cleaner)
         given = [name for name, value in fit_params.items() if value is not None]
@@ -67,6 +80,14 @@ class CleanerParameter:
                 "data, or give it unfrozen."
             )
         return cleaner
+
+    def _check_task(self, cleaner: Any) -> None:
+        """Raise if a cleaner was set up for the other kind of y."""
+        if cleaner.task in USE and cleaner.task != self._task:
+            raise ValueError(
+                f"{type(self).__name__} is not for a cleaner with task="
+                f"{cleaner.task!r}: {USE[cleaner.task]}, or leave its task at 'auto'."
+            )
 
     def _unfitted_cleaner(self) -> Any:
         """Return a clone of the cleaner, or where none is given a default one.
@@ -86,3 +107,16 @@ class CleanerParameter:
         if self.random_state is not None and cleaner.random_state is None:
             cleaner.set_params(random_state=self.random_state)
         return cleaner
+
+
+def _as_models(message: str) -> str:
+    """Return a message of the cleaner with the model to use instead of its `task`.
+
+    Examples
+    --------
+    >>> _as_models('For regression targets set task="regression".')
+    'For regression targets use CleanedRegressor.'
+    """
+    for task, use in USE.items():
+        message = message.replace(f'set task="{task}"', use)
+    return message

@@ -1,6 +1,9 @@
 """What users pass in, checked: inputs, validation samples, weights."""
 
-from collections.abc import Mapping
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,19 +14,19 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from dit_clean.tables import is_frame
-from dit_clean.targets import Targets, check_none_missing
+from dit_clean.targets import Targets, check_gaps
+from dit_clean.texts import TEXT_REMEDY, check_no_raw_texts
 from dit_clean.tracking.rows import Rows, as_rows
 
 ARRAYS = {"accept_sparse": "csr", "allow_nd": True}
-TEXT = (
-    "Categories are encoded in data frames: give pandas.DataFrame(X). Free text has to "
-    "be turned into numbers first, for example by TfidfVectorizer."
-)
+TEXT = f"Categories are encoded in data frames: give pandas.DataFrame(X). {TEXT_REMEDY}"
 REMEDIES = {
     "Input X contains NaN": "Missing values are imputed in data frames: give "
     "pandas.DataFrame(X), or impute them before.",
     "could not convert string to float": TEXT,
     "dtype='numeric' is not compatible": TEXT,
+    "y should be a 1d array": "Several labels or targets are not supported: clean them "
+    "one by one.",
 }
 """By the beginning of scikit-learn's own message."""
 
@@ -46,26 +49,48 @@ def checked_data(
             "net with several inputs give the columns side by side, and let its "
             "forward split them; `dit_clean.track` takes a dict of inputs as it is."
         )
+    check_no_raw_texts(X)
     asks_y = not (isinstance(y, str) and y == "no_validation")
-    is_series = hasattr(y, "isna") and y.ndim == 1
-    if is_series and y.dtype.kind != "f":
-        check_none_missing(np.asarray(y.isna()))
-    if not is_frame(X):
-        least = 2 if asks_y else 1
-        try:
-            checked = validate_data(
-                estimator, X, y, reset=reset, ensure_min_samples=least, **ARRAYS
-            )
-        except ValueError as error:
-            for known, remedy in REMEDIES.items():
-                if str(error).startswith(known):
-                    problem = str(error).splitlines()[0].rstrip(".")
-                    raise ValueError(f"{problem}. {remedy}") from error
-            raise
-        check_sample_shape(estimator, checked[0] if asks_y else checked, reset=reset)
-        return checked
-    if X.shape[1] == 0:
-        raise ValueError(f"X has 0 columns (shape={X.shape}): at least 1 is needed.")
+    if asks_y:
+        check_gaps(y)
+        warn_of_other_order(X, y)
+    check = _checked_frame if is_frame(X) else _checked_array
+    with _remedies():
+        return check(estimator, X, y, reset=reset, asks_y=asks_y)
+
+
+@contextmanager
+def _remedies() -> Iterator[None]:
+    """Add what to do to some of scikit-learn's messages."""
+    try:
+        yield
+    except ValueError as error:
+        for known, remedy in REMEDIES.items():
+            if str(error).startswith(known):
+                problem = str(error).splitlines()[0].rstrip(".")
+                raise ValueError(f"{problem}. {remedy}") from error
+        raise
+
+
+def _checked_array(estimator: Any, X: Any, y: Any, *, reset: bool, asks_y: bool) -> Any:
+    least = 2 if asks_y else 1
+    checked = validate_data(
+        estimator, X, y, reset=reset, ensure_min_samples=least, **ARRAYS
+    )
+    check_sample_shape(estimator, checked[0] if asks_y else checked, reset=reset)
+    return checked
+
+
+def _checked_frame(estimator: Any, X: Any, y: Any, *, reset: bool, asks_y: bool) -> Any:
+    for n_given, part in zip(X.shape, ("rows", "columns"), strict=True):
+        if n_given == 0:
+            raise ValueError(f"X has 0 {part} (shape={X.shape}): at least 1 is needed.")
+    name, n_columns = Counter(X.columns).most_common(1)[0]
+    if n_columns > 1:
+        raise ValueError(
+            f"{n_columns} columns of X are named {name!r}. Rename all but one, or drop "
+            "the others: X.loc[:, ~X.columns.duplicated()]."
+        )
     validate_data(estimator, X, y, reset=reset, skip_check_array=True)
     if not asks_y:
         return X
@@ -74,6 +99,32 @@ def checked_data(
     if y.dtype.kind == "f":
         check_array(y, ensure_2d=False, input_name="y")
     return X, y
+
+
+def warn_of_other_order(X: Any, y: Any, names: tuple[str, str] = ("X", "y")) -> None:
+    """Warn if two pandas objects have the same index labels in another order.
+
+    Labels that repeat say nothing about which rows belong together.
+
+    Warns
+    -----
+    UserWarning
+        Rows are paired by position, as everywhere in scikit-learn.
+    """
+    if not (hasattr(X, "iloc") and hasattr(y, "iloc")) or len(X) != len(y):
+        return
+    given, other = X.index, y.index
+    if given.equals(other) or not (given.is_unique and other.is_unique):
+        return
+    if given.isin(other).all():
+        inputs, labels = names
+        warnings.warn(
+            f"{inputs} and {labels} have the same index labels in another order, but "
+            "their rows are paired by position. If the labels tell which rows belong "
+            f"together, give {labels}.loc[{inputs}.index]; else reset the index of "
+            "both.",
+            stacklevel=5,
+        )
 
 
 def check_sample_shape(estimator: Any, X: Any, *, reset: bool) -> None:
@@ -98,6 +149,12 @@ def checked_weight(sample_weight: Any, n_samples: int) -> np.ndarray | None:
     """
     if sample_weight is None:
         return None
+    if isinstance(sample_weight, str):
+        raise ValueError(
+            f"sample_weight={sample_weight!r}, but one number for each of the "
+            f"{n_samples} samples is needed. For weights by class give sklearn.utils."
+            "class_weight.compute_sample_weight('balanced', y)."
+        )
     weight = check_array(
         sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
     )
@@ -142,7 +199,11 @@ def checked_validation(
     except ValueError as error:
         raise ValueError(f"X_val does not match the X of fit. {error}") from error
     check_consistent_length(X_val, y_val)
-    encoded = targets.encode(column_or_1d(y_val))
+    warn_of_other_order(X_val, y_val, ("X_val", "y_val"))
+    try:
+        encoded = targets.encode(column_or_1d(y_val))
+    except ValueError as error:
+        raise ValueError(f"y_val does not match the y of fit. {error}") from error
     return as_floats(encoder.transform(X_val)), encoded
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 from typing import Any
 
 from joblib import Memory
@@ -57,3 +58,27 @@ def as_memory(memory: Any) -> Memory:
     if isinstance(memory, os.PathLike):
         memory = os.fspath(memory)
     return check_memory(memory)
+
+
+def warn_of_no_seed(memory: Any, random_state: Any) -> None:
+    """Warn if runs are to be kept that no later fit can ask for.
+
+    Parameters
+    ----------
+    memory : str, path, joblib.Memory or None
+        Where they would be kept.
+    random_state : int, RandomState instance or None
+        None draws other seeds, so another run, at each fit.
+
+    Warns
+    -----
+    UserWarning
+        Names the parameter to set.
+    """
+    if random_state is None and getattr(as_memory(memory), "store_backend", memory):
+        warnings.warn(
+            "memory= keeps runs for later fits from the same seeds, and each fit with "
+            "random_state=None draws its own: what it writes is never read again. Set "
+            "random_state to an int.",
+            stacklevel=4,
+        )

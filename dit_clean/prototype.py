@@ -53,6 +53,17 @@ def make_prototype(cleaner: Any, n_features: int, targets: Targets) -> NeuralNet
     )
 
 
+def check_no_sampler(net: NeuralNet) -> None:
+    """Raise if a net chooses its rows by their place in X: folds have other places."""
+    if net.get_params(deep=False).get("iterator_train__sampler") is not None:
+        raise ValueError(
+            "iterator_train__sampler names rows of the whole X, but each network of a "
+            "cleaner trains on a part of them, counted anew. Leave it out, and give "
+            "fit a sample_weight for rows that are to count more; dit_clean.track, "
+            "which trains one network on all rows, takes samplers."
+        )
+
+
 def fast_device(sizes: Sequence[int]) -> str:
     """Return the device that trains an MLP with layers of these sizes faster.
 
@@ -83,8 +94,9 @@ def available_device(device: Any, default: Any) -> Any:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
         raise ValueError(
-            f"device={str(device)!r}, but torch has no such device here: "
-            f"{str(error).splitlines()[0]} Use device='auto' or device='cpu'."
+            f"device={str(device)!r}, but torch has no such device here: {reason}. "
+            "Use device='auto' or device='cpu'."
         ) from error
     return device

@@ -1,11 +1,13 @@
 """`InfluenceSampler`: the cleaner as a step of imbalanced-learn's pipelines."""
 
+import numpy as np
 from sklearn.base import BaseEstimator
 
 from dit_clean.default_cleaner import CleanerParameter
 from dit_clean.failed_fits import unchanged_on_failure
-from dit_clean.inputs import checked_data
+from dit_clean.inputs import checked_data, warn_of_other_order
 from dit_clean.tables import is_frame
+from dit_clean.targets import check_labels, is_classification
 
 try:
     from imblearn.base import BaseSampler
@@ -86,7 +88,13 @@ class InfluenceSampler(CleanerParameter, BaseSampler):
         Returns
         -------
         X_kept, y_kept : same containers
+
+        Raises
+        ------
+        ValueError
+            If y is taken for a regression target.
         """
+        self._check_are_labels(y)
         # imbalanced-learn takes every data frame for one of pandas.
         if is_frame(X) and not hasattr(X, "iloc"):
             self._fit_resample(*checked_data(self, X, y))
@@ -95,8 +103,24 @@ class InfluenceSampler(CleanerParameter, BaseSampler):
 
     def _check_X_y(self, X, y):
         """Check the data as imbalanced-learn asks for, leaving data frames as given."""
+        warn_of_other_order(X, y)
         y, binarize_y = check_target_type(y, indicate_one_vs_all=True)
         return *checked_data(self, X, y), binarize_y
+
+    def _check_are_labels(self, y):
+        """Raise if y holds what imbalanced-learn's samplers are not for."""
+        labels = np.asarray(y)
+        if labels.ndim != 1:  # it knows one column for each class, too
+            return
+        check_labels(labels)
+        cleaner = getattr(self.cleaner, "estimator", self.cleaner)
+        net, task = getattr(cleaner, "net", None), getattr(cleaner, "task", "auto")
+        if not is_classification(labels, net, task):
+            raise ValueError(
+                "InfluenceSampler is for labels, as all samplers of imbalanced-learn, "
+                "and y is taken for a regression target. Use CleanedRegressor; if y "
+                'holds labels, give InfluenceCleaner(task="classification").'
+            )
 
     def _fit_resample(self, X, y):
         self.cleaner_ = self._fitted_cleaner(X, y)

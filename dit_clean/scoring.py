@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from sklearn.metrics import check_scoring
+from sklearn.metrics import check_scoring, get_scorer
+from sklearn.utils import check_consistent_length
 
 
 class TrustedScorer:
@@ -21,6 +22,12 @@ class TrustedScorer:
     scoring : str, callable or None, default=None
         As in scikit-learn; None is the model's own ``score``.
 
+    Raises
+    ------
+    ValueError, TypeError
+        If X and y have different lengths, or there is no such scoring: a search would
+        turn an error of the scorer into a score of NaN.
+
     Examples
     --------
     >>> from sklearn.datasets import load_iris
@@ -36,6 +43,8 @@ class TrustedScorer:
     """
 
     def __init__(self, X: Any, y: Any, scoring: Any = None):
+        check_consistent_length(X, y)
+        check_metric(scoring)
         self.X, self.y, self.scoring = X, y, scoring
 
     def __call__(self, model: Any, X: Any = None, y: Any = None) -> float:
@@ -50,3 +59,20 @@ class TrustedScorer:
         """
         scorer = check_scoring(model, scoring=self.scoring)
         return scorer(model, self.X, self.y)
+
+
+def check_metric(scoring: Any) -> None:
+    """Raise if `scoring` names no scorer of scikit-learn, and is none.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Says what was given.
+    """
+    if isinstance(scoring, str):
+        get_scorer(scoring)
+    elif not (scoring is None or callable(scoring)):
+        raise TypeError(
+            "scoring must be one of sklearn.metrics.get_scorer_names(), a callable or "
+            f"None, got {scoring!r}. For several scores make a scorer for each."
+        )

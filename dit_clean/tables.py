@@ -101,6 +101,15 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             X = _framed(X, self.empty_)
         return self.encoder_.transform(X)
 
+    def category_counts(self) -> dict[Any, int]:
+        """Return how many values each column of categories held in `fit`, by name."""
+        if self.empty_ is None:
+            return {}
+        _, pipeline, places = self.encoder_.transformers_[1]
+        values = getattr(pipeline.steps[-1][1], "categories_", [])
+        names = [self.empty_.columns[place] for place in places]
+        return dict(zip(names, map(len, values), strict=False))
+
     def __sklearn_tags__(self):
         """Return the tags: sparse input and, in data frames, missing values."""
         tags = super().__sklearn_tags__()

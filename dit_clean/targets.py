@@ -15,6 +15,7 @@ from dit_clean.tables import is_missing
 MANY_VALUES = 20
 """Whole-number floats with more distinct values than this may be a measurement."""
 IQR_OF_NORMAL = 1.349
+IF_TARGETS = 'If y is a regression target, set task="regression".'
 LABEL_TYPES = (str, bytes, Number, np.generic)
 
 
@@ -107,13 +108,14 @@ def encode_targets(y: np.ndarray, net: Any, task: str = "auto") -> Targets:
     """
     check_labels(y)
     y = _inferred(y).copy()  # as it was, for the runs that are replayed on it
-    if not _is_classification(y, net, task):
+    if not is_classification(y, net, task):
         try:
             y = y.astype(np.float64)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"y holds {y.tolist()[0]!r}, but regression targets are numbers. For "
-                'labels set task="classification", or a classifier as net.'
+                'labels set task="classification", and give a classifier if you give '
+                "a net."
             ) from error
         if y.min() == y.max():
             raise ValueError(
@@ -125,7 +127,10 @@ def encode_targets(y: np.ndarray, net: Any, task: str = "auto") -> Targets:
         if net is not None:  # it takes targets as they are
             return Targets(y, _column(y), spread=scale)
         return Targets(y, _column((y - center) / scale), None, center, scale)
-    check_classification_targets(y)
+    try:
+        check_classification_targets(y)
+    except ValueError as error:
+        raise ValueError(f"{error} {IF_TARGETS}") from error
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) == 1:
         raise ValueError(
@@ -133,6 +138,21 @@ def encode_targets(y: np.ndarray, net: Any, task: str = "auto") -> Targets:
             "needs samples of at least 2 classes."
         )
     return Targets(y, torch.as_tensor(codes), classes)
+
+
+def is_classification(y: np.ndarray, net: Any, task: str) -> bool:
+    """Tell whether y is taken for labels rather than regression targets."""
+    if task != "auto":
+        return task == "classification"
+    if isinstance(net, NeuralNetRegressor):
+        return False
+    if isinstance(net, NeuralNetClassifier):
+        return True
+    if type_of_target(y) == "continuous":
+        return False
+    n_values = len(np.unique(y))
+    is_measured = n_values > max(MANY_VALUES, len(y) // 10)
+    return not (y.dtype.kind == "f" and is_measured)
 
 
 def _inferred(y: np.ndarray) -> np.ndarray:
@@ -147,6 +167,7 @@ def _inferred(y: np.ndarray) -> np.ndarray:
 
 def check_labels(y: np.ndarray) -> None:
     """Raise if labels are missing, or of types that cannot be sorted together."""
+    check_gaps(y)
     if y.dtype.kind != "O":
         return
     check_none_missing(np.array([is_missing(label) for label in y]))
@@ -164,13 +185,29 @@ def check_labels(y: np.ndarray) -> None:
         )
 
 
-def check_none_missing(missing: np.ndarray) -> None:
+def check_gaps(y: Any) -> None:
+    """Raise if a y of any container has gaps, as numpy and pandas write them."""
+    given = y if hasattr(y, "isna") else np.asarray(y)
+    are_numbers = getattr(getattr(given, "dtype", None), "kind", "") == "f"
+    if hasattr(given, "isna"):
+        missing = np.asarray(given.isna())
+    elif are_numbers:
+        missing = np.isnan(np.atleast_1d(given))
+    else:
+        return
+    if missing.size == len(missing):
+        check_none_missing(missing, are_numbers=are_numbers)
+
+
+def check_none_missing(missing: np.ndarray, *, are_numbers: bool = False) -> None:
     """Raise if a label is missing; `missing` is a mask."""
     rows = np.flatnonzero(missing)
     if len(rows):
+        noun = "label or target" if are_numbers else "label"
+        own = "" if are_numbers else ", or give them a label of their own"
         raise ValueError(
-            f"y has no label in {len(rows)} of {len(missing)} rows (first: row "
-            f"{rows[0]}). Drop these rows, or give them a label of their own."
+            f"y has no {noun} in {len(rows)} of {len(missing)} rows (first: row "
+            f"{rows[0]}). Drop these rows{own}."
         )
 
 
@@ -185,23 +222,9 @@ def check_class_sizes(targets: Targets, n_folds: int) -> None:
         named = {label: int(count) for label, count in named.items()}
         raise ValueError(
             f"{rare.sum()} of {len(counts)} classes have fewer rows than cv={n_folds} "
-            f"folds (label: rows = {named}). Lower cv, merge or drop these classes; if "
-            'y is a regression target, set task="regression".'
+            f"folds (label: rows = {named}). Lower cv, merge or drop these classes. "
+            f"{IF_TARGETS}"
         )
-
-
-def _is_classification(y: np.ndarray, net: Any, task: str) -> bool:
-    if task != "auto":
-        return task == "classification"
-    if isinstance(net, NeuralNetRegressor):
-        return False
-    if isinstance(net, NeuralNetClassifier):
-        return True
-    if type_of_target(y) == "continuous":
-        return False
-    n_values = len(np.unique(y))
-    is_measured = n_values > max(MANY_VALUES, len(y) // 10)
-    return not (y.dtype.kind == "f" and is_measured)
 
 
 def _column(values: np.ndarray) -> torch.Tensor:

@@ -509,7 +509,7 @@ class TestSettings:
 def test_labels_without_any_pattern_are_warned_of():
     generator = np.random.RandomState(0)
     X, y = generator.randn(60, 4), generator.randint(2, size=60)
-    with pytest.warns(NoSignalWarning, match="standard errors better than chance"):
+    with pytest.warns(NoSignalWarning, match="standard errors worse than chance"):
         make_cleaner().fit(X, y)
 
 

@@ -2,16 +2,21 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
+from joblib import Memory
 from sklearn.exceptions import DataConversionWarning
-from sklearn.model_selection import RepeatedKFold, ShuffleSplit, TimeSeriesSplit
+from sklearn.model_selection import KFold, RepeatedKFold, ShuffleSplit, TimeSeriesSplit
 from skorch.callbacks import GradientNormClipping
 from torch import nn
+from torch.utils.data import WeightedRandomSampler
 
-from dit_clean import InfluenceCleaner
+from dit_clean import CleanedClassifier, InfluenceCleaner, InfluenceSampler
 from tests.nets import Convolution, Linear, Mixed, make_net, make_regressor
 from tests.test_cleaner import N_ROWS, make_cleaner, make_labels, make_targets
+
+SAMPLER = InfluenceSampler(make_cleaner())
 
 
 @pytest.fixture
@@ -49,11 +54,23 @@ def test_values_that_are_no_numbers(value, words):
     refused(ValueError, f"Input X {words}", X=X)
     X_val, y_val = X[:9], y[:9]
     refused(ValueError, f"X_val .*Input X {words}", X_val=X_val, y_val=y_val)
-    X, y = make_targets()
-    y[5] = value
-    refused(ValueError, f"Input y {words}", X=X, y=y)
+
+
+@pytest.mark.parametrize("container", [np.asarray, list, pd.Series])
+@pytest.mark.parametrize("frame", [False, True])
+def test_targets_that_are_no_numbers(container, frame):
     X, good = make_targets()
-    refused(ValueError, f"Input y {words}", X=X, y=good, X_val=X[:9], y_val=y[:9])
+    X = pd.DataFrame(X) if frame else X
+    for value, match in (
+        (np.nan, r"no label or target in 1 of {} rows \(first: row 5\)\. Drop these"),
+        (np.inf, "Input y contains infinity"),
+    ):
+        y = good.copy()
+        y[5] = value
+        refused(ValueError, match.format(N_ROWS), X=X, y=container(y))
+        clean = {"X_val": X[:9], "y_val": container(y[:9])}
+        match_val = f"y_val does not match the y of fit.*{match.format(9)}"
+        refused(ValueError, match_val, X=X, y=good, **clean)
 
 
 def test_dicts_of_inputs():
@@ -182,7 +199,11 @@ class Lazy(nn.Module):
 
 BAD_NETS = {
     "module": (lambda: nn.Linear(4, 3), TypeError, "got Linear. Wrap the module"),
-    "class": (lambda: type(make_net()), TypeError, "must be a skorch Neural"),
+    "class": (
+        lambda: type(make_net()),
+        TypeError,
+        r"must be a skorch Neural.* instance, got the class NeuralNetClassifier\. Wrap",
+    ),
     "lazy layer": (lambda: make_net(Lazy), ValueError, r"\(LazyLinear\) is lazy"),
     "clipping": (
         lambda: make_net(callbacks=[GradientNormClipping]),
@@ -327,3 +348,126 @@ def test_labels_in_a_frame_of_one_column_are_taken(trains):
     with pytest.warns(DataConversionWarning, match="A column-vector y was passed"):
         found = make_cleaner(max_epochs=1).fit(X, pd.DataFrame({"label": y}))
     assert np.array_equal(found.suspicion_, expected)
+
+
+def paired(X, y, order):
+    return pd.DataFrame(X), pd.Series(y).iloc[order]
+
+
+@pytest.mark.parametrize("estimator", [make_cleaner(), CleanedClassifier(), SAMPLER])
+def test_index_labels_in_another_order_are_warned_of(estimator):
+    X, y = paired(*make_labels(), np.arange(N_ROWS)[::-1])
+    fit = getattr(estimator, "fit_resample", getattr(estimator, "fit", None))
+    match = r"X and y have the same index labels in another order.*y\.loc\[X\.index\]"
+    with pytest.warns(UserWarning, match=match), pytest.raises(AssertionError):
+        fit(X, y)
+
+
+def test_index_labels_of_validation_samples_are_compared_too():
+    X, y = paired(*make_labels(), np.arange(N_ROWS))
+    match = r"give y_val\.loc\[X_val\.index\]"
+    with pytest.warns(UserWarning, match=match), pytest.raises(AssertionError):
+        make_cleaner().fit(X, y, X_val=X[:9], y_val=y[:9].iloc[::-1])
+
+
+@pytest.mark.parametrize("case", ["same", "others", "repeated", "array"])
+def test_other_index_labels_are_not_warned_of(case):
+    X, y = paired(*make_labels(), np.arange(N_ROWS)[::-1])
+    if case == "same":
+        X.index = y.index
+    if case == "others":
+        X.index += 1
+    if case == "repeated":
+        X.index, y.index = X.index % 30, y.index % 30
+    refused(
+        AssertionError, "training has begun", X=X, y=list(y) if case == "array" else y
+    )
+
+
+def test_a_class_that_a_fold_does_not_train_on_is_named():
+    _, y = make_labels()
+    names = np.array(list("abc"), dtype=object)[np.sort(y)]
+    match = r"all rows of class 'a' at once \(fold 0 of KFold.*cv=5 or cv=Stratified"
+    refused(ValueError, match, make_cleaner(cv=KFold(3)), y=names)
+    cleaner = make_cleaner(cv=KFold(3, shuffle=True, random_state=0))
+    refused(AssertionError, "training has begun", cleaner, y=names)
+    targets = np.sort(make_targets()[1])
+    refused(AssertionError, "training has begun", make_cleaner(cv=KFold(3)), y=targets)
+
+
+@pytest.mark.parametrize("cv", [[1, 2], [(1, 2)], [([0.5], [1.5])], [(1, 2, 3)]])
+def test_lists_that_hold_no_splits_are_refused(cv):
+    match = r"a list of pairs.*list\(splitter\.split\(X, y\)\).*got a list of length \d"
+    refused(ValueError, match, make_cleaner(cv=cv))
+
+
+def test_splits_of_other_rows_are_refused_without_printing_them():
+    rows = np.arange(30)
+    splits = [(rows[10:], rows[:10]), (rows[:10], rows[10:])]
+    match = "each of the 90 samples exactly once.*; a list of length 2 does not"
+    refused(ValueError, match, make_cleaner(cv=splits))
+
+
+TEXTS = ["hello there", "buy now", "see you"] * (N_ROWS // 3)
+
+
+@pytest.mark.parametrize("container", [list, np.array, pd.Series, tuple])
+def test_raw_texts_point_to_a_vectorizer(container):
+    X = container(TEXTS)
+    match = rf"X is a {type(X).__name__} of texts, but a table.*TfidfVectorizer\.$"
+    refused(ValueError, match, X=X)
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_columns_of_free_text_are_warned_of(frame):
+    X, y = make_labels()
+    few = frame({"word": TEXTS, "size": X[:, 0]})
+    refused(AssertionError, "training has begun", X=few)
+    many = frame({"text": [f"text {i}" for i in range(N_ROWS)], "word": TEXTS})
+    match = r"'text' holds 90 different texts in 90 rows.*TfidfVectorizer\. Leave ident"
+    with pytest.warns(UserWarning, match=match), pytest.raises(AssertionError):
+        make_cleaner().fit(many, y)
+
+
+def test_several_targets_are_to_be_cleaned_one_by_one():
+    X, y = make_labels()
+    for inputs in (X, pd.DataFrame(X)):
+        match = r"y should be a 1d array, got .*\(90, 2\) instead\. .*clean them one by"
+        refused(ValueError, match, X=inputs, y=np.c_[y, y])
+
+
+def test_frames_without_rows_or_with_names_that_repeat():
+    X, y = make_labels()
+    X = pd.DataFrame(X)
+    clean = {"X_val": X[:0], "y_val": y[:0]}
+    refused(ValueError, "X_val does not match .*X has 0 rows", X=X, **clean)
+    refused(ValueError, r"X has 0 rows \(shape=\(0, 4\)\)", X=X[:0], y=y[:0])
+    twice = X.set_axis(["a", "b", "a", "c"], axis=1)
+    refused(
+        ValueError, r"2 columns of X are named 'a'\. Rename .*duplicated\(\)", X=twice
+    )
+
+
+def test_names_of_weights_are_refused():
+    match = r"sample_weight='balanced', but one number .*compute_sample_weight"
+    refused(ValueError, match, sample_weight="balanced")
+
+
+def test_samplers_are_for_whole_data():
+    sampler = WeightedRandomSampler(torch.ones(N_ROWS), N_ROWS)
+    match = r"iterator_train__sampler names rows .*sample_weight.*dit_clean\.track"
+    for rows in (sampler, list(range(45))):
+        net = make_net(iterator_train__sampler=rows)
+        refused(ValueError, match, make_cleaner(net))
+
+
+def test_seeds_that_no_later_fit_has_are_warned_of(tmp_path):
+    X, y = make_labels()
+    for memory in (str(tmp_path), Memory(tmp_path, verbose=0)):
+        cleaner = make_cleaner(memory=memory, random_state=None)
+        match = "never read again. Set random_state to an int"
+        with pytest.warns(UserWarning, match=match), pytest.raises(AssertionError):
+            cleaner.fit(X, y)
+    for memory in (None, Memory(None)):
+        cleaner = make_cleaner(memory=memory, random_state=None)
+        refused(AssertionError, "training has begun", cleaner)

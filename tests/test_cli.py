@@ -102,6 +102,9 @@ def test_parquet_is_read(folder, iris):
         (["iris.csv", "--label=kind", "--contamination=0.9"], 2, "neither auto nor"),
         (["iris.csv", "--label=kind", "--contamination=few"], 2, "neither auto nor"),
         (["iris.csv", "--label=Kind"], 2, "Did you mean 'kind'?"),
+        (["iris.csv", "--label=kind", "--drop=kin"], 2, "'kin'. Columns: sepal"),
+        (["iris.csv", "--label=kind", "--jobs=0"], 2, "'--jobs': 0 networks cannot"),
+        (["iris.csv", "--label=kind", "--jobs=two"], 2, "not a valid integer"),
         (["iris.csv", "--label=kind", "--drop=kind"], 2, "column with the labels"),
         (["iris.csv", "--label=kind", "--window=3:2"], 2, "outside of training"),
         (["iris.csv", "--label=kind", "--seed=-1"], 2, "0<=x<=4294967295"),
@@ -118,7 +121,7 @@ def test_parquet_is_read(folder, iris):
         (["iris.csv", "--label=kind", "--table=no/a.csv"], 2, "no folder 'no'"),
         (["iris.txt", "--label=kind"], 2, "neither CSV nor Parquet"),
         (["rare.csv", "--label=kind"], 1, "fewer rows than --folds=3"),
-        (["empty.csv", "--label=id"], 1, "cannot be read"),
+        (["empty.csv", "--label=id"], 1, "cannot be read: it is empty."),
         (["holes.csv", "--label=kind"], 1, "is empty in 1 of 2 rows"),
         (["narrow.csv", "--label=kind"], 2, "No column is left"),
     ],
@@ -381,3 +384,46 @@ def test_lists_in_a_column_are_refused_in_one_line(folder, iris):
     result = call("lists.parquet", "--label=kind", "--drop=id", "--epochs=2")
     assert result.exit_code == 1
     assert "Column 'list' mixes or holds values of types ndarray" in result.output
+
+
+def test_parquet_files_take_no_options_of_csv(folder, iris, monkeypatch):
+    codes = [f"{i:05}" for i in range(150)]
+    iris.drop(columns="id").assign(code=codes).to_parquet("codes.parquet")
+    given = ["codes.parquet", "--label=kind", "--epochs=1"]
+    assert "different texts" in call(*given).stderr
+    assert "--decimal" not in call(*given).stderr
+    with monkeypatch.context() as patched:
+        patched.setattr(command, "_fitted", never)
+        for option in ("--decimal=,", "--sep=;"):
+            result = call(*given, option, "--output=new.parquet")
+            assert result.exit_code == 2
+            assert "Parquet files have no" in result.output
+    written = ["--drop=code", "--decimal=,", "--sep=;", "--output=new.csv", *QUICK]
+    result = call(*given, *written)
+    assert result.exit_code == 0, result.output
+    assert pd.read_csv("new.csv", sep=";", decimal=",").dtypes.iloc[0] == np.float64
+
+
+@pytest.mark.parametrize("drop", [["id"], ["id", "petal width (cm)", "id"]])
+def test_dropped_columns_are_shown_and_not_learned_from(folder, iris, drop):
+    options = ["--label=kind", *[f"--drop={name}" for name in drop], *QUICK]
+    outputs = ["--table=table.csv", "--report=audit.html"]
+    result = call("iris.csv", *options, *outputs)
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv("table.csv")
+    assert table["id"].tolist() == iris["id"].iloc[table["row"]].tolist()
+    assert set(iris.columns) - {"kind"} <= set(table.columns)
+    assert "plant 17" in (folder / "audit.html").read_text("utf-8")
+    iris.drop(columns=drop).to_csv("without.csv", index=False)
+    call("without.csv", "--label=kind", "--table=other.csv", *QUICK)
+    assert pd.read_csv("other.csv")["suspicion"].equals(table["suspicion"])
+
+
+def test_warnings_name_options_and_free_text_once(folder, iris):
+    noise = np.random.RandomState(0).rand(150)
+    texts = iris[["kind", "id"]].assign(noise=noise, kind=list("ab") * 75)
+    texts.to_csv("texts.csv", index=False)
+    shown = call("texts.csv", "--label=kind", "--epochs=2").stderr
+    assert shown.count("different texts") == 1
+    assert "train longer (--epochs)" in shown
+    assert "_," not in shown

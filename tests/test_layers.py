@@ -14,6 +14,7 @@ PARTS = (
     "parameters",
     "memory",
     "tables",
+    "texts",
     "targets",
     "inputs",
     "prototype",

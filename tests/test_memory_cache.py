@@ -210,12 +210,12 @@ def test_classes_defined_inside_functions_are_refused_by_name(tmp_path):
         pass
 
     X, y = load_mixed_iris()
-    cleaner = InfluenceCleaner(make_net(Local), memory=str(tmp_path))
+    cleaner = InfluenceCleaner(make_net(Local), memory=str(tmp_path), random_state=0)
     with pytest.raises(ValueError, match=r"class .*<locals>\.Local is defined inside"):
         cleaner.fit(X, y)
     lambdas = make_net(iterator_train__worker_init_fn=lambda worker: None)
     with pytest.raises(ValueError, match=r"function .*<lambda> is .*memory=None"):
-        InfluenceCleaner(lambdas, memory=str(tmp_path)).fit(X, y)
+        InfluenceCleaner(lambdas, memory=str(tmp_path), random_state=0).fit(X, y)
 
 
 def test_nets_that_cannot_be_pickled_are_refused(tmp_path):
@@ -223,7 +223,7 @@ def test_nets_that_cannot_be_pickled_are_refused(tmp_path):
     with (tmp_path / "log").open("w") as stream:
         net = make_net(callbacks=[("print", PrintLog(sink=stream.write))])
         with pytest.raises(ValueError, match=r"cannot be pickled: .*memory=None"):
-            InfluenceCleaner(net, memory=str(tmp_path)).fit(X, y)
+            InfluenceCleaner(net, memory=str(tmp_path), random_state=0).fit(X, y)
 
 
 def test_a_net_with_class_weights_is_trained_once(tmp_path, n_trainings):

@@ -30,7 +30,9 @@ def test_parameters_are_named_with_what_they_may_be(settings, message):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has the device")
 def test_devices_that_are_not_there_are_refused():
     X, y = load_iris(return_X_y=True)
-    with pytest.raises(ValueError, match=r"device='cuda'.*no such device.*'cpu'"):
+    with pytest.raises(
+        ValueError, match=r"device='cuda'.*no such device.*\. Use .*'cpu'"
+    ):
         InfluenceCleaner(device="cuda").fit(X, y)
 
 

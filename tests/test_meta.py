@@ -309,3 +309,30 @@ def test_what_is_no_cleaner_is_refused(flipped):
     steps = make_pipeline(StandardScaler(), CLEANER)
     with pytest.raises(TypeError, match=r"must be an InfluenceCleaner.*got Pipeline"):
         CleanedClassifier(LogisticRegression(), steps).fit(X, y)
+
+
+def test_models_of_the_other_kind_are_refused():
+    X, y = load_diabetes(return_X_y=True)
+    searched = GridSearchCV(make_pipeline(LinearRegression()), {})
+    for model in (LinearRegression(), searched):
+        match = f"a classifier, got {type(model).__name__}, a reg.*use CleanedRegressor"
+        with pytest.raises(ValueError, match=match):
+            CleanedClassifier(model, CLEANER).fit(X, y)
+    with pytest.raises(ValueError, match=r"a regressor, got Logis.*CleanedClassifier"):
+        CleanedRegressor(LogisticRegression(), CLEANER).fit(X, y)
+
+
+def test_targets_of_the_other_kind_point_to_the_other_model():
+    X, y = load_diabetes(return_X_y=True)
+    classifier = CleanedClassifier(LogisticRegression(), CLEANER)
+    for targets in (y, y + 0.5):
+        with pytest.raises(ValueError, match=r"target, use CleanedRegressor\.$"):
+            classifier.fit(X, targets)
+        with pytest.raises(ValueError, match=r'target, set task="regression"\.$'):
+            clone(CLEANER).set_params(task="classification").fit(X, targets)
+    with pytest.raises(ValueError, match="For labels use CleanedClassifier"):
+        CleanedRegressor(cleaner=CLEANER).fit(X, np.where(y > 100, "high", "low"))
+    other = clone(CLEANER).set_params(task="regression")
+    match = r"CleanedClassifier is not for .*task='regression': use CleanedRegressor"
+    with pytest.raises(ValueError, match=match):
+        CleanedClassifier(cleaner=other).fit(X, y > 100)

@@ -150,3 +150,17 @@ def test_targets_that_no_kept_row_goes_with_are_warned_of():
     y[:8] += 2000
     with pytest.warns(UserWarning, match=r"8 flagged targets lie outside the range"):
         cleaner.fit_transform(X, y)
+
+
+@pytest.mark.parametrize(
+    ("scoring", "error", "match"),
+    [
+        ("acc", ValueError, "'acc' is not a valid scoring"),
+        (["accuracy"], TypeError, r"got \['accuracy'\]"),
+        (None, ValueError, r"numbers of samples: \[40, 30\]"),
+    ],
+)
+def test_scorers_that_would_fail_are_refused_when_made(scoring, error, match):
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(error, match=match):
+        TrustedScorer(X[:40], y[: 30 if scoring is None else 40], scoring)

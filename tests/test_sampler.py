@@ -5,7 +5,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from scipy import sparse
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_diabetes, load_iris
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 
@@ -65,3 +65,23 @@ def test_polars_frames_stay_polars_frames(flipped):
     assert X_kept.equals(frame[sampler.sample_indices_])
     assert isinstance(y_kept, pl.Series)
     assert len(X_kept) == len(y_kept) < len(y)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("task", ["auto", "regression"])
+def test_regression_targets_are_refused_by_name(task):
+    X, y = load_diabetes(return_X_y=True)
+    X, y = X[:60], y[:60]  # so few that imbalanced-learn warns of them
+    cleaner = InfluenceCleaner(max_epochs=2, task=task)
+    for sampler in (InfluenceSampler(cleaner), InfluenceSampler()):
+        match = "is for labels.*a regression target. Use CleanedRegressor"
+        for targets in (y, y + 0.5, pd.Series(y)):
+            with pytest.raises(ValueError, match=match):
+                sampler.fit_resample(pd.DataFrame(X), targets)
+
+
+def test_missing_labels_are_counted(flipped):
+    X, y = flipped
+    y = [None if label == 1 else label for label in y]
+    with pytest.raises(ValueError, match="y has no label in 50 of 150 rows"):
+        InfluenceSampler(CLEANER).fit_resample(X, y)

@@ -1,7 +1,6 @@
 """The command `dit-clean audit`."""
 
 import re
-import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -10,26 +9,29 @@ from typing import Any
 import click
 
 from dit_clean.audit.extras import require
-from dit_clean.audit.report import REPORT_LIBRARIES
+from dit_clean.audit.report import MAX_COLUMNS, REPORT_LIBRARIES
 from dit_clean.audit.summary import by_class
 from dit_clean.cleaner import InfluenceCleaner
 from dit_clean.cli.files import (
     SUFFIXES,
     Table,
+    check_csv_options,
     check_target,
     read_table,
     split_table,
     write_table,
 )
-from dit_clean.cli.parameters import ContaminationType, SeparatorType, WindowType
+from dit_clean.cli.notes import has_decimal_commas, is_number, note, warn_of_columns
+from dit_clean.cli.parameters import (
+    ContaminationType,
+    JobsType,
+    SeparatorType,
+    WindowType,
+)
 from dit_clean.influence.windows import resolve_window
+from dit_clean.texts import ManyTextsWarning
 
 FLAGGED_TOO_MANY = 3
-MANY_TEXTS = 0.5
-"""Share of distinct values from which on a text column says little to the network."""
-FEW_VALUES = 50
-MANY_NUMBERS = 20
-"""Distinct whole numbers from which on labels may be a measurement."""
 MAX_CLASSES = 10
 MAX_SEED = 2**32 - 1
 WEIGHT = "sample_weight"
@@ -70,7 +72,8 @@ def main() -> None:
     "--drop",
     multiple=True,
     metavar="COLUMN",
-    help="Column to ignore, such as an identifier; repeat for several.",
+    help="Column not to learn from, such as an identifier: shown all the same; repeat "
+    "for several.",
 )
 @click.option(
     "--sep",
@@ -162,7 +165,7 @@ def main() -> None:
 )
 @click.option(
     "--jobs",
-    type=int,
+    type=JobsType(),
     default=1,
     show_default=True,
     help="Networks trained at the same time; -1 takes all cores.",
@@ -201,22 +204,24 @@ def audit(  # noqa: PLR0913
     check_target(table_path, "--table", taken, SUFFIXES)
     if report is not None:
         _check_report()
+    check_csv_options([data, output, table_path], sep, decimal)
     read = read_table(data, sep, decimal, [label, *drop])
     table = split_table(*read, label, drop, settings["task"])
     _check_settings(table, strategy, output, settings)
     if not quiet:
-        _warn_about_columns(table, settings["task"])
+        warn_of_columns(table, settings["task"])
     cleaner = _fitted(table, settings, quiet)
     try:
         if output is not None:
             cleaned = _cleaned(table, cleaner, strategy, output, decimal)
             write_table(cleaned, output, sep, decimal)
         if table_path is not None:
-            shown = table.to_be_written(table_path)[table.X.columns]
+            shown = table.to_be_written(table_path).drop(columns=label)
             rows = cleaner.audit(sort="suspicion", columns=shown)
             write_table(rows, table_path, sep, decimal)
         if report is not None:
-            cleaner.report(report, title=f"Label audit of {data.name}")
+            title = f"Label audit of {data.name}"
+            cleaner.report(report, title=title, columns=_reported(table, drop))
     except OSError as error:
         raise click.ClickException(f"Nothing more was written: {error}") from error
     if not quiet:
@@ -226,6 +231,15 @@ def audit(  # noqa: PLR0913
         limit = f"{100 * fail_above:g}%"
         click.echo(f"{fraction:.1%} of the rows flagged, more than {limit}.", err=True)
         sys.exit(FLAGGED_TOO_MANY)
+
+
+def _reported(table: Table, drop: tuple[str, ...]) -> dict[str, Any] | None:
+    """Return the columns that a report shows; a reviewer goes by those to drop, too."""
+    if not drop:
+        return None
+    dropped = {name: table.written[name] for name in drop}
+    n_inputs = max(0, MAX_COLUMNS - len(dropped))
+    return dropped | dict(list(table.X.items())[:n_inputs])
 
 
 def _check_report() -> None:
@@ -247,45 +261,17 @@ def _check_settings(
         raise click.BadParameter(
             f"DATA has a column {WEIGHT!r} already. Rename it.", param_hint="--strategy"
         )
-    if settings["task"] == "regression" and not _is_number(table.y):
+    if settings["task"] == "regression" and not is_number(table.y):
         comma = " For decimal commas add --decimal ','."
         raise click.BadParameter(
             f"the column {table.y.name!r} holds {table.y.iloc[0]!r}, which is no "
-            f"number.{comma if _has_decimal_commas(table.y) else ''}",
+            f"number.{comma if table.is_csv and has_decimal_commas(table.y) else ''}",
             param_hint="--task",
         )
     try:
         resolve_window(settings["window"], settings["epochs"])
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--window") from error
-
-
-def _warn_about_columns(table: Table, task: str) -> None:
-    """Name columns that may not be what they are taken for."""
-    n_labels = table.y.nunique()
-    if task == "auto" and table.y.dtype.kind in "iu" and n_labels > MANY_NUMBERS:
-        _note(
-            f"{table.y.name!r} holds {n_labels:,} different whole numbers, taken as "
-            "labels. If they measure something, add --task regression."
-        )
-    for name, column in table.X.items():
-        if _numbers_the_rows(column):
-            _note(
-                f"column {name!r} numbers the rows, and the place in the file may tell "
-                "labels, wrong ones too. If it means nothing else, add --drop "
-                f"{shlex.quote(str(name))}."
-            )
-        if not _is_number(column) and _has_decimal_commas(column):
-            _note(f"column {name!r} looks like numbers: try --decimal ','.")
-            continue
-        is_text = not _is_number(column) and column.dtype.kind not in "mM"
-        n_values = column.astype(str).nunique() if is_text else 0
-        if n_values > max(FEW_VALUES, MANY_TEXTS * len(column)):
-            _note(
-                f"column {name!r} has {n_values:,} different texts. If it is an "
-                f"identifier, add --drop {shlex.quote(str(name))}; free text is better "
-                "turned into numbers first."
-            )
 
 
 def _fitted(table: Table, settings: dict[str, Any], quiet: bool) -> InfluenceCleaner:
@@ -295,7 +281,8 @@ def _fitted(table: Table, settings: dict[str, Any], quiet: bool) -> InfluenceCle
     cleaner = InfluenceCleaner(**parameters, verbose=0 if quiet else 1)
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)
-        warnings.showwarning = lambda message, *_: _note(message)
+        warnings.simplefilter("ignore", ManyTextsWarning)  # noted by their options
+        warnings.showwarning = lambda message, *_: note(_as_options(str(message)))
         try:
             return cleaner.fit(table.X, table.y.to_numpy())
         except (ValueError, TypeError, FloatingPointError) as error:
@@ -310,7 +297,7 @@ def _as_options(message: str) -> str:
     >>> _as_options("fewer rows than cv=3 folds: lower cv")
     'fewer rows than --folds=3 folds: lower --folds'
     """
-    names = rf"\b({'|'.join(OPTIONS)})(?=[=, .]|$)"
+    names = rf"\b({'|'.join(OPTIONS)})(?=[=, .)]|$)"
     return re.sub(names, lambda name: f"--{OPTIONS[name[1]]}", message)
 
 
@@ -323,27 +310,6 @@ def _cleaned(
     if strategy == "weight":
         return whole.assign(**{WEIGHT: cleaner.sample_weight_})
     return cleaner.filter(whole)
-
-
-def _numbers_the_rows(column: Any) -> bool:
-    """Tell whether a column holds consecutive numbers, each once."""
-    if column.dtype.kind not in "iu" or not column.is_unique:
-        return False
-    return bool(column.max() - column.min() == len(column) - 1)
-
-
-def _has_decimal_commas(column: Any) -> bool:
-    """Tell whether all that a column of text holds are numbers with a comma."""
-    texts = column.dropna().astype(str)
-    return len(texts) > 0 and bool(texts.str.fullmatch(r"\s*-?\d*,?\d+\s*").all())
-
-
-def _is_number(column: Any) -> bool:
-    return column.dtype.kind in "biuf"
-
-
-def _note(message: Any) -> None:
-    click.echo(f"Note: {message}", err=True)
 
 
 def _print_summary(cleaner: InfluenceCleaner, written: dict[str, Path | None]) -> None:

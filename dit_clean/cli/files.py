@@ -15,6 +15,7 @@ SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t"}
 PARQUET = (".parquet", ".pq")
 PARQUET_LIBRARIES = ("pyarrow", "fastparquet")
 SUFFIXES = (*SEPARATORS, *PARQUET)
+POINT = "."
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -38,6 +39,11 @@ class Table:
     written: Any
     X: Any
     y: Any
+
+    @property
+    def is_csv(self) -> bool:
+        """Whether the cells were text."""
+        return self.read is not self.written
 
     def to_be_written(self, path: Path) -> Any:
         """Return the cells for a file: as they were written, where that is text too."""
@@ -83,6 +89,22 @@ def check_target(
     taken.append(path.resolve())
 
 
+def check_csv_options(
+    paths: Iterable[Path | None], sep: str | None, decimal: str
+) -> None:
+    """Refuse options of CSV files where no file to be read or written is one."""
+    if not all(path is None or _suffix(path) in PARQUET for path in paths):
+        return
+    if sep is not None:
+        raise click.BadParameter("Parquet files have no separator.", param_hint="--sep")
+    if decimal != POINT:
+        raise click.BadParameter(
+            "Parquet files have no decimal point: numbers are numbers, and text such "
+            "as '1,5' has to be turned into numbers first.",
+            param_hint="--decimal",
+        )
+
+
 def read_table(
     path: Path, sep: str | None, decimal: str, once: Iterable[str]
 ) -> tuple[Any, Any]:
@@ -108,8 +130,6 @@ def read_table(
             f"{path.name} is neither CSV nor Parquet ({', '.join(SUFFIXES)}).",
             param_hint="DATA",
         )
-    if suffix in PARQUET and sep is not None:
-        raise click.BadParameter("Parquet files have no separator.", param_hint="--sep")
     try:
         if suffix in PARQUET:
             frame = pandas.read_parquet(path)
@@ -130,21 +150,29 @@ def read_table(
             f"{path} is no text in UTF-8. Convert it first, for example with: "
             f"iconv -f {encoding} -t UTF-8 {path} > utf8.csv"
         ) from error
+    except pandas.errors.EmptyDataError as error:
+        raise click.ClickException(f"{path} cannot be read: it is empty.") from error
     except (ValueError, OSError) as error:
         hint = "" if suffix in PARQUET else " Are cells separated otherwise? See --sep."
-        raise click.ClickException(f"{path} cannot be read: {error}{hint}") from error
+        problem = str(error).strip().rstrip(".")
+        raise click.ClickException(
+            f"{path} cannot be read: {problem}.{hint}"
+        ) from error
 
 
 def split_table(
     frame: Any, written: Any, label: str, drop: tuple[str, ...], task: str
 ) -> Table:
     """Return inputs and labels; a column that does not exist is a wrong argument."""
-    for option, name in [("--label", label), *(("--drop", name) for name in drop)]:
-        _check_column(frame, name, option)
+    names = list(map(str, frame.columns))
+    _check_column(label, names, "--label")
     if label in drop:
         raise click.BadParameter(
             f"{label!r} is the column with the labels.", param_hint="--drop"
         )
+    inputs = [name for name in names if name != label]
+    for name in drop:
+        _check_column(name, inputs, "--drop")
     are_numbers = frame is written or task == "regression"
     y = frame[label] if are_numbers else _labels(frame[label], written[label])
     if len(y) == 0:
@@ -184,13 +212,12 @@ def write_table(table: Any, path: Path, sep: str | None, decimal: str) -> None:
         table.to_csv(path, index=index, sep=sep, decimal=decimal)
 
 
-def _check_column(whole: Any, name: str, option: str) -> None:
-    names = [str(column) for column in whole.columns]
+def _check_column(name: str, names: list[str], option: str) -> None:
     if name in names:
         return
     close = get_close_matches(name, names, n=1, cutoff=0.6)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    if len(names) == 1:
+    if len(names) == 1 and option == "--label":
         hint = " If DATA has another separator than a comma, give it: --sep ';'."
     raise click.BadParameter(
         f"there is no column {name!r}.{hint} Columns: {', '.join(names)}.",

@@ -61,5 +61,18 @@ class SeparatorType(click.ParamType):
         return character
 
 
+class JobsType(click.ParamType):
+    """A number of workers, as joblib counts them."""
+
+    name = "integer"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return the number."""
+        n_jobs = click.INT.convert(value, param, ctx)
+        if n_jobs == 0:
+            self.fail("0 networks cannot be trained. Give 1 or more, or -1.")
+        return n_jobs
+
+
 def _number(text: str) -> int | float:
     return float(text) if "." in text else int(text)

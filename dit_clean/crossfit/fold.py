@@ -10,6 +10,9 @@ from sklearn.utils import check_random_state
 
 from dit_clean.targets import Targets, check_class_sizes
 
+N_PARTS = 2
+"""Of a split: rows to train on, and rows held out."""
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -59,8 +62,8 @@ def make_folds(cv: Any, targets: Targets, random_state: Any) -> list[Fold]:
     Raises
     ------
     ValueError
-        If a class has fewer rows than folds, a row is not held out exactly once, or
-        `cv` is used up by one fit or needs groups.
+        If a class has fewer rows than folds or is held out as a whole, a row is not
+        held out exactly once, or `cv` is used up by one fit or needs groups.
     """
     generator = check_random_state(random_state)
     shuffle_seed, first_seed = (
@@ -82,8 +85,9 @@ def make_folds(cv: Any, targets: Targets, random_state: Any) -> list[Fold]:
     if not (is_whole and np.array_equal(np.sort(held_out), rows)):
         raise ValueError(
             f"cv must hold out each of the {n_samples} samples exactly once, and train "
-            f"on all others, as KFold does; {cv!r} does not."
+            f"on all others, as KFold does; {_described(cv)} does not."
         )
+    _check_classes_stay(splits, targets, cv)
     return [
         Fold(np.sort(train), np.sort(held), first_seed + i)
         for i, (train, held) in enumerate(splits)
@@ -96,8 +100,10 @@ def _splits(cv: Any, n_samples: int, codes: np.ndarray) -> list[Any]:
             f"cv={cv!r} is used up by one fit. Give a list of the splits: "
             "cv=list(splitter.split(X, y))."
         )
+    check_cv(cv)
+    X = np.zeros((n_samples, 1))
     try:
-        return list(check_cv(cv).split(np.zeros((n_samples, 1)), codes))
+        splits = list(cv.split(X, codes) if hasattr(cv, "split") else cv)
     except ValueError as error:
         if "groups" not in str(error):
             raise
@@ -105,3 +111,41 @@ def _splits(cv: Any, n_samples: int, codes: np.ndarray) -> list[Any]:
             f"cv={cv!r} splits by groups, which fit does not take. Give the splits: "
             "cv=list(splitter.split(X, y, groups))."
         ) from error
+    if not all(_is_pair_of_rows(split) for split in splits):
+        raise ValueError(
+            "cv must be an int, a scikit-learn splitter or a list of pairs, rows to "
+            "train on and rows held out, as list(splitter.split(X, y)) gives it; got "
+            f"{_described(cv)}."
+        )
+    return [tuple(map(np.asarray, split)) for split in splits]
+
+
+def _is_pair_of_rows(split: Any) -> bool:
+    if not (hasattr(split, "__len__") and len(split) == N_PARTS):
+        return False
+    parts = [np.asarray(part) for part in split]
+    return all(
+        part.ndim == 1 and (part.dtype.kind in "iu" or part.size == 0) for part in parts
+    )
+
+
+def _check_classes_stay(splits: list[Any], targets: Targets, cv: Any) -> None:
+    """Raise if a network is to judge a class that it has never seen."""
+    if not targets.is_classifier:
+        return
+    for number, (train, _) in enumerate(splits):
+        lacking = np.setdiff1d(targets.codes, targets.codes[train])
+        if len(lacking):
+            label = targets.labels.tolist()[lacking[0]]
+            raise ValueError(
+                f"cv holds out all rows of class {label!r} at once (fold {number} of "
+                f"{_described(cv)}): the network of that fold would take a class that "
+                "it never saw for wrong. Give cv=5 or cv=StratifiedKFold(5)."
+            )
+
+
+def _described(cv: Any) -> str:
+    """Return a splitter, or how many splits a list holds: not each row number."""
+    if isinstance(cv, Sequence | np.ndarray):
+        return f"a {type(cv).__name__} of length {len(cv)}"
+    return repr(cv)

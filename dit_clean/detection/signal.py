@@ -95,12 +95,17 @@ def warn_of_no_signal(signal: float) -> None:
     """
     if signal >= MIN_Z:
         return
+    how_well = (
+        f"only {signal:.1f} standard errors better"
+        if signal >= 0
+        else f"{-signal:.1f} standard errors worse"
+    )
     warnings.warn(
-        "The networks hardly predict held-out labels or targets: only "
-        f"{signal:.1f} standard errors better than chance. Which are wrong can "
-        "then hardly be told, and suspicion_, keep_mask_ and contamination_ are to be "
-        "read with care. Check that X and y belong together, give better features or "
-        "another net, train longer (max_epochs, lr), or give more rows.",
+        f"The networks hardly predict held-out labels or targets: {how_well} than "
+        "chance. Which are wrong can then hardly be told, and suspicion, flags and "
+        "estimated contamination are to be read with care. Check that X and y belong "
+        "together, give better features or another net, train longer (max_epochs), or "
+        "give more rows.",
         NoSignalWarning,
         stacklevel=4,
     )

@@ -155,7 +155,8 @@ def warn_of_order(net: NeuralNet, labels: np.ndarray) -> None:
 def check_net(net: Any) -> None:
     """Raise if the net cannot be tracked."""
     if not isinstance(net, NeuralNetClassifier | NeuralNetRegressor):
-        given = net.__name__ if isinstance(net, type) else type(net).__name__
+        is_class = isinstance(net, type)
+        given = f"the class {net.__name__}" if is_class else type(net).__name__
         raise TypeError(
             f"net must be a skorch NeuralNetClassifier or NeuralNetRegressor instance, "
             f"got {given}. Wrap the module: NeuralNetClassifier(module, ...), with one "
@@ -178,7 +179,8 @@ def check_net(net: Any) -> None:
         if f"iterator_train__{option}" in net.get_params(deep=False):
             raise ValueError(
                 f"iterator_train__{option} cannot be tracked. Use "
-                "iterator_train__sampler for another order of the samples."
+                "iterator_train__shuffle, or with track iterator_train__sampler, for "
+                "another order of the samples."
             )
     for entry in net.callbacks if isinstance(net.callbacks, list) else []:
         callback = entry[1] if isinstance(entry, tuple) else entry

@@ -66,3 +66,12 @@ def test_implausibly_many_wrong_targets_are_warned_of():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn_of_many_wrong(0.2)
+
+
+@pytest.mark.parametrize(
+    ("signal", "words"),
+    [(1.2, "only 1.2 standard errors better"), (-12.1, "12.1 standard errors worse")],
+)
+def test_how_far_from_chance_is_said(signal, words):
+    with pytest.warns(NoSignalWarning, match=f"targets: {words} than chance"):
+        warn_of_no_signal(signal)

@@ -169,7 +169,9 @@ def test_weight_decay_of_an_unused_parameter_is_refused():
 
 def test_nets_that_are_none_of_skorchs_are_refused():
     refused(nn.Linear(4, 3), TypeError, "got Linear. Wrap the module")
-    refused(NeuralNetClassifier, TypeError, "instance, got NeuralNetClassifier")
+    refused(
+        NeuralNetClassifier, TypeError, "instance, got the class NeuralNetClassifier"
+    )
     net = NeuralNet(Linear, criterion=nn.CrossEntropyLoss)
     refused(net, TypeError, "NeuralNetClassifier or NeuralNetRegressor")
 
