@@ -139,23 +139,26 @@ class StepRecorder:
         """
         return _Step(self, sample_indices, epoch)
 
-    def begin(self) -> None:
-        """Note the random state and the buffers that the next forward pass starts from.
+    def begin(self, sample_indices: Any, epoch: int) -> None:
+        """Note the batch, and what the next forward pass starts from.
 
-        To be called before that pass, for it changes the buffers.
+        To be called before that pass, for it changes buffers.
 
         Raises
         ------
         RuntimeError
             If an update has been made that is not recorded.
+        TypeError
+            If `sample_indices` are no row numbers.
         """
         self._check_recorded()
+        self._sample_indices, self._epoch = as_row_numbers(sample_indices), epoch
         self.is_in_step = True
         self._saw_pass = False
         self._generator.begin()
         self._buffers = self._reader.buffers()
 
-    def end(self, sample_indices: Any, epoch: int) -> None:
+    def end(self) -> None:
         """Add the record of the update that has just been made.
 
         Raises
@@ -168,7 +171,7 @@ class StepRecorder:
         if self._trained != trained_flags(self.optimizer):
             check_same_groups(self._trained, self.optimizer)
             check_same_parameters(
-                self.trajectory.layout, self.module, self.optimizer, epoch
+                self.trajectory.layout, self.module, self.optimizer, self._epoch
             )
         if not any(self._gets_gradient):
             self._note_gradients()  # the optimizer has called a closure
@@ -182,8 +185,8 @@ class StepRecorder:
             modes = last.modes
         record = StepRecord(
             step=self.trajectory.n_steps,
-            epoch=epoch,
-            sample_indices=as_row_numbers(sample_indices),
+            epoch=self._epoch,
+            sample_indices=self._sample_indices,
             hyper=hyper,
             rng_state=self._generator.end(),
             modes=modes,
@@ -297,7 +300,7 @@ class _Step:
         self.lock = exclusive.GLOBAL_STATE
         self.lock.acquire()
         try:
-            self.recorder.begin()
+            self.recorder.begin(self.sample_indices, self.epoch)
         except BaseException:
             self.lock.release()
             raise
@@ -305,7 +308,7 @@ class _Step:
     def __exit__(self, kind: type | None, *_: Any) -> None:
         try:
             if kind is None:
-                self.recorder.end(self.sample_indices, self.epoch)
+                self.recorder.end()
             else:
                 self.recorder.cancel()
         finally:
@@ -394,7 +397,7 @@ class TrajectoryRecorder(Callback):
             self.is_recording_ = True
         wanted = self.epochs is None or self.epoch_ in self.epochs
         self.recorder_.keeps_states = wanted
-        self.recorder_.begin()
+        self.recorder_.begin(batch.sample_indices, self.epoch_)
 
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
@@ -403,7 +406,7 @@ class TrajectoryRecorder(Callback):
         if not training:
             return
         check_converges(kwargs["loss"], self.recorder_.trajectory, self.epoch_)
-        self.recorder_.end(batch.sample_indices, self.epoch_)
+        self.recorder_.end()
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Hand the epoch to `after_epoch`."""

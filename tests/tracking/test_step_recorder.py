@@ -273,7 +273,7 @@ def test_an_update_in_a_step_that_failed_is_not_passed_over():
         update()
         1 / 0  # noqa: B018
     with pytest.raises(RuntimeError, match=r"the record misses.*new StepRecorder"):
-        recorder.begin()
+        recorder.begin(torch.arange(15), 0)
 
 
 def make_recorder():
@@ -292,12 +292,15 @@ def make_recorder():
     return recorder, step
 
 
-def test_a_step_that_was_refused_after_its_update_is_not_passed_over():
-    _, step = make_recorder()
+def test_a_step_is_refused_before_its_update():
+    recorder, step = make_recorder()
+    before = copy.deepcopy(recorder.module.state_dict())
     with pytest.raises(TypeError, match="one whole number for"):
         step(torch.ones(45, dtype=torch.bool))
-    with pytest.raises(RuntimeError, match="which the record misses"):
-        step(torch.arange(15))
+    for name, values in recorder.module.state_dict().items():
+        assert torch.equal(values, before[name])
+    step(torch.arange(15))
+    assert recorder.trajectory.n_steps == 1
 
 
 def test_a_state_that_follows_no_recorded_step_is_not_kept():
