@@ -21,6 +21,8 @@ from dit_clean.tracking import StepRecord, TrainingState, Trajectory
 STATISTICS = "statistics"
 CHECK_EVERY = 8
 """Steps from one check of an update to the next, at least."""
+MAX_CHECKED = 2**14
+"""Parameters that are looked at: a check takes far less than the step itself."""
 
 Adjoint: TypeAlias = dict[str, Tensor]
 """Cotangents of a training state: "params" and slots, each (n_queries, n_params), and
@@ -102,7 +104,7 @@ def sweep_back(
     adjoint = _zero_adjoint(seeds, n_params)
     stop = max(by_step)
     is_linear = trajectory.optimizer_type in LINEAR_UPDATES
-    next_check = stop
+    next_check, every = stop, n_params // MAX_CHECKED | 1  # odd: no columns are missed
     # Fused attention kernels have no second derivative.
     with sdpa_kernel(SDPBackend.MATH):
         for record, state in trajectory.iterate_back(start, stop):
@@ -117,7 +119,7 @@ def sweep_back(
                 forms_gradient=checks or not is_linear,
             )
             if checks:
-                check_update(trajectory, record, state, gradient.grad)
+                check_update(trajectory, record, state, gradient.grad, every=every)
                 next_check = record.step + 1 - CHECK_EVERY
             adjoint, contributions = _step_back(
                 trajectory.optimizer_type,

@@ -8,7 +8,7 @@ optimizer, write such a function and add it to `UPDATE_RULES`; the tests then ho
 against ``torch.optim`` and against autograd through unrolled training.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -104,12 +104,12 @@ def update_rule_of(optimizer_type: type) -> UpdateRule:
 
 def apply_rule(
     rule: UpdateRule,
-    groups: tuple[slice, ...],
+    groups: Sequence[slice],
     hyper: tuple[Mapping[str, Any], ...],
     state: Mapping[str, Tensor],
     grad: Tensor,
 ) -> dict[str, Tensor]:
-    """Return the state after an update: "params" and slots, each (n_params,)."""
+    """Return the state after an update: "params" and slots, of the groups' elements."""
     parts = []
     for where, settings in zip(groups, hyper, strict=True):
         slots = {name: v[where] for name, v in state.items() if name != PARAMS}
