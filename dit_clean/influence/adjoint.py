@@ -19,7 +19,7 @@ from dit_clean.influence.update_vjps import LINEAR_UPDATES, UPDATE_VJPS
 from dit_clean.tracking import StepRecord, TrainingState, Trajectory
 
 STATISTICS = "statistics"
-CHECK_EVERY = 8
+CHECK_EVERY = 16
 """Steps from one check of an update to the next, at least."""
 MAX_CHECKED = 2**14
 """Parameters that are looked at: a check takes far less than the step itself."""
