@@ -20,7 +20,7 @@ from dit_clean.tracking import StepRecord, TrainingState, Trajectory
 
 STATISTICS = "statistics"
 CHECK_EVERY = 16
-"""Steps from one check of an update to the next, at least."""
+"""Steps from one check of an update to the next, where all states are kept."""
 MAX_CHECKED = 2**14
 """Parameters that are looked at: a check takes far less than the step itself."""
 
@@ -94,7 +94,8 @@ def sweep_back(
     Notes
     -----
     Cost: 2 to 3 training steps per step for one query, whatever the number of samples.
-    Updates into states that were kept are checked, every `CHECK_EVERY`-th of them.
+    Updates are checked: those between two kept states together, and every
+    `CHECK_EVERY`-th where all states are kept.
     Memory: `n_rows` vectors of parameters per kind of optimizer state.
     """
     by_step: dict[int, list[Seed]] = {}
@@ -109,7 +110,8 @@ def sweep_back(
     with sdpa_kernel(SDPBackend.MATH):
         for record, state in trajectory.iterate_back(start, stop):
             adjoint = _planted(adjoint, by_step.get(record.step + 1, []), n_params)
-            checks = record.step < next_check and record.step + 1 in trajectory.store
+            is_due = record.step < next_check or record.step not in trajectory.store
+            checks = is_due and record.step + 1 in trajectory.store
             gradient = batch_gradient(
                 trajectory.model,
                 trajectory.layout,
