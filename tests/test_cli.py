@@ -369,7 +369,9 @@ def test_named_index_of_parquet_is_kept_and_not_learned_from(folder, iris, drop)
     assert result.exit_code == 0, result.output
     written = pd.read_parquet("new.parquet")
     assert written.equals(table.loc[written.index])
-    assert pd.read_csv("table.csv").columns[0] == "id"
+    columns = list(pd.read_csv("table.csv").columns)
+    assert columns[0] == ("id" if drop else "id_index")
+    assert columns.count("id") == 1
 
 
 def test_columns_of_parquet_may_be_numbers(folder, iris):
@@ -427,3 +429,10 @@ def test_warnings_name_options_and_free_text_once(folder, iris):
     assert shown.count("different texts") == 1
     assert "train longer (--epochs)" in shown
     assert "_," not in shown
+
+
+@pytest.mark.parametrize(("index", "header"), [("id", "id_index,id"), ("no", "no,id")])
+def test_an_index_has_a_name_of_its_own_in_a_csv_file(tmp_path, index, header):
+    path = tmp_path / "out.csv"
+    files.write_table(pd.DataFrame({"id": [3]}).rename_axis(index), path, None, ".")
+    assert path.read_text().splitlines() == [header, "0,3"]

@@ -209,7 +209,9 @@ def write_table(table: Any, path: Path, sep: str | None, decimal: str) -> None:
         table.to_parquet(path, index=index)
     else:
         sep = sep or SEPARATORS[_suffix(path)]
-        table.to_csv(path, index=index, sep=sep, decimal=decimal)
+        taken, names = set(table.columns), table.index.names
+        labels = [f"{name}_index" if name in taken else name for name in names]
+        table.to_csv(path, index=index, sep=sep, decimal=decimal, index_label=labels)
 
 
 def _check_column(name: str, names: list[str], option: str) -> None:
