@@ -12,6 +12,7 @@ And torch's double backward of weight normalization takes the norms for constant
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -52,7 +53,7 @@ def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
 
 
 def _convolution(
-    n_dims: int, replaced: Callable[..., Tensor], pull: type["_Pull"]
+    n_dims: int, replaced: Callable[..., Tensor], *, forms_gradient: bool
 ) -> Callable[..., Tensor]:
     """Return the replacement of ``torch.conv1d``, ``conv2d`` or ``conv3d``."""
 
@@ -73,7 +74,7 @@ def _convolution(
             for value in (stride, padding, dilation)
         )
         options = (*sizes, False, [0] * n_dims, groups)
-        return _Convolution.apply(input, weight, bias, options, pull)
+        return _Convolution.apply(input, weight, bias, options, forms_gradient)
 
     return convolution
 
@@ -88,23 +89,27 @@ class _Convolution(Function):
         weight: Tensor,
         bias: Tensor | None,
         options: tuple,
-        pull: type["_Pull"],
+        forms_gradient: bool,
     ) -> Tensor:
         ctx.save_for_backward(input, weight)
-        ctx.options, ctx.pull = options, pull
+        ctx.options, ctx.forms_gradient = options, forms_gradient
         return torch.convolution(input, weight, bias, *options)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         # A graph is built for the first derivative; vmap batches the second.
-        pull = ctx.pull.apply if torch.is_grad_enabled() else pull_back
         input, weight = ctx.saved_tensors
-        mask = ctx.needs_input_grad[:3]
-        return *pull(grad, input, weight, mask, ctx.options), None, None
+        given = grad, input, weight, ctx.needs_input_grad[:3], ctx.options
+        if torch.is_grad_enabled():
+            return *_Pull.apply(*given, ctx.forms_gradient), None, None
+        return *pull_back(*given), None, None
 
 
 class _Pull(Function):
-    """Gradients of a convolution: linear in `grad`, and in (input, weight)."""
+    """Gradients of a convolution: linear in `grad`, and in (input, weight).
+
+    Those of weight and bias are zeros if nobody asks for more than their derivative.
+    """
 
     @staticmethod
     def forward(
@@ -114,10 +119,16 @@ class _Pull(Function):
         weight: Tensor,
         mask: tuple[bool, ...],
         options: tuple,
+        forms_gradient: bool,
     ) -> tuple[Tensor | None, ...]:
         ctx.save_for_backward(grad, input, weight)
         ctx.options = options
-        return pull_back(grad, input, weight, mask, options)
+        if forms_gradient:
+            return pull_back(grad, input, weight, mask, options)
+        for_input, *_ = pull_back(grad, input, weight, (mask[0], False, False), options)
+        zero = weight.new_zeros(())
+        for_bias = zero.expand(weight.shape[0]) if mask[2] else None
+        return for_input, zero.expand_as(weight), for_bias
 
     @staticmethod
     def backward(
@@ -130,27 +141,7 @@ class _Pull(Function):
         mask = (ctx.needs_input_grad[1], v_input is not None, False)
         at = input if v_input is None else v_input
         for_input, for_weight, _ = pull_back(grad, at, v_weight, mask, ctx.options)
-        return for_grad, for_input, for_weight, None, None
-
-
-class _PullThrough(_Pull):
-    """The same, but zeros for weight and bias: only its derivative is asked for."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        grad: Tensor,
-        input: Tensor,
-        weight: Tensor,
-        mask: tuple[bool, ...],
-        options: tuple,
-    ) -> tuple[Tensor | None, ...]:
-        ctx.save_for_backward(grad, input, weight)
-        ctx.options = options
-        for_input, *_ = pull_back(grad, input, weight, (mask[0], False, False), options)
-        zero = weight.new_zeros(())
-        for_bias = zero.expand(weight.shape[0]) if mask[2] else None
-        return for_input, zero.expand_as(weight), for_bias
+        return for_grad, for_input, for_weight, None, None, None
 
 
 def pull_back(
@@ -208,17 +199,18 @@ def pass_where_positive(values: Tensor, output: Tensor) -> Tensor:
     return torch.ops.aten.threshold_backward(values, output, 0)
 
 
-def _replacements(pull: type[_Pull]) -> Mapping[Callable[..., Any], Callable[..., Any]]:
+def _replacements(*, forms_gradient: bool) -> Mapping[Any, Callable[..., Any]]:
+    convolution = partial(_convolution, forms_gradient=forms_gradient)
     return {
         torch._weight_norm: _weight_norm,
-        torch.conv1d: _convolution(1, torch.conv1d, pull),
-        torch.conv2d: _convolution(2, torch.conv2d, pull),
-        torch.conv3d: _convolution(3, torch.conv3d, pull),
+        torch.conv1d: convolution(1, torch.conv1d),
+        torch.conv2d: convolution(2, torch.conv2d),
+        torch.conv3d: convolution(3, torch.conv3d),
         torch.relu: relu,
         Tensor.relu: relu,
         nn.functional.relu: relu,
     }
 
 
-REPLACEMENTS = _replacements(_Pull)
-UNFORMED = _replacements(_PullThrough)
+REPLACEMENTS = _replacements(forms_gradient=True)
+UNFORMED = _replacements(forms_gradient=False)
