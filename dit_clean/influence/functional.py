@@ -75,7 +75,7 @@ def batch_gradient(
     variables = state.copied_buffers() | params
     variables |= {name: before[name] for name in frozen}
     with (
-        lean_derivatives(model.module, forms_gradient=forms_gradient),
+        lean_derivatives(model.module, () if forms_gradient else params.values()),
         followed_statistics(variables, before) as after,
     ):
         losses, weights, divisor = _batch_losses(

@@ -10,9 +10,8 @@ derivative are asked for, the first derivative by the weights need not be formed
 And torch's double backward of weight normalization takes the norms for constants.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from typing import Any
 
 import torch
@@ -26,7 +25,7 @@ LAYERS = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
 def lean_derivatives(
-    module: nn.Module, *, forms_gradient: bool = True
+    module: nn.Module, unformed: Iterable[Tensor] = ()
 ) -> AbstractContextManager:
     """Return a context for the forward pass of a module.
 
@@ -37,13 +36,15 @@ def lean_derivatives(
     ----------
     module : nn.Module
         Whose forward pass it is.
-    forms_gradient : bool, default=True
-        Whether the values of first derivatives are needed. If not, those by weights of
-        convolutions are zeros, which are differentiated like the true ones.
+    unformed : iterable of Tensor, default=()
+        Parameters by which the values of first derivatives are not needed. As weights
+        of a convolution they get zeros, which are differentiated like the true ones.
+        Weights that are computed from parameters get the true ones: their second
+        derivative needs these.
     """
     layers = module.modules()
     if any(isinstance(layer, LAYERS) or is_parametrized(layer) for layer in layers):
-        return StandIns(REPLACEMENTS if forms_gradient else UNFORMED)
+        return StandIns(_replacements({id(parameter) for parameter in unformed}))
     return nullcontext()
 
 
@@ -53,7 +54,7 @@ def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
 
 
 def _convolution(
-    n_dims: int, replaced: Callable[..., Tensor], *, forms_gradient: bool
+    n_dims: int, replaced: Callable[..., Tensor], unformed: set[int]
 ) -> Callable[..., Tensor]:
     """Return the replacement of ``torch.conv1d``, ``conv2d`` or ``conv3d``."""
 
@@ -74,6 +75,8 @@ def _convolution(
             for value in (stride, padding, dilation)
         )
         options = (*sizes, False, [0] * n_dims, groups)
+        given = {id(weight)} if bias is None else {id(weight), id(bias)}
+        forms_gradient = not given <= unformed
         return _Convolution.apply(input, weight, bias, options, forms_gradient)
 
     return convolution
@@ -199,18 +202,14 @@ def pass_where_positive(values: Tensor, output: Tensor) -> Tensor:
     return torch.ops.aten.threshold_backward(values, output, 0)
 
 
-def _replacements(*, forms_gradient: bool) -> Mapping[Any, Callable[..., Any]]:
-    convolution = partial(_convolution, forms_gradient=forms_gradient)
+def _replacements(unformed: set[int]) -> Mapping[Any, Callable[..., Any]]:
+    """Return what stands in for each function; `unformed` are identities of tensors."""
     return {
         torch._weight_norm: _weight_norm,
-        torch.conv1d: convolution(1, torch.conv1d),
-        torch.conv2d: convolution(2, torch.conv2d),
-        torch.conv3d: convolution(3, torch.conv3d),
+        torch.conv1d: _convolution(1, torch.conv1d, unformed),
+        torch.conv2d: _convolution(2, torch.conv2d, unformed),
+        torch.conv3d: _convolution(3, torch.conv3d, unformed),
         torch.relu: relu,
         Tensor.relu: relu,
         nn.functional.relu: relu,
     }
-
-
-REPLACEMENTS = _replacements(forms_gradient=True)
-UNFORMED = _replacements(forms_gradient=False)

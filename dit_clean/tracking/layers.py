@@ -41,11 +41,18 @@ def check_leaves(module: nn.Module) -> None:
     """
     for name, layer in module.named_modules():
         for attribute, value in vars(layer).items():
-            if isinstance(value, Tensor) and not value.is_leaf:
-                raise ValueError(
-                    f"Layer {name or 'module'!r} ({type(layer).__name__}) computes its "
-                    f"{attribute} from other parameters in a hook, and torch cannot "
-                    "copy that. Use torch.nn.utils.parametrizations.weight_norm in "
-                    "place of torch.nn.utils.weight_norm, and make pruning permanent: "
-                    f"torch.nn.utils.prune.remove(layer, {attribute!r})."
-                )
+            if not isinstance(value, Tensor) or value.is_leaf:
+                continue
+            sources = {f"{attribute}{end}" for end in ("_orig", "_v", "_g")}
+            problem = (
+                f"computes its {attribute} from other parameters in a hook, and torch "
+                "cannot copy that. Use torch.nn.utils.parametrizations.weight_norm in "
+                "place of torch.nn.utils.weight_norm, and make pruning permanent: "
+                f"torch.nn.utils.prune.remove(layer, {attribute!r})."
+                if sources & layer._parameters.keys()
+                else f"holds {attribute}, which an earlier pass has computed, and "
+                f"torch cannot copy that. Keep {attribute}.detach(), or delete it."
+            )
+            raise ValueError(
+                f"Layer {name or 'module'!r} ({type(layer).__name__}) {problem}"
+            )

@@ -51,8 +51,7 @@ class StepRecorder:
     Attributes
     ----------
     trajectory : Trajectory
-        The run so far. `snapshot` or `close` come before questions: only then it is
-        known whether its last step has drawn random numbers.
+        The run so far.
     keeps_states : bool
         Whether to offer the state before each step to the store. While it is False,
         `snapshot` alone does; states in between are replayed.
@@ -106,9 +105,7 @@ class StepRecorder:
         )
         self.keeps_states = True
         self._reader = StateReader(module, optimizer)
-        self._generator = GeneratorWatch(
-            module, model.loss.criterion, self.trajectory.records
-        )
+        self._generator = GeneratorWatch(module, model.loss.criterion)
         check_module(module)
         check_equal_counts(module, optimizer)
         self._modules = list(module.modules())
@@ -155,7 +152,7 @@ class StepRecorder:
         self._sample_indices, self._epoch = as_row_numbers(sample_indices), epoch
         self.is_in_step = True
         self._saw_pass = False
-        self._generator.begin()
+        self._generator.look()
         self._buffers = self._reader.buffers()
 
     def end(self) -> None:
@@ -188,7 +185,7 @@ class StepRecorder:
             epoch=self._epoch,
             sample_indices=self._sample_indices,
             hyper=hyper,
-            rng_state=self._generator.end(),
+            rng_state=self._generator.drawn_from(),
             modes=modes,
         )
         records.append(record)
@@ -217,12 +214,10 @@ class StepRecorder:
         check_in_range(trajectory.records[before:], trajectory.model.n_samples)
         self._start = trajectory.n_steps
         trajectory.store.put(self._start, self._reader.state())
-        self._generator.settle()
         check_finite(trajectory)
 
     def close(self) -> None:
         """Take the hooks off module and optimizer; the trajectory stays."""
-        self._generator.settle()
         for hook in self._hooks:
             hook.remove()
 
@@ -265,7 +260,7 @@ class StepRecorder:
         if self._saw_pass:
             check_same_modes(self._modes, modes)
         self._saw_pass, self._modes = True, modes
-        self._generator.look_again()
+        self._generator.look()
 
     def _before_update(self, optimizer: Optimizer, *args: Any) -> None:
         if not self.is_in_step:

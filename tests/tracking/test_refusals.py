@@ -210,6 +210,18 @@ def test_layers_that_cannot_be_copied_are_refused_by_name(change):
         TrackedModel.of(Changed(), nn.CrossEntropyLoss(), *make_rows())
 
 
+def test_layers_that_hold_an_earlier_output_are_refused_by_name():
+    class Holds(Linear):
+        def forward(self, X):
+            self.features = super().forward(X)
+            return self.features
+
+    module = Holds()
+    module(torch.randn(2, 4))
+    with pytest.raises(ValueError, match=r"\(Holds\) holds features, .*\.detach\(\)"):
+        TrackedModel.of(module, nn.CrossEntropyLoss(), *make_rows())
+
+
 def test_fewer_rows_than_a_batch_with_drop_last_are_refused():
     net = make_net(batch_size=64, iterator_train__drop_last=True)
     refused(net, ValueError, "45 training samples are fewer than batch_size=64.*Lower")
