@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
@@ -33,8 +34,9 @@ def as_row_numbers(sample_indices: Any) -> Tensor:
         If they are no whole numbers: a mask, say.
     """
     if not isinstance(sample_indices, Tensor):
-        sample_indices = torch.as_tensor(sample_indices)
-    rows = sample_indices.clone() if sample_indices.is_cpu else sample_indices.cpu()
+        rows = torch.from_numpy(np.array(sample_indices))
+    else:
+        rows = sample_indices.clone() if sample_indices.is_cpu else sample_indices.cpu()
     if rows.dtype == torch.int64 and rows.ndim == 1:
         return rows
     if rows.is_floating_point() or rows.dtype in MASKS or rows.ndim != 1:

@@ -4,6 +4,7 @@ import copy
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -377,6 +378,23 @@ def test_losses_that_draw_random_numbers_are_repeated():
     check_replay(trajectory)
     run, query = TrackedRun(trajectory), ClassProbability(X, y, N_LABELS)
     assert np.array_equal(run.influence(query), run.influence(query))
+
+
+@pytest.mark.parametrize(
+    "rows_of",
+    [
+        lambda batch: batch.numpy()[::-1],
+        lambda batch: pd.Series(batch.numpy(), index=batch.numpy() + 7),
+        lambda batch: range(int(batch[0]), int(batch[-1]) + 1),
+    ],
+    ids=["backwards", "series", "range"],
+)
+def test_row_numbers_in_any_container_are_taken(rows_of):
+    net, X, y = make_parts()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    trajectory = record(net, optimizer, X, y, n_epochs=1, rows_of=rows_of)
+    found = [sorted(step.sample_indices.tolist()) for step in trajectory]
+    assert found == torch.arange(45).view(3, 15).tolist()
 
 
 @pytest.mark.parametrize("dtype", [torch.int16, torch.int32])
