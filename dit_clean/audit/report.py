@@ -20,7 +20,7 @@ from dit_clean.audit.displays import (
 )
 from dit_clean.audit.extras import require
 from dit_clean.audit.gallery import GalleryItem, gallery_items
-from dit_clean.audit.names import visible_spaces
+from dit_clean.audit.names import cut_end, visible_spaces
 from dit_clean.audit.samples import cells, column_names, is_text, own_columns
 from dit_clean.audit.style import number
 from dit_clean.audit.summary import summarize
@@ -206,8 +206,8 @@ def _short(value: Any) -> Any:
         return float(f"{value:.{N_DIGITS}g}")
     if isinstance(value, int) and abs(value) > MAX_EXACT:
         return str(value)
-    if isinstance(value, str) and len(value) > MAX_CELL:
-        return value[: MAX_CELL - 1] + "…"
+    if isinstance(value, str):
+        return cut_end(value, MAX_CELL)
     return value
 
 

@@ -58,12 +58,12 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
     if not trajectory.records:
         raise ValueError("The run has no steps: record some with `recorder.step`.")
     asked = _ends_of_epochs(trajectory) if steps is None else steps
-    pairs = []
+    ends = []
     for t in sorted({store.nearest(step) for step in asked}):
-        kept = store.following(t)
-        if kept is not None and kept <= t + MAX_STRIDE:
-            pairs.append((t, kept))
-    if steps is None and not pairs:
+        end = store.following(t)
+        if end is not None and end <= t + MAX_STRIDE:
+            ends.append(end)
+    if steps is None and not ends:
         warnings.warn(
             f"Nothing could be checked: the states kept, {store.steps}, are more than "
             f"{MAX_STRIDE} steps apart. Keep more of them, StateStore(max_bytes).",
@@ -71,8 +71,8 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
         )
     if steps is None:
         check_differentiable(trajectory)
-    for _, kept in pairs:
-        record, state = trajectory.records[kept - 1], trajectory.state(kept - 1)
+    for end in ends:
+        record, state = trajectory.records[end - 1], trajectory.state(end - 1)
         grad = loss_gradient(trajectory.model, trajectory.layout, record, state)
         buffers = _moved_buffers(trajectory, record, state)
         check_update(trajectory, record, state, grad, buffers)

@@ -370,11 +370,8 @@ class TrajectoryRecorder(Callback):
     @property
     def between_epochs(self) -> bool:
         """Whether the last step of an epoch has been made and no further one begun."""
-        if self.n_steps_seen_ == 0:
-            return False
-        recorder = self.recorder_
-        is_done = self.n_steps_seen_ == recorder.trajectory.n_steps
-        return is_done and not recorder.is_in_step
+        is_done = 0 < self.n_steps_seen_ == self.recorder_.trajectory.n_steps
+        return is_done and not self.recorder_.is_in_step
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Count from the start."""
