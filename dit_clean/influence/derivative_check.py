@@ -1,7 +1,6 @@
 """Refusing networks whose second derivatives torch does not have, or has wrong."""
 
 import copy
-from dataclasses import replace
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -126,7 +125,7 @@ def _agree(
     precision: _Precision,
 ) -> bool:
     model, state = _in_precision(model, record, state, precision.dtype)
-    record = replace(record, sample_indices=torch.arange(model.n_samples))
+    record = record._replace(sample_indices=torch.arange(model.n_samples))
     theta, v = _near(state.params)
     v = _without_padding(model, layout, v)
     state = TrainingState(theta, {}, state.buffers)

@@ -1,6 +1,7 @@
 """What is known of a layer without running it."""
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 DRAWING = (
@@ -12,6 +13,8 @@ DRAWING = (
     nn.RReLU,
 )
 """Those of torch's layers that draw random numbers, or may."""
+MODAL = (*DRAWING, _NormBase)
+"""Those that do something else in evaluation mode, or may."""
 
 
 def is_known(layer: nn.Module) -> bool:
@@ -29,6 +32,11 @@ def is_known(layer: nn.Module) -> bool:
 def may_draw(layer: nn.Module) -> bool:
     """Tell whether a layer, or a criterion, may draw random numbers."""
     return isinstance(layer, DRAWING) or not is_known(layer)
+
+
+def may_depend_on_mode(layer: nn.Module) -> bool:
+    """Tell whether a layer may do something else in evaluation mode."""
+    return isinstance(layer, MODAL) or not is_known(layer)
 
 
 def check_leaves(module: nn.Module) -> None:

@@ -3,15 +3,14 @@
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-import torch
 from skorch.callbacks import Callback
 from torch import nn
 from torch.optim import Optimizer
 
 from dit_clean.tracking import exclusive
-from dit_clean.tracking.generator import GeneratorWatch
 from dit_clean.tracking.layout import ParameterLayout
-from dit_clean.tracking.model import TrackedModel, get_modes
+from dit_clean.tracking.model import TrackedModel
+from dit_clean.tracking.passes import PassWatch
 from dit_clean.tracking.recorder_checks import (
     as_row_numbers,
     check_converges,
@@ -19,14 +18,13 @@ from dit_clean.tracking.recorder_checks import (
     check_finite,
     check_in_range,
     check_module,
-    check_one_update,
-    check_precision,
     check_same_groups,
-    check_same_modes,
     check_same_parameters,
     check_unchanged,
     check_unused,
-    trained_flags,
+    gradient_flags,
+    group_sizes,
+    refuse_updates,
 )
 from dit_clean.tracking.replay import Replayer, StateReader
 from dit_clean.tracking.storage import StateStore
@@ -55,8 +53,6 @@ class StepRecorder:
     keeps_states : bool
         Whether to offer the state before each step to the store. While it is False,
         `snapshot` alone does; states in between are replayed.
-    is_in_step : bool
-        Whether a step has begun and not ended.
 
     Examples
     --------
@@ -105,20 +101,20 @@ class StepRecorder:
         )
         self.keeps_states = True
         self._reader = StateReader(module, optimizer)
-        self._generator = GeneratorWatch(module, model.loss.criterion)
+        self._passes = PassWatch(module, model.loss.criterion)
         check_module(module)
         check_equal_counts(module, optimizer)
-        self._modules = list(module.modules())
-        self._trained = trained_flags(optimizer)
+        self._group_sizes = group_sizes(optimizer)
+        self._gradients: list[bool | None] = []
+        self._first_gradients: list[bool | None] | None = None
         self._pending: list[tuple[Mapping[str, Any], ...]] = []
-        self.is_in_step = self._saw_pass = False
         self._start = 0
-        self._modes: tuple[bool, ...] | None = None
-        self._got_gradient: list[bool] | None = None  # in the first step
-        self._hooks = [
-            module.register_forward_pre_hook(_BeforePass(self)),
-            optimizer.register_step_pre_hook(self._before_update),
-        ]
+        self._hook = optimizer.register_step_pre_hook(self._before_update)
+
+    @property
+    def is_in_step(self) -> bool:
+        """Whether a step has begun and not ended."""
+        return self._passes.is_in_step
 
     def step(self, sample_indices: Any, epoch: int) -> "_Step":
         """Record the one update that runs inside the block.
@@ -148,11 +144,12 @@ class StepRecorder:
         TypeError
             If `sample_indices` are no row numbers.
         """
-        self._check_recorded()
+        if self._pending:
+            self._refuse_unrecorded()
         self._sample_indices, self._epoch = as_row_numbers(sample_indices), epoch
-        self.is_in_step = True
-        self._saw_pass = False
-        self._generator.look()
+        self._passes.is_in_step = True
+        if self._passes.is_needed:
+            self._passes.begin()
         self._buffers = self._reader.buffers()
 
     def end(self) -> None:
@@ -163,37 +160,27 @@ class StepRecorder:
         RuntimeError
             If the optimizer did not make exactly one update since `begin`.
         """
-        self.is_in_step = False
-        check_one_update(len(self._pending))
-        if self._trained != trained_flags(self.optimizer):
-            check_same_groups(self._trained, self.optimizer)
-            check_same_parameters(
-                self.trajectory.layout, self.module, self.optimizer, self._epoch
-            )
-        if not any(self._gets_gradient):
-            self._note_gradients()  # the optimizer has called a closure
-        self._check_gradients()
-        hyper, modes = self._pending[0], self._modes
-        records = self.trajectory.records
-        last = records[-1] if records else None
-        if last and last.hyper == hyper:
-            hyper = last.hyper  # one copy for all steps of a constant rate
-        if last and last.modes == modes:
-            modes = last.modes
-        record = StepRecord(
-            step=self.trajectory.n_steps,
-            epoch=self._epoch,
-            sample_indices=self._sample_indices,
-            hyper=hyper,
-            rng_state=self._generator.drawn_from(),
-            modes=modes,
-        )
+        passes = self._passes
+        passes.is_in_step = False
+        if len(self._pending) != 1:
+            refuse_updates(len(self._pending))
+        gradients = self._gradients
+        if gradients != self._first_gradients or False in gradients:
+            self._check_gradients()
+        records, hyper, modes = self.trajectory.records, self._pending[0], passes.modes
+        if records:  # one copy for all steps of a constant rate
+            last = records[-1]
+            hyper = last.hyper if last.hyper == hyper else hyper
+            modes = last.modes if last.modes == modes else modes
+        rng_state = passes.drawn_from() if passes.is_needed else None
+        rows = self._sample_indices
+        record = StepRecord(len(records), self._epoch, rows, hyper, rng_state, modes)
         records.append(record)
         self._pending.clear()
 
     def cancel(self) -> None:
         """End a step that an exception has ended, without a record."""
-        self.is_in_step = False
+        self._passes.is_in_step = False
 
     def snapshot(self) -> None:
         """Keep the present state as the one before the next update.
@@ -209,76 +196,62 @@ class StepRecorder:
         RuntimeError
             If an update has been made that is not recorded.
         """
-        self._check_recorded()
+        if self._pending:
+            self._refuse_unrecorded()
         trajectory, before = self.trajectory, self._start
         check_in_range(trajectory.records[before:], trajectory.model.n_samples)
         self._start = trajectory.n_steps
         trajectory.store.put(self._start, self._reader.state())
         check_finite(trajectory)
+        self._passes.begin_epoch()
 
     def close(self) -> None:
         """Take the hooks off module and optimizer; the trajectory stays."""
-        for hook in self._hooks:
-            hook.remove()
+        self._passes.close()
+        self._hook.remove()
 
-    def _check_recorded(self) -> None:
-        if self._pending:
-            raise RuntimeError(
-                "An exception has ended a step after the optimizer's update, which the "
-                "record misses. Begin again, with a new StepRecorder."
-            )
-
-    def _note_gradients(self) -> None:
-        self._gets_gradient = [p.grad is not None for p in self._reader.params]
+    def _refuse_unrecorded(self) -> None:
+        raise RuntimeError(
+            "An exception has ended a step after the optimizer's update, which the "
+            "record misses. Begin again, with a new StepRecorder."
+        )
 
     def _check_gradients(self) -> None:
-        gets = self._gets_gradient
-        if not any(gets):
+        check_same_groups(self._group_sizes, self.optimizer)
+        check_same_parameters(
+            self.trajectory.layout, self.module, self.optimizer, self._epoch
+        )
+        if not any(self._gradients):  # the optimizer has called a closure
+            self._gradients = gradient_flags(self.optimizer)
+        if not any(self._gradients):
             return  # zeroed by the loop after its step
-        if self._got_gradient is None:
-            self._got_gradient = gets
-        if not all(gets) or gets != self._got_gradient:
-            check_unused(self.module, self.optimizer, gets, self._got_gradient)
-
-    def before_pass(self) -> None:
-        """Note the modes of layers, and the random state, that a pass starts from.
-
-        Of the last pass with gradients before the update; in a closure, the first.
-
-        Raises
-        ------
-        RuntimeError
-            If two such passes of a step run in different modes.
-        """
-        if not (self.is_in_step and torch.is_grad_enabled()):
-            return
-        if self._pending and self._saw_pass:
-            return
-        if self.trajectory.n_steps == self._start:
-            check_precision(self.module)
-        modes = get_modes(self._modules)
-        if self._saw_pass:
-            check_same_modes(self._modes, modes)
-        self._saw_pass, self._modes = True, modes
-        self._generator.look()
+        if self._first_gradients is None:
+            self._first_gradients = self._gradients
+        check_unused(
+            self.module, self.optimizer, self._gradients, self._first_gradients
+        )
 
     def _before_update(self, optimizer: Optimizer, *args: Any) -> None:
-        if not self.is_in_step:
+        passes = self._passes
+        if not passes.is_in_step:
             raise RuntimeError(
                 "The optimizer makes an update outside of `recorder.step(...)`, which "
                 "the record would miss. Put it inside, or call `recorder.close()`."
             )
         self._pending.append(self._reader.hyper())
-        self._note_gradients()
-        if not self._saw_pass:  # the loop has called module.forward, or a compiled one
-            self._modes = get_modes(self._modules)
-        step, store = self.trajectory.n_steps, self.trajectory.store
-        is_known = step in store  # from the end of an epoch
-        wanted = self.keeps_states and (step == self._start + 1 or store.wants(step))
-        if not (step == 0 or is_known or wanted):
-            return
-        state = self._reader.state(self._buffers)
-        if is_known:
+        self._gradients = gradient_flags(optimizer)
+        if passes.is_needed:
+            passes.before_update()
+        step, since = len(self.trajectory.records), self._start
+        if step == since or (
+            self.keeps_states
+            and (step == since + 1 or self.trajectory.store.wants(step))
+        ):
+            self._keep_state(step)
+
+    def _keep_state(self, step: int) -> None:
+        store, state = self.trajectory.store, self._reader.state(self._buffers)
+        if step in store:  # from the end of an epoch
             check_unchanged(store[step], state, step)
         store.put(step, state)
 
@@ -308,24 +281,6 @@ class _Step:
                 self.recorder.cancel()
         finally:
             self.lock.release()
-
-
-class _BeforePass:
-    """Hook of the module: tells the recorder of a forward pass.
-
-    A copy of the module, or a saved one, goes without the recorder.
-    """
-
-    def __init__(self, recorder: StepRecorder | None = None):
-        self.recorder = recorder
-
-    def __call__(self, module: nn.Module, inputs: Any) -> None:
-        # What a compiler reads here it would watch: it would compile at every step.
-        if self.recorder is not None and not torch.compiler.is_compiling():
-            self.recorder.before_pass()
-
-    def __reduce__(self) -> tuple[type, tuple[()]]:
-        return _BeforePass, ()
 
 
 class TrajectoryRecorder(Callback):

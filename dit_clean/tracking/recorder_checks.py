@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -138,10 +138,8 @@ def check_same_modes(before: Any, now: Any) -> None:
         )
 
 
-def check_one_update(n_updates: int) -> None:
-    """Raise if the optimizer did not make exactly one update for a batch."""
-    if n_updates == 1:
-        return
+def refuse_updates(n_updates: int) -> NoReturn:
+    """Raise since the optimizer did not make exactly one update for a batch."""
     hint = (
         "gradient accumulation and optimizers that step several times (LBFGS) cannot "
         "be tracked."
@@ -155,8 +153,20 @@ def check_one_update(n_updates: int) -> None:
     )
 
 
+def gradient_flags(optimizer: Optimizer) -> list[bool | None]:
+    """Return whether each parameter has a gradient; None of those that are frozen."""
+    return [
+        p.grad is not None if p.requires_grad else None
+        for group in optimizer.param_groups
+        for p in group["params"]
+    ]
+
+
 def check_unused(
-    module: nn.Module, optimizer: Optimizer, gets: Sequence[bool], got: Sequence[bool]
+    module: nn.Module,
+    optimizer: Optimizer,
+    flags: Sequence[bool | None],
+    first: Sequence[bool | None],
 ) -> None:
     """Raise if it matters that parameters get no gradient in a step.
 
@@ -168,17 +178,16 @@ def check_unused(
     ----------
     module, optimizer : nn.Module, Optimizer
         What is being trained.
-    gets, got : sequence of bool
-        Whether each trained parameter gets a gradient, in this step and in the first.
+    flags, first : sequence of bool or None
+        The `gradient_flags` of this step and of the first.
     """
     params = [
         (group, parameter)
         for group in optimizer.param_groups
         for parameter in group["params"]
-        if parameter.requires_grad
     ]
-    for (group, parameter), now, before in zip(params, gets, got, strict=True):
-        if not now and group.get("weight_decay", 0) != 0:
+    for (group, parameter), now, before in zip(params, flags, first, strict=True):
+        if now is False and group.get("weight_decay", 0) != 0:
             raise ValueError(
                 f"Parameter {_name(module, parameter)!r} gets no gradient: the forward "
                 "pass does not use it. With weight decay it cannot be tracked. Remove "
@@ -211,16 +220,14 @@ def check_equal_counts(module: nn.Module, optimizer: Optimizer) -> None:
             )
 
 
-def trained_flags(optimizer: Optimizer) -> list[list[bool]]:
-    """Return which parameters of each group of an optimizer are trained."""
-    return [
-        [p.requires_grad for p in group["params"]] for group in optimizer.param_groups
-    ]
+def group_sizes(optimizer: Optimizer) -> list[int]:
+    """Return the number of parameters in each group of an optimizer."""
+    return [len(group["params"]) for group in optimizer.param_groups]
 
 
-def check_same_groups(flags: list[list[bool]], optimizer: Optimizer) -> None:
-    """Raise if an optimizer has other groups than when it had these `trained_flags`."""
-    if list(map(len, flags)) != list(map(len, trained_flags(optimizer))):
+def check_same_groups(sizes: list[int], optimizer: Optimizer) -> None:
+    """Raise if an optimizer has other groups than when it had these `group_sizes`."""
+    if sizes != group_sizes(optimizer):
         raise RuntimeError(
             "The optimizer's parameter groups have changed since the recording began. "
             "Track each stage of training by itself, with a StepRecorder of its own."

@@ -16,7 +16,7 @@ AUTO_BYTES_PER_STEP = 2**11
 tenth of a step of a network of 10,000 parameters is 30 us."""
 MIN_STATES = 2
 """States that are kept whatever the bound: there is nothing to halve."""
-MAX_STRIDE = 16
+MAX_STRIDE = 32
 """Steps that are replayed at most because keeping their states takes time."""
 
 

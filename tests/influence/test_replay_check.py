@@ -1,7 +1,5 @@
 """A run whose steps are not what its records say is refused."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -21,7 +19,7 @@ def test_honest_runs_pass_at_every_step(name):
 
 
 def with_record(trajectory, step, **changes):
-    trajectory.records[step] = replace(trajectory.records[step], **changes)
+    trajectory.records[step] = trajectory.records[step]._replace(**changes)
     return trajectory
 
 
@@ -165,8 +163,8 @@ def test_questions_notice_a_clipped_step_between_kept_states():
     module = torch.nn.Linear(300, 1000)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
     trajectory = loop_that_clips(module, optimizer, 20, lambda t: t == 35)
-    check_replay(trajectory, [0, 50])
-    with pytest.raises(RuntimeError, match=r"update of steps 32 to 47 \(epoch 2\)"):
+    check_replay(trajectory, [0])
+    with pytest.raises(RuntimeError, match=r"update of steps 32 to 59 \(epoch 2\)"):
         ask(trajectory)
 
 

@@ -129,8 +129,10 @@ def test_order_of_samples_does_not_matter():
     model = relabeled.model
     object.__setattr__(model, "inputs", model.inputs[torch.as_tensor(order)])
     object.__setattr__(model, "targets", model.targets[torch.as_tensor(order)])
-    for record in relabeled.records:
-        object.__setattr__(record, "sample_indices", inverse[record.sample_indices])
+    relabeled.records[:] = [
+        record._replace(sample_indices=inverse[record.sample_indices])
+        for record in relabeled.records
+    ]
     found = influence_scores(relabeled, QUERIES["loss"], window).values
     assert relative_error(found, scores[:, order]) < 1e-12
 

@@ -80,6 +80,28 @@ def test_autocast_is_refused():
         record(net, optimizer, X, y, context=context)
 
 
+@pytest.mark.parametrize("layer", [nn.Dropout(), nn.Identity()])
+def test_autocast_from_a_later_epoch_on_is_refused(layer):
+    net, X, y = make_parts()
+    net[2] = layer
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    recorder = StepRecorder(TrackedModel.of(net, LOSS, X, y), net, optimizer)
+    rows = torch.arange(len(X))
+
+    def train_epoch(epoch, *, is_mixed):
+        with recorder.step(rows, epoch):
+            optimizer.zero_grad()
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_mixed):
+                loss = LOSS(net(X), y)
+            loss.backward()
+            optimizer.step()
+        recorder.snapshot()
+
+    train_epoch(0, is_mixed=False)
+    with pytest.raises(RuntimeError, match="under autocast"):
+        train_epoch(1, is_mixed=True)
+
+
 @pytest.mark.parametrize(
     ("rows_of", "found"),
     [
@@ -349,7 +371,7 @@ def test_copies_of_the_module_go_without_the_recorder(tmp_path):
     ):
         assert torch.equal(other.eval()(X), copy.deepcopy(net).eval()(X))
         (hook,) = other._forward_pre_hooks.values()
-        assert hook.recorder is None
+        assert hook.watch is None
     recorder.close()
     assert not net._forward_pre_hooks
 
@@ -466,6 +488,16 @@ def test_a_look_before_the_update_is_told_by_its_gradients(before):
     look = {before: partial(evaluated, net, X, gradients=True)}
     with pytest.raises(RuntimeError, match=r"under torch\.no_grad"):
         record(net, optimizer, X, y, n_epochs=1, **look)
+
+
+def test_where_no_layer_minds_its_mode_a_look_may_have_gradients():
+    net, X, y = make_parts()
+    net[2] = nn.Identity()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    look = partial(evaluated, net, X, gradients=True)
+    trajectory = record(net, optimizer, X, y, begin_step=look, before_step=look)
+    assert [step.modes for step in trajectory] == [None] * 6
+    check_replay(trajectory)
 
 
 @pytest.mark.parametrize("draws", [True, False])
