@@ -1,0 +1,52 @@
+"""Plain torch loops under a `StepRecorder`."""
+
+import torch
+from torch import nn
+
+from dit_clean.tracking import StepRecorder, TrackedModel
+from tests.nets import N_COLUMNS, N_LABELS, make_rows
+
+LOSS = nn.CrossEntropyLoss()
+
+
+def make_parts():
+    X, y = map(torch.as_tensor, make_rows())
+    torch.manual_seed(0)
+    body, head = nn.Linear(N_COLUMNS, 8), nn.Linear(8, N_LABELS)
+    return nn.Sequential(body, nn.Tanh(), nn.Dropout(0.5), head), X, y
+
+
+def nothing():
+    pass
+
+
+def record(net, optimizer, X, y, n_epochs=2, rows_of=lambda batch: batch, **options):
+    """Return the trajectory of a plain loop; options replace parts of it."""
+    criterion = options.get("criterion", LOSS)
+    recorder = StepRecorder(TrackedModel.of(net, criterion, X, y), net, optimizer)
+    context = options.get("context", torch.enable_grad)
+    begin_step = options.get("begin_step", nothing)
+    before_step = options.get("before_step", nothing)
+    after_step = options.get("after_step", nothing)
+    between_steps = options.get("between_steps", nothing)
+    for epoch in range(n_epochs):
+        for batch in torch.arange(len(X)).split(15):
+            with recorder.step(rows_of(batch), epoch):
+                begin_step()
+                optimizer.zero_grad()
+                with context():
+                    loss = criterion(net(X[batch]), y[batch])
+                loss.backward()
+                before_step()
+                optimizer.step()
+                after_step()
+            between_steps()
+    recorder.snapshot()
+    recorder.close()
+    return recorder.trajectory
+
+
+def make_norm():
+    net, X, y = make_parts()
+    net[2] = nn.BatchNorm1d(8)
+    return net, X, y

@@ -1,0 +1,211 @@
+"""What is seen of the forward passes of a loop: modes, random numbers, buffers."""
+
+import copy
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dit_clean import TrackedRun
+from dit_clean.influence import check_replay
+from dit_clean.queries import ClassProbability, MeanLoss
+from dit_clean.tracking import StepRecorder, TrackedModel
+from tests.nets import N_COLUMNS, N_LABELS, make_rows
+from tests.tracking.loops import LOSS, make_norm, make_parts, nothing, record
+
+
+def test_layers_in_evaluation_mode_are_replayed_in_it():
+    net, X, y = make_parts()
+    net[2].eval()
+    trajectory = record(net, torch.optim.SGD(net.parameters(), lr=0.1), X, y)
+    assert all(step.modes == (True, True, True, False, True) for step in trajectory)
+    run, query = TrackedRun(trajectory), MeanLoss(X, y)
+    check_replay(trajectory)
+    scores = run.influence(query)
+    check_replay(trajectory)  # a question has switched modes
+    assert np.array_equal(run.influence(query), scores)
+    assert np.corrcoef(scores, run.leave_one_out(query))[0, 1] > 0.99
+    assert np.array_equal(run.leave_out(query, [[]]), [0.0])
+
+
+def test_autocast_is_refused():
+    net, X, y = make_parts()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+    def context():
+        return torch.autocast("cpu", dtype=torch.bfloat16)
+
+    with pytest.raises(RuntimeError, match=r"under autocast .*Train without"):
+        record(net, optimizer, X, y, context=context)
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(), nn.Identity()])
+def test_autocast_from_a_later_epoch_on_is_refused(layer):
+    net, X, y = make_parts()
+    net[2] = layer
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    recorder = StepRecorder(TrackedModel.of(net, LOSS, X, y), net, optimizer)
+    rows = torch.arange(len(X))
+
+    def train_epoch(epoch, *, is_mixed):
+        with recorder.step(rows, epoch):
+            optimizer.zero_grad()
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_mixed):
+                loss = LOSS(net(X), y)
+            loss.backward()
+            optimizer.step()
+        recorder.snapshot()
+
+    train_epoch(0, is_mixed=False)
+    with pytest.raises(RuntimeError, match="under autocast"):
+        train_epoch(1, is_mixed=True)
+
+
+def test_modes_are_those_of_the_forward_pass():
+    """Whatever the loop does before and after it, within the step."""
+    net, X, y = make_norm()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+    def look():
+        net.eval()
+        with torch.no_grad():
+            net(X)
+
+    options = {"n_epochs": 1, "before_step": look, "between_steps": net.train}
+    trajectory = record(net, optimizer, X, y, **options)
+    assert [step.modes for step in trajectory] == [None] * 3
+    check_replay(trajectory)
+
+
+def test_forward_passes_in_training_mode_beside_the_steps_are_noticed():
+    net, X, y = make_norm()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    options = {"n_epochs": 1, "between_steps": lambda: net(X)}  # moves statistics
+    trajectory = record(net, optimizer, X, y, **options)
+    with pytest.raises(RuntimeError, match=r"forward passes in training mode beside"):
+        check_replay(trajectory)
+
+
+def test_copies_of_the_module_go_without_the_recorder(tmp_path):
+    net, X, y = make_parts()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    recorder = StepRecorder(TrackedModel.of(net, LOSS, X, y), net, optimizer)
+    torch.save(net, tmp_path / "net.pt")
+    for other in (
+        copy.deepcopy(net),
+        torch.load(tmp_path / "net.pt", weights_only=False),
+    ):
+        assert torch.equal(other.eval()(X), copy.deepcopy(net).eval()(X))
+        (hook,) = other._forward_pre_hooks.values()
+        assert hook.watch is None
+    recorder.close()
+    assert not net._forward_pre_hooks
+
+
+def test_losses_that_draw_random_numbers_are_repeated():
+    class Noisy(nn.CrossEntropyLoss):
+        def forward(self, output, target):
+            noise = 0.3 * torch.randn_like(output)
+            return super().forward(output + noise, target)
+
+    X, y = map(torch.as_tensor, make_rows())
+    torch.manual_seed(0)
+    net, loss = nn.Linear(N_COLUMNS, N_LABELS), Noisy()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    trajectory = record(net, optimizer, X, y, n_epochs=1, criterion=loss)
+    check_replay(trajectory)
+    run, query = TrackedRun(trajectory), ClassProbability(X, y, N_LABELS)
+    assert np.array_equal(run.influence(query), run.influence(query))
+
+
+def test_a_look_at_the_outputs_within_a_step_changes_no_modes():
+    net, X, y = make_parts()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+    def look():
+        net.eval()
+        net(X)  # with gradients
+        net.train()
+
+    trajectory = record(net, optimizer, X, y, n_epochs=1, after_step=look)
+    assert [step.modes for step in trajectory] == [None] * 3
+    check_replay(trajectory)
+
+
+def evaluated(net, X, *, gradients):
+    with torch.set_grad_enabled(gradients):
+        net.eval()
+        net(X)
+        net.train()
+
+
+@pytest.mark.parametrize("before", ["begin_step", "before_step"])
+def test_a_look_before_the_update_is_told_by_its_gradients(before):
+    net, X, y = make_norm()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    look = {before: partial(evaluated, net, X, gradients=False)}
+    trajectory = record(net, optimizer, X, y, n_epochs=1, **look)
+    assert [step.modes for step in trajectory] == [None] * 3
+    check_replay(trajectory)
+    look = {before: partial(evaluated, net, X, gradients=True)}
+    with pytest.raises(RuntimeError, match=r"under torch\.no_grad"):
+        record(net, optimizer, X, y, n_epochs=1, **look)
+
+
+def test_where_no_layer_minds_its_mode_a_look_may_have_gradients():
+    net, X, y = make_parts()
+    net[2] = nn.Identity()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    look = partial(evaluated, net, X, gradients=True)
+    trajectory = record(net, optimizer, X, y, begin_step=look, before_step=look)
+    assert [step.modes for step in trajectory] == [None] * 6
+    check_replay(trajectory)
+
+
+@pytest.mark.parametrize("draws", [True, False])
+def test_random_numbers_that_the_loop_draws_in_a_step_are_not_those_of_layers(draws):
+    net, X, y = make_parts()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    begin = partial(torch.rand, 1) if draws else nothing
+    trajectory = record(net, optimizer, X, y, n_epochs=2, begin_step=begin)
+    check_replay(trajectory)
+
+
+class OwnNorm(nn.BatchNorm1d):
+    """Moves its running statistics by itself, which influence does not follow."""
+
+    def forward(self, X):
+        mean, variance = X.mean(0), X.var(0, unbiased=False)
+        if self.training:
+            with torch.no_grad():
+                self.running_mean.lerp_(mean, self.momentum)
+                self.running_var.lerp_(variance, self.momentum)
+        else:
+            mean, variance = self.running_mean, self.running_var
+        return (X - mean) / (variance + self.eps).sqrt()
+
+
+def test_statistics_that_influence_does_not_follow_are_warned_of():
+    net, X, y = make_parts()
+    net[2] = OwnNorm(8, affine=False)
+    trajectory = record(net, torch.optim.SGD(net.parameters(), lr=0.1), X, y)
+    with pytest.warns(UserWarning, match=r"changes 2.running_mean, 2.running_var"):
+        check_replay(trajectory)
+
+
+@pytest.mark.parametrize("momentum", [0.1, 0.001])
+def test_slow_statistics_that_influence_does_not_follow_are_warned_of(momentum):
+    net, X, y = make_parts()
+    net[2] = OwnNorm(8, affine=False, momentum=momentum)
+    trajectory = record(net, torch.optim.SGD(net.parameters(), lr=0.1), X, y)
+    with pytest.warns(UserWarning, match=r"2\.running_var while"):
+        check_replay(trajectory)
+
+
+def test_batch_norm_in_half_precision_is_followed():
+    net, X, y = make_norm()
+    net, X = net.to(torch.bfloat16), X.to(torch.bfloat16)
+    trajectory = record(net, torch.optim.SGD(net.parameters(), lr=0.1), X, y)
+    check_replay(trajectory)
