@@ -46,14 +46,14 @@ from dit_clean.tracking import StateStore, StepRecorder, TrackedModel, Trajector
 
 OUTPUT = ROOT / "outputs" / "speed.csv"
 CLOCK = time.perf_counter if "--wall" in sys.argv else time.process_time
-N_ROWS, N_STEPS, N_RECORDED = 2048, 16, 64
+N_ROWS, N_STEPS = 2048, 16
 N_EPOCHS = 10  # as many as a skorch net trains by default
 TARGETS = {"reverse": 3.0, "loop": 5.0, "track": 1.0, "record": 1.1}
 TITLES = {
     "reverse": "(a) a step of the reverse pass / a plain training step",
     "loop": "(b) a loop over per-sample gradients / the reverse pass (SGD)",
     "track": f"(c) `track` / plain skorch, default loader ({N_EPOCHS} epochs)",
-    "record": "(d) a plain torch loop under `StepRecorder` / without it",
+    "record": f"(d) a plain loop under `StepRecorder` / without it ({N_EPOCHS} epochs)",
     "record all": "(e) the same, and the state of every step kept / without it",
     "replay": '(f) `run.influence` after `track(record="auto")` / after "all"',
 }
@@ -180,6 +180,10 @@ def loop_over_samples(trajectory: Trajectory, gradient: Tensor) -> Tensor:
     return scores
 
 
+def _n_training_steps(batch_size: int) -> int:
+    return N_EPOCHS * -(-N_ROWS // batch_size)
+
+
 def compare(
     first: Callable[[Any], object],
     second: Callable[[], object],
@@ -253,7 +257,8 @@ def measure_record(
 ):
     # Two of the same: a recorder sees all updates of its optimizer.
     recorded, plain = (
-        Problem(net, batch_size, optimizer, N_RECORDED) for _ in range(2)
+        Problem(net, batch_size, optimizer, _n_training_steps(batch_size))
+        for _ in range(2)
     )
     return compare(
         recorded.train_under,
@@ -314,12 +319,12 @@ def fill(output: Path, n_repeats: int, quick: bool) -> None:
 
 
 def _summary(name: str, batch_size: int, first: np.ndarray, second: np.ndarray):
-    epoch = -(-N_ROWS // batch_size)
+    training = _n_training_steps(batch_size)
     n_steps = {
-        "record": N_RECORDED,
-        "record all": N_RECORDED,
-        "track": N_EPOCHS * epoch,
-        "replay": 2 * epoch,
+        "record": training,
+        "record all": training,
+        "track": training,
+        "replay": 2 * training // N_EPOCHS,
     }.get(name, N_STEPS)
     ratio = first / second
     return {

@@ -53,7 +53,7 @@ def track(
         Targets as the criterion takes them, copied too.
     record : "auto", "all", str or int, default="auto"
         Memory for recorded states: all of them, or at most so much ("256MiB", or
-        bytes). "auto" is at most 1 GiB, and of states above 2 KiB every k-th, so that
+        bytes). "auto" is at most 1 GiB, and of states above 1 KiB every k-th, so that
         recording hardly slows training down. States in between are replayed exactly
         when asked for, a training step each; scores do not depend on it. Choose "all"
         for many questions, or for timelines over single steps.

@@ -11,8 +11,8 @@ from torch import Tensor
 
 AUTO_BYTES = 2**30
 """Memory of a run's states where nothing else is asked for."""
-AUTO_BYTES_PER_STEP = 2**11
-"""Memory has to be fetched from the system, which may take 5 us or more for so much: a
+AUTO_BYTES_PER_STEP = 2**10
+"""Memory has to be fetched from the system, which may take 3 us or more for so much: a
 tenth of a step of a network of 10,000 parameters is 30 us."""
 MIN_STATES = 2
 """States that are kept whatever the bound: there is nothing to halve."""
@@ -92,7 +92,7 @@ class StateStore:
     def automatic(cls) -> "StateStore":
         """Return a store that is bounded and hardly slows training down.
 
-        At most 1 GiB, and of states above 2 KiB every k-th.
+        At most 1 GiB, and of states above 1 KiB every k-th.
         """
         return cls(AUTO_BYTES, AUTO_BYTES_PER_STEP)
 

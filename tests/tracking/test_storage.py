@@ -56,8 +56,8 @@ def test_recording_by_itself_is_bounded_and_thins_large_states():
             optimizer.step()
     recorder.snapshot()
     store = recorder.trajectory.store
-    assert (store.max_bytes, store.bytes_per_step) == (2**30, 2**11)
-    assert store.steps == [0, 1, 20, 40, 48]  # 40 kB: every 20th, and the ends
+    assert (store.max_bytes, store.bytes_per_step) == (2**30, 2**10)
+    assert store.steps == [0, 1, 32, 48]  # 40 kB: every 32nd, and the ends
     for t, state in enumerate(states):
         assert torch.equal(recorder.trajectory.state(t).params, state)
 
