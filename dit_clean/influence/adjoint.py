@@ -19,8 +19,9 @@ from dit_clean.influence.update_vjps import LINEAR_UPDATES, UPDATE_VJPS
 from dit_clean.tracking import StepRecord, TrainingState, Trajectory
 
 STATISTICS = "statistics"
-CHECK_EVERY = 16
-"""Steps from one check of an update to the next, where all states are kept."""
+CHECK_EVERY = 17
+"""Steps from one check of an update to the next, where all states are kept. A prime
+number: what a loop does every 2nd, 4th or 10th time is met."""
 MAX_CHECKED = 2**14
 """Parameters that are looked at: a check takes far less than the step itself."""
 

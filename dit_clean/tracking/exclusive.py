@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -16,6 +16,9 @@ GLOBAL_STATE = threading.RLock()
 """Generators and number of threads are global: fits that run in threads at the same
 time would draw each other's random numbers. And questions load states into the one
 network of a run: at the same time they would read each other's."""
+
+AUTOCAST_DEVICES = ("cpu", "cuda", "mps")
+"""Where a caller may have asked for lower precision."""
 
 
 def _renew_lock() -> None:
@@ -59,16 +62,33 @@ def helping() -> Iterator[None]:
 def one_thread_at_a_time(
     function: Callable[Params, Result],
 ) -> Callable[Params, Result]:
-    """Return the function so that a second thread waits until the first is done."""
+    """Return the function so that a second thread waits until the first is done.
+
+    And so that it computes in `plain_modes`.
+    """
 
     @wraps(function)
     def alone(*args: Params.args, **kwargs: Params.kwargs) -> Result:
         if getattr(_helping, "is_helper", False):
             return function(*args, **kwargs)
-        with GLOBAL_STATE:
+        if holds_global_state():  # asked from within, which sets its own modes
+            return function(*args, **kwargs)
+        with GLOBAL_STATE, plain_modes():
             return function(*args, **kwargs)
 
     return alone
+
+
+@contextmanager
+def plain_modes() -> Iterator[None]:
+    """Have gradients and full precision inside, whatever the caller has asked for."""
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(mode=False))
+        stack.enter_context(torch.enable_grad())
+        for device in AUTOCAST_DEVICES:
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        yield
 
 
 @contextmanager

@@ -9,29 +9,24 @@ from torch.utils.hooks import RemovableHandle
 from dit_clean.tracking.generator import get_rng_state
 from dit_clean.tracking.layers import may_depend_on_mode, may_draw
 from dit_clean.tracking.model import get_modes
-from dit_clean.tracking.recorder_checks import check_precision, check_same_modes
+from dit_clean.tracking.recorder_checks import check_precision, check_same_pass
 
 
 class PassWatch:
     """Tells the modes of layers, and the random state, that passes of steps start from.
 
-    Of a step with several passes: those of the last one with gradients before the
-    update; in a closure, of the first. Where all passes of a network are alike there
-    is nothing to tell, and only the first one of an epoch is looked at: to be told of
-    a pass takes 6 us, a look at the random state 10 us.
+    Of a step with several passes that have gradients: those of the first one in the
+    optimizer's closure, if it has one; else the passes have to be alike. Where all
+    passes of a network are alike only the first step of an epoch is looked at: to be
+    told of a pass takes 6 us, a look at the random state 10 us.
 
     Parameters
     ----------
     module, criterion : nn.Module
-        What is being trained, and its loss.
+        What is being trained, and its loss. Hooked from `begin` to `end` only.
 
     Attributes
     ----------
-    is_needed : bool
-        Whether a layer may depend on its mode, or a layer or the loss on random
-        numbers. If not, `begin`, `before_update` and `drawn_from` need no call.
-    is_in_step : bool
-        Whether passes belong to a step: to be set.
     modes : tuple of bool or None
         Whether each of ``module.modules()`` was in training mode; None if all were,
         or none minds.
@@ -41,22 +36,25 @@ class PassWatch:
         self._module, self._modules = module, list(module.modules())
         self._device = next(module.parameters()).device
         self._draws = any(map(may_draw, [*self._modules, criterion]))
-        self.is_needed = self._draws or any(map(may_depend_on_mode, self._modules))
-        self.is_in_step = self._has_passed = self._is_updating = False
-        self.modes: tuple[bool, ...] | None = None
+        self._may_differ = self._draws or any(map(may_depend_on_mode, self._modules))
+        self._is_first = True
+        self._has_passed = self._is_updating = False
         self._hook: RemovableHandle | None = None
-        self.begin_epoch()
+        self.modes: tuple[bool, ...] | None = None
 
     def begin_epoch(self) -> None:
-        """Look at the precision of the next pass."""
-        self._is_precision_known = False
-        self.close()
-        hook = _BeforePass(self)
-        self._hook = self._module.register_forward_pre_hook(hook)
+        """Look at the next step in any case."""
+        self._is_first = True
 
     def begin(self) -> None:
-        """Forget the passes of the step before."""
-        self._has_passed = self._is_updating = False
+        """Watch the passes of a step."""
+        if not (self._may_differ or self._is_first):
+            return
+        self._has_passed = self._is_updating = self._is_first = False
+        # Before hooks of others, which may draw random numbers.
+        self._hook = self._module.register_forward_pre_hook(
+            _BeforePass(self), prepend=True
+        )
         self._look()
 
     def before_pass(self) -> None:
@@ -65,40 +63,45 @@ class PassWatch:
         Raises
         ------
         RuntimeError
-            If it runs under autocast, or in other modes than one before of this step.
+            If it runs under autocast, or starts from something else than one before.
         """
-        if not (self.is_in_step and torch.is_grad_enabled()):
+        if not torch.is_grad_enabled():
             return
-        if self._is_updating and self._has_passed:
+        check_precision(self._device)
+        if not self._may_differ or (self._is_updating and self._has_passed):
             return
-        if not self._is_precision_known:
-            check_precision(self._module)
-            self._is_precision_known = True
-        if not self.is_needed:
-            self.close()
-            return
-        modes = get_modes(self._modules)
-        if self._has_passed:
-            check_same_modes(self.modes, modes)
-        self._has_passed, self.modes = True, modes
+        modes, bits = get_modes(self._modules), self._bits if self._draws else b""
         self._look()
+        if self._has_passed:
+            check_same_pass(self.modes, modes)
+            check_same_pass(bits, self._bits if self._draws else b"")
+        self._has_passed, self.modes = True, modes
 
-    def before_update(self) -> None:
-        """Note the modes if no pass was seen: of module.forward, or a compiled one."""
+    def before_update(self, *, has_closure: bool) -> None:
+        """Note the modes if no pass was seen: of module.forward, or a compiled one.
+
+        Parameters
+        ----------
+        has_closure : bool
+            Whether passes are still to come, which the update follows.
+        """
         self._is_updating = True
-        if not self._has_passed:
-            self.modes = get_modes(self._modules)
+        if has_closure:
+            self._has_passed = False
+        elif self._may_differ and not self._has_passed:
+            self._has_passed, self.modes = True, get_modes(self._modules)
+
+    def end(self) -> None:
+        """Leave the module as it was found."""
+        if self._hook is not None:
+            self._hook.remove()
+            self._hook = None
 
     def drawn_from(self) -> Tensor | None:
         """Return the random state of the pass if it has been drawn from, else None."""
         if not self._draws or self._present()[1] == self._bits:
             return None
         return self._state
-
-    def close(self) -> None:
-        """Look at no further pass of this epoch."""
-        if self._hook is not None:
-            self._hook.remove()
 
     def _look(self) -> None:
         if self._draws:
@@ -114,6 +117,8 @@ class _BeforePass:
 
     A copy of the module, or a saved one, goes without the watch.
     """
+
+    __name__ = "before_pass"  # torch.jit.script asks for it
 
     def __init__(self, watch: PassWatch | None = None):
         self.watch = watch

@@ -16,6 +16,7 @@ from dit_clean.tracking.recorder_checks import (
     check_converges,
     check_equal_counts,
     check_finite,
+    check_has_closure,
     check_in_range,
     check_module,
     check_same_groups,
@@ -23,7 +24,6 @@ from dit_clean.tracking.recorder_checks import (
     check_unchanged,
     check_unused,
     gradient_flags,
-    group_sizes,
     refuse_updates,
 )
 from dit_clean.tracking.replay import Replayer, StateReader
@@ -53,6 +53,8 @@ class StepRecorder:
     keeps_states : bool
         Whether to offer the state before each step to the store. While it is False,
         `snapshot` alone does; states in between are replayed.
+    is_in_step : bool
+        Whether a step has begun and not ended.
 
     Examples
     --------
@@ -104,17 +106,16 @@ class StepRecorder:
         self._passes = PassWatch(module, model.loss.criterion)
         check_module(module)
         check_equal_counts(module, optimizer)
-        self._group_sizes = group_sizes(optimizer)
-        self._gradients: list[bool | None] = []
-        self._first_gradients: list[bool | None] | None = None
+        # Of the first step, as far as is known, and of the last one.
+        self._first_flags = self._flags = [
+            [p.requires_grad or None for p in group["params"]]
+            for group in optimizer.param_groups
+        ]
+        self._is_partial = False
         self._pending: list[tuple[Mapping[str, Any], ...]] = []
+        self.is_in_step = False
         self._start = 0
         self._hook = optimizer.register_step_pre_hook(self._before_update)
-
-    @property
-    def is_in_step(self) -> bool:
-        """Whether a step has begun and not ended."""
-        return self._passes.is_in_step
 
     def step(self, sample_indices: Any, epoch: int) -> "_Step":
         """Record the one update that runs inside the block.
@@ -147,9 +148,8 @@ class StepRecorder:
         if self._pending:
             self._refuse_unrecorded()
         self._sample_indices, self._epoch = as_row_numbers(sample_indices), epoch
-        self._passes.is_in_step = True
-        if self._passes.is_needed:
-            self._passes.begin()
+        self.is_in_step = True
+        self._passes.begin()
         self._buffers = self._reader.buffers()
 
     def end(self) -> None:
@@ -160,19 +160,17 @@ class StepRecorder:
         RuntimeError
             If the optimizer did not make exactly one update since `begin`.
         """
-        passes = self._passes
-        passes.is_in_step = False
+        self.cancel()
         if len(self._pending) != 1:
             refuse_updates(len(self._pending))
-        gradients = self._gradients
-        if gradients != self._first_gradients or False in gradients:
-            self._check_gradients()
-        records, hyper, modes = self.trajectory.records, self._pending[0], passes.modes
+        if self._has_closure:
+            self._note_gradients()
+        records, hyper = self.trajectory.records, self._pending[0]
+        modes, rng_state = self._passes.modes, self._passes.drawn_from()
         if records:  # one copy for all steps of a constant rate
             last = records[-1]
             hyper = last.hyper if last.hyper == hyper else hyper
             modes = last.modes if last.modes == modes else modes
-        rng_state = passes.drawn_from() if passes.is_needed else None
         rows = self._sample_indices
         record = StepRecord(len(records), self._epoch, rows, hyper, rng_state, modes)
         records.append(record)
@@ -180,7 +178,8 @@ class StepRecorder:
 
     def cancel(self) -> None:
         """End a step that an exception has ended, without a record."""
-        self._passes.is_in_step = False
+        self.is_in_step = False
+        self._passes.end()
 
     def snapshot(self) -> None:
         """Keep the present state as the one before the next update.
@@ -206,8 +205,15 @@ class StepRecorder:
         self._passes.begin_epoch()
 
     def close(self) -> None:
-        """Take the hooks off module and optimizer; the trajectory stays."""
-        self._passes.close()
+        """Let go of module and optimizer; the trajectory stays.
+
+        To be called before anything else changes the parameters, for the state after
+        the last step is kept: by it the steps before can be checked.
+        """
+        self.cancel()
+        n_steps = self.trajectory.n_steps
+        if n_steps > self._start and not self._pending:
+            self.trajectory.store.put(n_steps, self._reader.state())
         self._hook.remove()
 
     def _refuse_unrecorded(self) -> None:
@@ -216,32 +222,39 @@ class StepRecorder:
             "record misses. Begin again, with a new StepRecorder."
         )
 
-    def _check_gradients(self) -> None:
-        check_same_groups(self._group_sizes, self.optimizer)
-        check_same_parameters(
-            self.trajectory.layout, self.module, self.optimizer, self._epoch
-        )
-        if not any(self._gradients):  # the optimizer has called a closure
-            self._gradients = gradient_flags(self.optimizer)
-        if not any(self._gradients):
-            return  # zeroed by the loop after its step
-        if self._first_gradients is None:
-            self._first_gradients = self._gradients
-        check_unused(
-            self.module, self.optimizer, self._gradients, self._first_gradients
-        )
+    def _note_gradients(self) -> None:
+        """Check which parameters the update is made of."""
+        flags = gradient_flags(self.optimizer)
+        if flags != self._flags:
+            check_same_groups(flags, self._flags)
+            check_same_parameters(
+                self.trajectory.layout, self.module, self.optimizer, self._epoch
+            )
+            if not any(map(any, flags)):
+                check_has_closure(self._has_closure)  # after which a loop may zero them
+                return
+            self._flags = flags
+            self._is_partial = any(False in group for group in flags)
+            if not self.trajectory.records:
+                self._first_flags = flags
+        if self._is_partial or flags != self._first_flags:
+            check_unused(self.module, self.optimizer, flags, self._first_flags)
 
-    def _before_update(self, optimizer: Optimizer, *args: Any) -> None:
-        passes = self._passes
-        if not passes.is_in_step:
+    def _before_update(
+        self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> None:
+        if not self.is_in_step:
             raise RuntimeError(
                 "The optimizer makes an update outside of `recorder.step(...)`, which "
-                "the record would miss. Put it inside, or call `recorder.close()`."
+                "the record would miss. Put it inside, or call `recorder.close()`: "
+                "that of an earlier recorder of this optimizer, too."
             )
         self._pending.append(self._reader.hyper())
-        self._gradients = gradient_flags(optimizer)
-        if passes.is_needed:
-            passes.before_update()
+        closure = args[1] if len(args) > 1 else kwargs.get("closure")
+        self._has_closure = closure is not None
+        self._passes.before_update(has_closure=self._has_closure)
+        if not self._has_closure:
+            self._note_gradients()
         step, since = len(self.trajectory.records), self._start
         if step == since or (
             self.keeps_states

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, NoReturn
 
 import numpy as np
@@ -18,8 +19,8 @@ from dit_clean.tracking.storage import TrainingState, are_same
 from dit_clean.tracking.trajectory import StepRecord, Trajectory
 
 GAPS = "X holds NaN or infinite values. Impute them first."
-MASKS = (torch.bool, torch.uint8)
-"""What torch takes for masks, not for row numbers."""
+INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64)
+"""Kinds of row numbers: torch takes bytes for masks."""
 REMEDY = "Lower the learning rate (lr), or scale the inputs."
 
 
@@ -33,19 +34,22 @@ def as_row_numbers(sample_indices: Any) -> Tensor:
     TypeError
         If they are no whole numbers: a mask, say.
     """
-    if not isinstance(sample_indices, Tensor):
-        rows = torch.from_numpy(np.array(sample_indices))
-    else:
+    rows: Any
+    if isinstance(sample_indices, Tensor):
         rows = sample_indices.clone() if sample_indices.is_cpu else sample_indices.cpu()
+    else:
+        rows = np.array(sample_indices)
+        if rows.dtype.kind in "iu" and rows.dtype != np.uint8:
+            rows = torch.from_numpy(rows.astype(np.int64))
     if rows.dtype == torch.int64 and rows.ndim == 1:
         return rows
-    if rows.is_floating_point() or rows.dtype in MASKS or rows.ndim != 1:
+    if rows.dtype not in INTEGERS or rows.ndim != 1:
         raise TypeError(
             "recorder.step needs the row numbers of the batch, one whole number for "
             f"each sample, got {rows.dtype} of shape {tuple(rows.shape)}. A mask has "
             "them as mask.nonzero()[:, 0]."
         )
-    return rows.long()
+    return rows.to(torch.int64)
 
 
 def check_in_range(records: Sequence[StepRecord], n_samples: int) -> None:
@@ -117,10 +121,9 @@ def check_module(module: nn.Module) -> None:
             )
 
 
-def check_precision(module: nn.Module) -> None:
+def check_precision(device: torch.device) -> None:
     """Raise in a forward pass under autocast, which no record can repeat."""
-    devices = {parameter.device.type for parameter in module.parameters()}
-    if any(map(torch.is_autocast_enabled, devices)):
+    if torch.is_autocast_enabled(device.type):
         raise RuntimeError(
             "Training under autocast (mixed precision) cannot be tracked: steps are "
             "repeated in the precision of the parameters. Train without autocast, in "
@@ -128,13 +131,14 @@ def check_precision(module: nn.Module) -> None:
         )
 
 
-def check_same_modes(before: Any, now: Any) -> None:
-    """Raise if two passes of one step have layers in different modes."""
+def check_same_pass(before: Any, now: Any) -> None:
+    """Raise if two passes of one step start from other modes or random numbers."""
     if before != now:
         raise RuntimeError(
-            "The network runs in training mode and in evaluation mode within one step, "
-            "both with gradients: which of them the step follows cannot be told. Put a "
-            "look at the outputs under torch.no_grad()."
+            "The network runs twice within one step, both times with gradients, in "
+            "other modes of its layers (training, evaluation) or with other random "
+            "numbers: which of the two the step follows cannot be told. Put a look at "
+            "the outputs under torch.no_grad()."
         )
 
 
@@ -153,20 +157,29 @@ def refuse_updates(n_updates: int) -> NoReturn:
     )
 
 
-def gradient_flags(optimizer: Optimizer) -> list[bool | None]:
-    """Return whether each parameter has a gradient; None of those that are frozen."""
+def gradient_flags(optimizer: Optimizer) -> list[list[bool | None]]:
+    """Return whether the parameters of each group have a gradient; None: frozen."""
     return [
-        p.grad is not None if p.requires_grad else None
+        [p.grad is not None if p.requires_grad else None for p in group["params"]]
         for group in optimizer.param_groups
-        for p in group["params"]
     ]
+
+
+def check_has_closure(has_closure: bool) -> None:
+    """Raise if there are no gradients, and no closure that may have had them."""
+    if not has_closure:
+        raise RuntimeError(
+            "No parameter has a gradient: there is nothing to make an update of. "
+            "Where backward() is skipped for a batch, skip its step, before "
+            "`recorder.step`."
+        )
 
 
 def check_unused(
     module: nn.Module,
     optimizer: Optimizer,
-    flags: Sequence[bool | None],
-    first: Sequence[bool | None],
+    flags: Sequence[Sequence[bool | None]],
+    first: Sequence[Sequence[bool | None]],
 ) -> None:
     """Raise if it matters that parameters get no gradient in a step.
 
@@ -178,7 +191,7 @@ def check_unused(
     ----------
     module, optimizer : nn.Module, Optimizer
         What is being trained.
-    flags, first : sequence of bool or None
+    flags, first : list of lists of bool or None
         The `gradient_flags` of this step and of the first.
     """
     params = [
@@ -186,7 +199,8 @@ def check_unused(
         for group in optimizer.param_groups
         for parameter in group["params"]
     ]
-    for (group, parameter), now, before in zip(params, flags, first, strict=True):
+    pairs = zip(chain(*flags), chain(*first), strict=True)
+    for (group, parameter), (now, before) in zip(params, pairs, strict=True):
         if now is False and group.get("weight_decay", 0) != 0:
             raise ValueError(
                 f"Parameter {_name(module, parameter)!r} gets no gradient: the forward "
@@ -220,14 +234,11 @@ def check_equal_counts(module: nn.Module, optimizer: Optimizer) -> None:
             )
 
 
-def group_sizes(optimizer: Optimizer) -> list[int]:
-    """Return the number of parameters in each group of an optimizer."""
-    return [len(group["params"]) for group in optimizer.param_groups]
-
-
-def check_same_groups(sizes: list[int], optimizer: Optimizer) -> None:
-    """Raise if an optimizer has other groups than when it had these `group_sizes`."""
-    if sizes != group_sizes(optimizer):
+def check_same_groups(
+    flags: Sequence[Sequence[Any]], first: Sequence[Sequence[Any]]
+) -> None:
+    """Raise if an optimizer has other groups, by the `gradient_flags` now and first."""
+    if list(map(len, flags)) != list(map(len, first)):
         raise RuntimeError(
             "The optimizer's parameter groups have changed since the recording began. "
             "Track each stage of training by itself, with a StepRecorder of its own."

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -80,9 +81,24 @@ class StateStore:
         Memory that a step of training may take, for copying a large state takes time:
         a state of k times this size is kept at every k-th step, k at most
         `MAX_STRIDE`. By default states of any size are kept at every step.
+
+    Raises
+    ------
+    ValueError
+        If a bound is no positive whole number.
     """
 
     def __init__(self, max_bytes: int | None = None, bytes_per_step: int | None = None):
+        for name, bound in (
+            ("max_bytes", max_bytes),
+            ("bytes_per_step", bytes_per_step),
+        ):
+            is_number = isinstance(bound, int | np.integer) and bound > 0
+            if bound is not None and not is_number:
+                raise ValueError(
+                    f"{name} is a positive number of bytes, got {bound!r}; None for no "
+                    "bound."
+                )
         self.max_bytes, self.bytes_per_step = max_bytes, bytes_per_step
         self._states: dict[int, TrainingState] = {}
         self._nbytes = self._largest = 0

@@ -1,5 +1,7 @@
 """A run whose steps are not what its records say is refused."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -42,7 +44,7 @@ def test_another_learning_rate_is_noticed():
 
 
 def test_another_dropout_mask_is_noticed():
-    trajectory = train(CASES["dropout"])
+    trajectory = train(CASES["dropout"], store=StateStore())
     with_record(trajectory, 8, rng_state=trajectory.records[1].rng_state)
     with pytest.raises(RuntimeError, match="step 8 "):
         check_replay(trajectory)
@@ -57,7 +59,7 @@ def test_tampered_parameters_are_noticed():
 
 @pytest.mark.parametrize("name", CASES)
 def test_steps_between_kept_states_are_checked_together(name):
-    trajectory = train(CASES[name])
+    trajectory = train(CASES[name], store=StateStore())
     trajectory.store.keep_only(lambda t: t % 3 == 0)
     check_replay(trajectory)
     wrong = trajectory.records[1].sample_indices.flip(0)
@@ -152,10 +154,68 @@ def test_questions_notice_clipping_amid_an_epoch(make, optimizer):
         )
         check_replay(trajectory)  # the first and the last step of each epoch
         if clips(20):
-            with pytest.raises(RuntimeError, match=r"update of step 28 \(epoch 1\)"):
+            with pytest.raises(RuntimeError, match=r"update of step 27 \(epoch 1\)"):
                 ask(trajectory)
         else:
             assert np.isfinite(ask(trajectory)).all()
+
+
+@pytest.mark.parametrize("period", [2, 4, 5, 8, 10, 16])
+def test_questions_notice_what_a_loop_does_now_and_then(period):
+    torch.manual_seed(0)
+    module = make_mlp()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    clips = lambda t: t % period == 1  # noqa: E731
+    trajectory = loop_that_clips(module, optimizer, 200, clips, StateStore())
+    with pytest.raises(RuntimeError, match="does not follow"):
+        ask(trajectory)
+
+
+def test_steps_after_the_last_snapshot_are_checked():
+    """In a loop that never calls it, and closes the recorder."""
+    torch.manual_seed(0)
+    X, y = torch.randn(40, 6), torch.arange(40) % 2
+    module, loss = nn.Linear(6, 2000), nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    recorder = StepRecorder(TrackedModel.of(module, loss, X, y), module, optimizer)
+    for batch in torch.arange(40).repeat(5).split(20):
+        with recorder.step(batch, 0):
+            optimizer.zero_grad()
+            loss(module(X[batch]), y[batch]).backward()
+            if len(recorder.trajectory) > 1:
+                nn.utils.clip_grad_norm_(module.parameters(), 0.01)
+            optimizer.step()
+    recorder.close()
+    assert recorder.trajectory.store.steps == [0, 1, 10]
+    with pytest.raises(RuntimeError, match="update of steps 1 to 9"):
+        ask(recorder.trajectory)
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        torch.no_grad,
+        torch.inference_mode,
+        partial(torch.autocast, "cpu", dtype=torch.bfloat16),
+    ],
+)
+def test_modes_of_the_asker_change_no_answer(context):
+    torch.manual_seed(0)
+    module = make_mlp()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    run = TrackedRun(loop_that_clips(module, optimizer, 4, lambda t: False))
+    query = MeanLoss(torch.randn(8, 6), torch.arange(8) % 2)
+    questions = (
+        lambda: run.influence(query, window="full"),
+        lambda: run.leave_one_out(query, [0, 5]),
+        lambda: run.timeline(query),
+    )
+    for question in questions:
+        expected = question()
+        with context():
+            assert np.array_equal(question(), expected)
+    with context():
+        check_replay(run.trajectory)
 
 
 def test_questions_notice_a_clipped_step_between_kept_states():

@@ -88,20 +88,75 @@ def test_forward_passes_in_training_mode_beside_the_steps_are_noticed():
         check_replay(trajectory)
 
 
-def test_copies_of_the_module_go_without_the_recorder(tmp_path):
+def test_nothing_hangs_on_the_module_but_within_steps(tmp_path):
     net, X, y = make_parts()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     recorder = StepRecorder(TrackedModel.of(net, LOSS, X, y), net, optimizer)
-    torch.save(net, tmp_path / "net.pt")
-    for other in (
-        copy.deepcopy(net),
-        torch.load(tmp_path / "net.pt", weights_only=False),
-    ):
-        assert torch.equal(other.eval()(X), copy.deepcopy(net).eval()(X))
-        (hook,) = other._forward_pre_hooks.values()
-        assert hook.watch is None
-    recorder.close()
+    with recorder.step(torch.arange(45), 0):
+        torch.save(net, tmp_path / "net.pt")
+        for other in (
+            copy.deepcopy(net),
+            torch.load(tmp_path / "net.pt", weights_only=False),
+        ):
+            assert torch.equal(other.eval()(X), copy.deepcopy(net).eval()(X))
+            (hook,) = other._forward_pre_hooks.values()
+            assert hook.watch is None
+        optimizer.zero_grad()
+        LOSS(net(X), y).backward()
+        optimizer.step()
+        assert net._forward_pre_hooks
     assert not net._forward_pre_hooks
+    recorder.snapshot()
+    recorder.close()
+    recorder.snapshot()
+    with pytest.raises(RuntimeError), recorder.step(torch.arange(45), 1):
+        raise RuntimeError
+    assert not net._forward_pre_hooks
+
+
+def trained_with_closures(net, optimizer, X, y, look):
+    """Return the trajectory of a loop that looks at the outputs now and then."""
+    recorder = StepRecorder(TrackedModel.of(net, LOSS, X, y), net, optimizer)
+
+    def closure(batch):
+        optimizer.zero_grad()
+        loss = LOSS(net(X[batch]), y[batch])
+        loss.backward()
+        return loss
+
+    for t, batch in enumerate(torch.arange(45).repeat(3).split(15)):
+        with recorder.step(batch, 0):
+            if t % 4 == 2:
+                look(batch)
+            optimizer.step(partial(closure, batch))
+    recorder.close()
+    return recorder.trajectory
+
+
+def test_of_a_closure_the_pass_within_counts():
+    net, X, y = make_parts()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    look = lambda batch: net(X[batch])  # noqa: E731
+    trajectory = trained_with_closures(net, optimizer, X, y, look)
+    check_replay(trajectory, range(9))
+
+
+def test_passes_with_other_random_numbers_in_one_step_are_refused():
+    net, X, y = make_parts()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    with pytest.raises(RuntimeError, match=r"other random numbers: .*no_grad"):
+        record(net, optimizer, X, y, before_step=lambda: net(X))
+
+
+def test_random_numbers_of_a_hook_are_those_of_the_pass():
+    net, X, y = make_parts()
+
+    def add_noise(module, inputs):
+        return (inputs[0] + torch.randn_like(inputs[0]),)
+
+    net.register_forward_pre_hook(add_noise)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    check_replay(record(net, optimizer, X, y))
 
 
 def test_losses_that_draw_random_numbers_are_repeated():

@@ -57,8 +57,9 @@ def test_data_of_a_loop_are_copied_and_counted():
         lambda batch: batch.numpy()[::-1],
         lambda batch: pd.Series(batch.numpy(), index=batch.numpy() + 7),
         lambda batch: range(int(batch[0]), int(batch[-1]) + 1),
+        lambda batch: batch.numpy().astype(">i4"),
     ],
-    ids=["backwards", "series", "range"],
+    ids=["backwards", "series", "range", "big-endian"],
 )
 def test_row_numbers_in_any_container_are_taken(rows_of):
     net, X, y = make_parts()

@@ -21,6 +21,9 @@ from tests.tracking.loops import LOSS, make_parts, record
         (lambda batch: torch.isin(torch.arange(45), batch), r"torch.bool .* \(45,\)"),
         (lambda batch: batch[:, None], r"torch.int64 .* \(15, 1\)"),
         (lambda batch: batch / 1, "torch.float32"),
+        (lambda batch: batch.to(torch.complex64), "torch.complex64"),
+        (iter, "object"),
+        (lambda batch: batch.numpy() / 2, "float64"),
     ],
 )
 def test_row_numbers_of_other_kinds_are_refused(rows_of, found):
@@ -223,3 +226,29 @@ def test_rows_that_the_data_do_not_have_are_named(shift, odd):
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     with pytest.raises(IndexError, match=rf"has row {odd}, but .* rows 0 to 44"):
         record(net, optimizer, X, y, rows_of=lambda batch: batch + shift)
+
+
+def test_a_step_without_gradients_is_refused():
+    net, X, y = make_parts()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    clear = partial(optimizer.zero_grad, set_to_none=True)
+    with pytest.raises(RuntimeError, match=r"nothing to make an update of\. Where"):
+        record(net, optimizer, X, y, before_step=clear)
+
+
+def test_parameters_that_move_to_another_group_are_refused():
+    net, X, y = make_parts()
+    groups = [{"params": [*net[0].parameters()]}, {"params": [*net[3].parameters()]}]
+    optimizer = torch.optim.SGD(groups, lr=0.1)
+    first, second = (group["params"] for group in optimizer.param_groups)
+    move = lambda: second.append(first.pop()) if len(first) > 1 else None  # noqa: E731
+    with pytest.raises(RuntimeError, match="parameter groups have changed"):
+        record(net, optimizer, X, y, between_steps=move)
+
+
+def test_a_recorder_after_one_that_was_not_closed_is_told_so():
+    net, X, y = make_parts()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    StepRecorder(TrackedModel.of(net, LOSS, X, y), net, optimizer)
+    with pytest.raises(RuntimeError, match="that of an earlier recorder"):
+        record(net, optimizer, X, y)

@@ -97,3 +97,10 @@ def test_a_bound_below_two_states_still_keeps_a_run_that_can_be_replayed():
     assert len(few.store) <= 2
     for t in range(everything.n_steps + 1):
         assert torch.equal(few.state(t).params, everything.state(t).params)
+
+
+@pytest.mark.parametrize("bound", [0, -1, 0.5, "1GiB"])
+@pytest.mark.parametrize("name", ["max_bytes", "bytes_per_step"])
+def test_bounds_that_are_no_numbers_of_bytes_are_refused(name, bound):
+    with pytest.raises(ValueError, match=f"{name} is a positive number of bytes, got"):
+        StateStore(**{name: bound})
