@@ -8,6 +8,7 @@ from dit_clean.audit.data import AuditData
 from dit_clean.audit.extras import require
 from dit_clean.audit.samples import cells, column_names, own_columns
 from dit_clean.influence import group_influence
+from dit_clean.inputs import warn_of_other_order
 
 LABELS = "label"
 
@@ -26,7 +27,13 @@ def group_names(data: AuditData, groups: Any) -> np.ndarray:
     ------
     ValueError
         If X has no column of this name.
+
+    Warns
+    -----
+    UserWarning
+        If a series has the index labels of X in another order.
     """
+    warn_of_other_order(data.X, groups, ("X", "groups"))
     if isinstance(groups, str) and groups == LABELS:
         return data.labels
     values = cells(_column(data, groups) if isinstance(groups, str) else groups)
