@@ -173,7 +173,8 @@ class InfluenceQuestions:
         ----------
         groups : str or array-like of shape (n_samples,), default="label"
             "label" (the given labels), the name of a column of X, or one name per
-            sample: an annotator, a source, a date.
+            sample: an annotator, a source, a date. Where X has a column "label", give
+            y or that column itself.
         window, query, history
             As in `influence`; a query of one value.
 
