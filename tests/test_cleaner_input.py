@@ -402,6 +402,13 @@ def test_index_labels_of_what_comes_after_fit_are_compared_too():
         assert [warning.filename for warning in seen] == [__file__]
 
 
+def test_targets_beyond_any_integer_are_not_warned_of():
+    X, y = make_targets()
+    refused(AssertionError, "training has begun", X=X, y=1e23 * y)
+    cleaner = make_cleaner(task="classification")
+    refused(ValueError, "Unknown label type: continuous", cleaner, X=X, y=1e23 * y)
+
+
 @pytest.mark.parametrize("case", ["same", "others", "repeated", "array"])
 def test_other_index_labels_are_not_warned_of(case):
     X, y = paired(*make_labels(), np.arange(N_ROWS)[::-1])
