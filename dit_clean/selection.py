@@ -134,6 +134,8 @@ class RowSelection(OneToOneFeatureMixin, TransformerMixin):
         ------
         ValueError
             If an array has another number of rows.
+        TypeError
+            If something given has no rows: None or a text.
 
         Warns
         -----
@@ -142,10 +144,21 @@ class RowSelection(OneToOneFeatureMixin, TransformerMixin):
         """
         check_is_fitted(self, "_evidence")
         for i, array in enumerate(arrays):
+            check_may_have_rows(array, i, len(self.keep_mask_))
             check_consistent_length(array, self.keep_mask_)
             warn_of_other_order(self._data.X, array, ("X", f"arrays[{i}]"))
         kept = tuple(select_rows(array, self.sample_indices_) for array in arrays)
         return kept[0] if len(kept) == 1 else kept
+
+
+def check_may_have_rows(array: Any, place: int, n_samples: int) -> None:
+    """Raise if what was given to `filter` at this place is nothing, or one text."""
+    if isinstance(array, str | bytes | None):
+        raise TypeError(
+            f"filter got {array!r} as arrays[{place}], but something with one row for "
+            f"each of the {n_samples} samples is needed. Leave it out, or give an "
+            "array, frame, series, sparse matrix or list: filter(X, y)."
+        )
 
 
 def warn_of_far_targets(targets: np.ndarray, kept: np.ndarray) -> None:
