@@ -270,6 +270,9 @@ def test_unknown_optimizer(optimizer):
 def test_divergence_names_the_step_and_what_to_lower():
     match = r"diverged: the loss is nan at step \d+ \(epoch 0\)\. Lower the learning"
     refused(FloatingPointError, match, make_cleaner(lr=1e38))
+    X, y = make_targets()
+    match = r"diverged: .*scale the inputs \(and targets, in regression\)\."
+    refused(FloatingPointError, match, make_cleaner(make_regressor()), X=X, y=1e23 * y)
 
 
 @pytest.mark.usefixtures("trains")

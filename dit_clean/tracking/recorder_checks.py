@@ -20,7 +20,9 @@ from dit_clean.tracking.trajectory import StepRecord, Trajectory
 GAPS = "X holds NaN or infinite values. Impute them first."
 MASKS = (torch.bool, torch.uint8)
 """What torch takes for masks, not for row numbers."""
-REMEDY = "Lower the learning rate (lr), or scale the inputs."
+REMEDY = (
+    "Lower the learning rate (lr), or scale the inputs (and targets, in regression)."
+)
 
 
 def as_row_numbers(sample_indices: Any) -> Tensor:
