@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 from dit_clean.checks import check_parameters, is_one_of
 from dit_clean.default_cleaner import USE, CleanerParameter
 from dit_clean.failed_fits import unchanged_on_failure
-from dit_clean.inputs import checked_data, checked_weight
+from dit_clean.inputs import checked_data, checked_weight, warn_of_other_order
 from dit_clean.tables import TableEncoder
 
 KINDS = {"classification": "classifier", "regression": "regressor"}
@@ -79,7 +79,9 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
         check_model(estimator, self._task)
         to_cleaner, to_model = self._routed(fit_params)
         X, y = checked_data(self, X, y)
-        weight = checked_weight(to_model.pop("sample_weight", None), len(y))
+        weight = to_model.pop("sample_weight", None)
+        warn_of_other_order(X, weight, ("X", "sample_weight"))
+        weight = checked_weight(weight, len(y))
         is_weighted = weight is not None or self.strategy == "weight"
         weight_name = _weight_parameter(estimator) if is_weighted else ""
         cleaner = self._fitted_cleaner(X, y, X_val=X_val, y_val=y_val, **to_cleaner)

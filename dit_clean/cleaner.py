@@ -21,7 +21,12 @@ from dit_clean.detection import warn_of_many_wrong, warn_of_no_signal
 from dit_clean.detection.margin import held_out_margin
 from dit_clean.failed_fits import unchanged_on_failure
 from dit_clean.influence import resolve_window
-from dit_clean.inputs import checked_data, checked_validation, relative_weight
+from dit_clean.inputs import (
+    checked_data,
+    checked_validation,
+    relative_weight,
+    warn_of_other_order,
+)
 from dit_clean.memory import as_memory, parse_bytes, warn_of_no_seed
 from dit_clean.parameters import PARAMETERS
 from dit_clean.prototype import check_no_sampler, make_prototype
@@ -236,9 +241,9 @@ class InfluenceCleaner(
             If held-out labels or targets are hardly predicted better than by chance.
         UserWarning
             If so many regression targets look wrong that the residuals of right ones
-            are more likely not what is assumed of them; if X and y have the same index
-            labels in another order; if a column holds free text; or if `memory` is to
-            keep runs whose seeds no later fit has.
+            are more likely not what is assumed of them; if y or sample_weight has the
+            index labels of X in another order; if a column holds free text; or if
+            `memory` is to keep runs whose seeds no later fit has.
         """
         check_parameters(self, PARAMETERS)
         warn_of_no_seed(self.memory, self.random_state)
@@ -251,6 +256,7 @@ class InfluenceCleaner(
         targets = encode_targets(y, self.net, self.task)
         if self.net is not None and targets.is_classifier:
             warn_of_order(self.net, targets.codes)
+        warn_of_other_order(X, sample_weight, ("X", "sample_weight"))
         weight = relative_weight(sample_weight, len(y))
         folds = make_folds(self.cv, targets, self.random_state)
         encoder = TableEncoder("squashed" if self.net is None else None).fit(X)

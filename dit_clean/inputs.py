@@ -1,5 +1,6 @@
 """What users pass in, checked: inputs, validation samples, weights."""
 
+import inspect
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -123,8 +124,16 @@ def warn_of_other_order(X: Any, y: Any, names: tuple[str, str] = ("X", "y")) -> 
             "their rows are paired by position. If the labels tell which rows belong "
             f"together, give {labels}.loc[{inputs}.index]; else reset the index of "
             "both.",
-            stacklevel=5,
+            stacklevel=_level_of_user(),
         )
+
+
+def _level_of_user() -> int:
+    """Return the `stacklevel`, for who asks, of the call from outside this package."""
+    frame, level = inspect.currentframe(), 0
+    while frame and frame.f_globals.get("__name__", "").startswith("dit_clean"):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def check_sample_shape(estimator: Any, X: Any, *, reset: bool) -> None:

@@ -37,7 +37,7 @@ from dit_clean.influence.windows import (
     check_is_grid,
     window_in_steps,
 )
-from dit_clean.inputs import checked_data
+from dit_clean.inputs import checked_data, warn_of_other_order
 from dit_clean.targets import Targets
 from dit_clean.tracking.rows import subset_rows
 
@@ -173,7 +173,8 @@ class InfluenceQuestions:
         ----------
         groups : str or array-like of shape (n_samples,), default="label"
             "label" (the given labels), the name of a column of X, or one name per
-            sample: an annotator, a source, a date.
+            sample: an annotator, a source, a date. Where X has a column "label", give
+            y or that column itself.
         window, query, history
             As in `influence`; a query of one value.
 
@@ -262,6 +263,7 @@ class InfluenceQuestions:
         (150,)
         """
         check_is_fitted(self, "_evidence")
+        warn_of_other_order(X, y)
         X = checked_data(self, X, reset=False)
         rows = self._data.encoded(X)
         if y is None:

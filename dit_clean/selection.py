@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from dit_clean.crossfit import TrainingData
 from dit_clean.detection import nearest_target_rows, replacement_rows
-from dit_clean.inputs import checked_data
+from dit_clean.inputs import checked_data, warn_of_other_order
 from dit_clean.tables import MATRIX_AXES, is_frame, select_rows
 
 
@@ -134,12 +134,31 @@ class RowSelection(OneToOneFeatureMixin, TransformerMixin):
         ------
         ValueError
             If an array has another number of rows.
+        TypeError
+            If something given has no rows: None or a text.
+
+        Warns
+        -----
+        UserWarning
+            If a frame or series has the index labels of X in another order.
         """
         check_is_fitted(self, "_evidence")
-        for array in arrays:
+        for i, array in enumerate(arrays):
+            check_may_have_rows(array, i, len(self.keep_mask_))
             check_consistent_length(array, self.keep_mask_)
+            warn_of_other_order(self._data.X, array, ("X", f"arrays[{i}]"))
         kept = tuple(select_rows(array, self.sample_indices_) for array in arrays)
         return kept[0] if len(kept) == 1 else kept
+
+
+def check_may_have_rows(array: Any, place: int, n_samples: int) -> None:
+    """Raise if what was given to `filter` at this place is nothing, or one text."""
+    if isinstance(array, str | bytes | None):
+        raise TypeError(
+            f"filter got {array!r} as arrays[{place}], but something with one row for "
+            f"each of the {n_samples} samples is needed. Leave it out, or give an "
+            "array, frame, series, sparse matrix or list: filter(X, y)."
+        )
 
 
 def warn_of_far_targets(targets: np.ndarray, kept: np.ndarray) -> None:

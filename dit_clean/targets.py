@@ -128,7 +128,8 @@ def encode_targets(y: np.ndarray, net: Any, task: str = "auto") -> Targets:
             return Targets(y, _column(y), spread=scale)
         return Targets(y, _column((y - center) / scale), None, center, scale)
     try:
-        check_classification_targets(y)
+        with np.errstate(invalid="ignore"):  # as in is_classification
+            check_classification_targets(y)
     except ValueError as error:
         raise ValueError(f"{error} {IF_TARGETS}") from error
     classes, codes = np.unique(y, return_inverse=True)
@@ -148,8 +149,9 @@ def is_classification(y: np.ndarray, net: Any, task: str) -> bool:
         return False
     if isinstance(net, NeuralNetClassifier):
         return True
-    if type_of_target(y) == "continuous":
-        return False
+    with np.errstate(invalid="ignore"):  # floats beyond int64
+        if type_of_target(y) == "continuous":
+            return False
     n_values = len(np.unique(y))
     is_measured = n_values > max(MANY_VALUES, len(y) // 10)
     return not (y.dtype.kind == "f" and is_measured)

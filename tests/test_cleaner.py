@@ -219,6 +219,12 @@ class TestUse:
         ):
             fitted.filter(data[0][:4])
 
+    @pytest.mark.parametrize("given", [None, "a" * N_ROWS, b"a" * N_ROWS, "aaa"])
+    def test_filter_names_what_has_no_rows(self, fitted, data, given):
+        match = rf"filter got b?'?\w+'? as arrays\[1\].*each of the {N_ROWS} samples"
+        with pytest.raises(TypeError, match=match):
+            fitted.filter(data[0], given)
+
     def test_fit_predict_is_one_for_kept_rows(self, fitted, data):
         found = make_cleaner().fit_predict(*data)
         assert np.array_equal(found, np.where(fitted.keep_mask_, 1, -1))

@@ -270,6 +270,9 @@ def test_unknown_optimizer(optimizer):
 def test_divergence_names_the_step_and_what_to_lower():
     match = r"diverged: the loss is nan at step \d+ \(epoch 0\)\. Lower the learning"
     refused(FloatingPointError, match, make_cleaner(lr=1e38))
+    X, y = make_targets()
+    match = r"diverged: .*scale the inputs \(and targets, in regression\)\."
+    refused(FloatingPointError, match, make_cleaner(make_regressor()), X=X, y=1e23 * y)
 
 
 @pytest.mark.usefixtures("trains")
@@ -368,6 +371,45 @@ def test_index_labels_of_validation_samples_are_compared_too():
     match = r"give y_val\.loc\[X_val\.index\]"
     with pytest.warns(UserWarning, match=match), pytest.raises(AssertionError):
         make_cleaner().fit(X, y, X_val=X[:9], y_val=y[:9].iloc[::-1])
+
+
+@pytest.mark.parametrize("estimator", [make_cleaner(), CleanedClassifier()])
+def test_index_labels_of_weights_are_compared_too(estimator):
+    X, y = paired(*make_labels(), np.arange(N_ROWS))
+    weight = pd.Series(np.ones(N_ROWS)).iloc[::-1]
+    match = r"give sample_weight\.loc\[X\.index\]"
+    with (
+        pytest.warns(UserWarning, match=match) as seen,
+        pytest.raises(AssertionError),
+    ):
+        estimator.fit(X, y, sample_weight=weight)
+    assert [warning.filename for warning in seen] == [__file__]
+
+
+@pytest.mark.usefixtures("trains")
+def test_index_labels_of_what_comes_after_fit_are_compared_too():
+    X, y = paired(*make_labels(), np.arange(N_ROWS))
+    cleaner = make_cleaner(max_epochs=1).fit(X, y)
+    back = np.arange(N_ROWS)[::-1]
+    assert len(cleaner.filter(X, y, y.tolist())) == 3
+    for ask, name in (
+        (lambda: cleaner.filter(X, y.iloc[back]), r"arrays\[1\]"),
+        (lambda: cleaner.influence_on(X[:3], y[:3].iloc[::-1]), "y"),
+        (lambda: cleaner.group_influence(y.iloc[back]), "groups"),
+        (lambda: cleaner.audit(columns={"t": y.iloc[back]}), r"columns\['t'\]"),
+        (lambda: cleaner.audit(columns=X.iloc[back]), "columns"),
+        (lambda: cleaner.plot_gallery(samples=X.iloc[back]), "samples"),
+    ):
+        with pytest.warns(UserWarning, match=rf"give {name}\.loc\[X\.index") as seen:
+            ask()
+        assert [warning.filename for warning in seen] == [__file__]
+
+
+def test_targets_beyond_any_integer_are_not_warned_of():
+    X, y = make_targets()
+    refused(AssertionError, "training has begun", X=X, y=1e23 * y)
+    cleaner = make_cleaner(task="classification")
+    refused(ValueError, "Unknown label type: continuous", cleaner, X=X, y=1e23 * y)
 
 
 @pytest.mark.parametrize("case", ["same", "others", "repeated", "array"])

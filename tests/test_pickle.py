@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from dit_clean import InfluenceCleaner
-from tests.nets import make_rows
+from dit_clean import InfluenceCleaner, track
+from tests.nets import make_net, make_rows
 
 LIGHT = {"hidden_layer_sizes": (2,), "max_epochs": 1, "storage": "none"}
 
@@ -58,3 +58,13 @@ def test_runs_kept_on_the_disk_go_into_the_pickle(tmp_path):
         path.unlink()
     loaded = pickle.loads(pickled)
     assert np.array_equal(loaded.influence_on(X[:3]), first.influence_on(X[:3]))
+
+
+def test_runs_of_another_version_are_refused(monkeypatch):
+    X, y = make_rows()
+    run = track(make_net(), X, y, random_state=0)
+    monkeypatch.setattr("dit_clean.tracking.trajectory.FORMAT", 0)
+    saved = pickle.dumps(run)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match=r"saved by another version .*Fit again"):
+        pickle.loads(saved)

@@ -14,6 +14,7 @@ from dit_clean.audit.samples import (
     row_numbers,
     row_of,
 )
+from dit_clean.inputs import warn_of_other_order
 from dit_clean.tables import MATRIX_AXES, is_frame, is_missing
 
 N_ITEMS = 12
@@ -81,7 +82,13 @@ def gallery_items(
         If `samples` are neither texts nor images nor rows of a table.
     ValueError
         If `samples` has another length than the fitted data, or a row does not exist.
+
+    Warns
+    -----
+    UserWarning
+        If `samples` have the index labels of X in another order.
     """
+    warn_of_other_order(data.X, samples, ("X", "samples"))
     show = _view_of(data.X if samples is None else _checked(samples, data.n_samples))
     if rows is None:
         rows = data.most_suspicious[:n_items]

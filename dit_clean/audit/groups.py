@@ -8,6 +8,7 @@ from dit_clean.audit.data import AuditData
 from dit_clean.audit.extras import require
 from dit_clean.audit.samples import cells, column_names, own_columns
 from dit_clean.influence import group_influence
+from dit_clean.inputs import warn_of_other_order
 
 LABELS = "label"
 
@@ -25,13 +26,29 @@ def group_names(data: AuditData, groups: Any) -> np.ndarray:
     Raises
     ------
     ValueError
-        If X has no column of this name.
+        If X has no column of this name, or one named "label".
+
+    Warns
+    -----
+    UserWarning
+        If a series has the index labels of X in another order.
     """
+    warn_of_other_order(data.X, groups, ("X", "groups"))
     if isinstance(groups, str) and groups == LABELS:
+        _check_is_no_column(data, groups)
         return data.labels
     values = cells(_column(data, groups) if isinstance(groups, str) else groups)
     has_texts = any(isinstance(value, str) for value in values)
     return np.array(values, dtype=object if has_texts else None)
+
+
+def _check_is_no_column(data: AuditData, name: str) -> None:
+    if name in column_names(data.X):
+        raise ValueError(
+            f"{name!r} means the given labels, and X has a column of this name. Give "
+            "the values themselves: group_influence(y) or "
+            f"group_influence(X[{name!r}])."
+        )
 
 
 def _column(data: AuditData, name: str) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from dit_clean.inputs import warn_of_other_order
 from dit_clean.tables import MATRIX_AXES, is_frame, is_missing
 
 
@@ -40,6 +41,11 @@ def own_columns(X: Any, columns: Any, n_samples: int) -> dict[str, Any]:
     ------
     ValueError
         If a name is unknown, or a column has another length.
+
+    Warns
+    -----
+    UserWarning
+        If columns kept elsewhere have the index labels of X in another order.
     """
     if columns is None:
         return {}
@@ -60,7 +66,15 @@ def own_columns(X: Any, columns: Any, n_samples: int) -> dict[str, Any]:
                 f"Column {name!r} has {len(column)} rows, but the cleaner was fitted "
                 f"on {n_samples}. Give one value for each row, in the same order."
             )
+    _warn_of_order(X, columns)
     return found
+
+
+def _warn_of_order(X: Any, columns: Any) -> None:
+    warn_of_other_order(X, columns, ("X", "columns"))
+    if isinstance(columns, Mapping):
+        for name, column in columns.items():
+            warn_of_other_order(X, column, ("X", f"columns[{name!r}]"))
 
 
 def cells(column: Any) -> list[Any]:

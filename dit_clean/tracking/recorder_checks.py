@@ -21,7 +21,9 @@ from dit_clean.tracking.trajectory import StepRecord, Trajectory
 GAPS = "X holds NaN or infinite values. Impute them first."
 INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64)
 """Kinds of row numbers: torch takes bytes for masks."""
-REMEDY = "Lower the learning rate (lr), or scale the inputs."
+REMEDY = (
+    "Lower the learning rate (lr), or scale the inputs (and targets, in regression)."
+)
 
 
 def as_row_numbers(sample_indices: Any) -> Tensor:

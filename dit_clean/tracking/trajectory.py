@@ -17,6 +17,9 @@ from dit_clean.tracking.model import TrackedModel
 from dit_clean.tracking.replay import Replayer
 from dit_clean.tracking.storage import MIN_STATES, StateStore, TrainingState
 
+FORMAT = 1
+"""Of pickled runs, to be raised where they change."""
+
 
 class StepRecord(NamedTuple):
     """One optimizer update.
@@ -115,9 +118,18 @@ class Trajectory:
         # torch cannot read a tensor of a device that the reader does not have.
         device = self.model.device
         run = self if device.type == "cpu" else self.to("cpu")
-        return vars(run) | {"records": pack_records(self.records), "device": device}
+        return vars(run) | {
+            "records": pack_records(self.records),
+            "device": device,
+            "format": FORMAT,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        if state.pop("format", 0) != FORMAT:
+            raise ValueError(
+                "This run, or fitted cleaner, was saved by another version of "
+                "dit_clean. Fit again, or load it with the version that saved it."
+            )
         device = state.pop("device")
         vars(self).update(state, records=unpack_records(state["records"]))
         if device.type != "cpu" and has_device(device):

@@ -1,6 +1,7 @@
 """The table of groups, whatever container holds the names."""
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -58,3 +59,16 @@ def test_missing_names_are_refused(data):
 def test_unknown_columns_are_named_with_what_to_give(data):
     with pytest.raises(ValueError, match=r"no column 'town'.*city.*as an array"):
         group_table(data, "town", data.influence)
+
+
+@pytest.mark.parametrize("container", [pd.DataFrame, pl.DataFrame])
+def test_labels_and_a_column_of_their_name_are_told_apart(container):
+    X = container({"label": ["left", "right"] * 30})
+    data = make_audit_data(X=X)
+    match = r"group_influence\(y\) or group_influence\(X\['label'\]\)"
+    with pytest.raises(ValueError, match=match):
+        group_table(data, "label", data.influence)
+    column = group_table(data, X["label"], data.influence)
+    assert set(column.index) == {"left", "right"}
+    given = group_table(data, data.labels, data.influence)
+    assert set(given.index) == {"cat", "dog", "eel"}
