@@ -429,6 +429,20 @@ def test_columns_of_free_text_are_warned_of(frame):
         make_cleaner().fit(many, y)
 
 
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_columns_with_many_rare_categories_are_warned_of(frame):
+    X, y = (np.r_[part, part] for part in make_labels())
+    codes = [f"code {i if i < 40 else 40 + i % 12}" for i in range(2 * N_ROWS)]
+    match = r"'code' holds 52 different values, and 22% of the rows .*Group the values"
+    table = frame({"code": codes, "size": X[:, 0]})
+    with pytest.warns(UserWarning, match=match), pytest.raises(AssertionError):
+        make_cleaner().fit(table, y)
+    few = frame(
+        {"code": [f"code {i % 30}" for i in range(2 * N_ROWS)], "size": X[:, 0]}
+    )
+    refused(AssertionError, "training has begun", X=few, y=y)
+
+
 def test_several_targets_are_to_be_cleaned_one_by_one():
     X, y = make_labels()
     for inputs in (X, pd.DataFrame(X)):
