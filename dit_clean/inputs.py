@@ -50,14 +50,25 @@ def checked_data(
             "net with several inputs give the columns side by side, and let its "
             "forward split them; `dit_clean.track` takes a dict of inputs as it is."
         )
+    check_not_lazy(X, "X")
     check_no_raw_texts(X)
     asks_y = not (isinstance(y, str) and y == "no_validation")
     if asks_y:
+        check_not_lazy(y, "y")
         check_gaps(y)
         warn_of_other_order(X, y)
     check = _checked_frame if is_frame(X) else _checked_array
     with _remedies():
         return check(estimator, X, y, reset=reset, asks_y=asks_y)
+
+
+def check_not_lazy(data: Any, name: str) -> None:
+    """Raise if data are a query that has not been run, such as a polars LazyFrame."""
+    if hasattr(data, "collect") and not hasattr(data, "shape"):
+        raise ValueError(
+            f"{name} is a {type(data).__name__}: give {name}.collect(), which holds "
+            "the rows."
+        )
 
 
 @contextmanager

@@ -1,12 +1,13 @@
 """Tables as numbers: what goes into the default network, and rows of any container."""
 
 import math
+from datetime import date, time, timedelta
 from numbers import Number
 from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
@@ -15,11 +16,27 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 MATRIX_AXES = 2
 MAX_DENSE_VALUES = 64_000_000
 """Larger sparse data stay sparse, keep their zeros and become dense batch by batch."""
-MAX_CATEGORIES = 50
+MANY_CATEGORIES = 50
+"""In a column of categories with more values than these, rare ones share a column."""
+MIN_ROWS = 3
+"""Rows that a value of such a column needs for a one-hot column of its own."""
+MAX_CATEGORIES = 1000
 """One-hot columns of a categorical column at most; rarer values share one."""
 SQUASH = 5.0
 """Standard deviations that scaled values approach and never reach: networks train
 badly on single huge values, such as incomes, or words that few texts contain."""
+
+TIMES = (date, time, timedelta, np.datetime64, np.timedelta64)
+CONTAINERS = (list, tuple, dict, set, np.ndarray)
+_TIMES = (
+    "Column {name!r} holds dates or durations ({what}), which the default network "
+    "cannot read. Turn it into numbers first, for example days since a date, or use "
+    "skrub.TableVectorizer() before."
+)
+_COMPLEX = (
+    "Column {name!r} holds complex numbers ({what}), which networks cannot read. Give "
+    "real and imaginary parts as two columns."
+)
 
 
 def is_frame(X: Any) -> bool:
@@ -37,7 +54,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     """Turn whatever table comes in into float numbers.
 
     Data frames (pandas, polars): categories become one-hot columns (missing values a
-    category of their own), missing numbers the column's median. Arrays and sparse
+    category of their own), missing numbers the column's median. In a column with more
+    than 50 categories, those of fewer than 3 rows share one. Arrays and sparse
     matrices are numbers already; sparse ones become dense while that takes at most 64
     million values. Data with more than two axes (images) are scaled as a whole and
     flattened.
@@ -103,12 +121,33 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     def category_counts(self) -> dict[Any, int]:
         """Return how many values each column of categories held in `fit`, by name."""
-        if self.empty_ is None:
-            return {}
-        _, pipeline, places = self.encoder_.transformers_[1]
-        values = getattr(pipeline.steps[-1][1], "categories_", [])
-        names = [self.empty_.columns[place] for place in places]
-        return dict(zip(names, map(len, values), strict=False))
+        return {
+            name: len(values)
+            for _, one_hot, names in self._one_hot()
+            for name, values in zip(names, one_hot.categories_, strict=True)
+        }
+
+    def shared_rows(self, X) -> dict[Any, float]:
+        """Return the fraction of rows whose value shares a one-hot column, by name.
+
+        Columns without such values are left out.
+
+        Parameters
+        ----------
+        X : data frame
+            The one given to fit.
+        """
+        shared = {}
+        for alike, one_hot, names in self._one_hot():
+            rows = alike.transform(X[names])
+            pairs = zip(names, one_hot.infrequent_categories_, strict=True)
+            for i, (name, rare) in enumerate(pairs):
+                values = set() if rare is None else set(rare)
+                if values:
+                    shared[name] = sum(value in values for value in rows[:, i]) / len(
+                        rows
+                    )
+        return shared
 
     def __sklearn_tags__(self):
         """Return the tags: sparse input and, in data frames, missing values."""
@@ -118,13 +157,27 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     def _check_no_texts(self, X: Any) -> None:
         """Raise if fit saw texts, which an array of numbers cannot hold."""
-        _, one_hot = self.encoder_.transformers_[1][1].steps[-1]
-        known = [v for values in getattr(one_hot, "categories_", []) for v in values]
+        known = [
+            value
+            for _, one_hot, _ in self._one_hot()
+            for values in one_hot.categories_
+            for value in values
+        ]
         if X.dtype.kind in "biuf" and any(isinstance(value, str) for value in known):
             raise ValueError(
                 "X is an array of numbers, but fit saw a data frame with columns of "
                 "text. Give a data frame."
             )
+
+    def _one_hot(self) -> list[tuple[Any, Any, list[Any]]]:
+        """Return what encodes categories: two steps, and the names of the columns."""
+        if self.empty_ is None:
+            return []
+        return [
+            (pipeline[0], pipeline[-1], [self.empty_.columns[i] for i in places])
+            for _, pipeline, places in self.encoder_.transformers_[1:3]
+            if len(places)
+        ]
 
     def _make_encoder(self, X: Any) -> Any:
         if self.scaling is None:
@@ -251,15 +304,19 @@ def _dense_values(X: Any) -> Any:
 
 def _frame_encoder(X: Any, scaler: Any) -> ColumnTransformer:
     numeric: list[int] = []
-    categorical: list[int] = []
+    few: list[int] = []
+    many: list[int] = []
     for i, dtype in enumerate(X.dtypes):
         name = X.columns[i]
-        is_numeric = _is_numeric(dtype, name)
-        if not is_numeric:
-            kinds = _kinds(_column(X, i), name)
-            # Numbers among Python objects are numbers; as categories they are named so.
-            is_numeric = kinds == {"number"} and str(dtype).lower() == "object"
-        (numeric if is_numeric else categorical).append(i)
+        if _is_numeric(dtype, name):
+            numeric.append(i)
+            continue
+        values = _column(X, i)
+        # Numbers among Python objects are numbers; as categories they are named so.
+        if _kinds(values, name) == {"number"} and not _is_named(dtype):
+            numeric.append(i)
+        else:
+            (many if _n_categories(values) > MANY_CATEGORIES else few).append(i)
     impute = SimpleImputer(strategy="median", keep_empty_features=True)
     one_hot = OneHotEncoder(
         handle_unknown="infrequent_if_exist",
@@ -267,6 +324,7 @@ def _frame_encoder(X: Any, scaler: Any) -> ColumnTransformer:
         sparse_output=False,
         dtype=np.float32,
     )
+    without_rare = clone(one_hot).set_params(min_frequency=MIN_ROWS)
     alike, as_floats = (
         FunctionTransformer(function).set_output(transform="default")
         for function in (_with_one_nan, _objects_as_floats)
@@ -275,7 +333,8 @@ def _frame_encoder(X: Any, scaler: Any) -> ColumnTransformer:
         [
             # Sparse columns of a frame come out of the imputer as a sparse matrix.
             ("numbers", make_pipeline(as_floats, impute, scaler), numeric),
-            ("categories", make_pipeline(alike, one_hot), categorical),
+            ("categories", make_pipeline(alike, one_hot), few),
+            ("many categories", make_pipeline(clone(alike), without_rare), many),
         ],
         sparse_threshold=0,
     )
@@ -297,8 +356,9 @@ def _with_one_nan(X: Any) -> np.ndarray:
 
 def _objects_as_floats(X: Any) -> Any:
     """Return a frame of numbers with those among Python objects as floats (pandas)."""
-    objects = [i for i, dtype in enumerate(X.dtypes) if str(dtype) == "object"]
-    if not objects:
+    kinds = [getattr(dtype, "kind", "") for dtype in X.dtypes]
+    objects = [i for i, kind in enumerate(kinds) if kind == "O"]
+    if not objects or not hasattr(X, "iloc"):
         return X
     numbers = X.copy()
     for i in objects:
@@ -309,6 +369,16 @@ def _objects_as_floats(X: Any) -> Any:
 def _column(X: Any, i: int) -> np.ndarray:
     column = X.iloc[:, i] if hasattr(X, "iloc") else X[X.columns[i]]
     return np.asarray(column, dtype=object)
+
+
+def _n_categories(values: np.ndarray) -> int:
+    """Return how many values a column holds; missing ones count as one."""
+    return len({None if is_missing(value) else value for value in values})
+
+
+def _is_named(dtype: Any) -> bool:
+    """Tell whether a dtype says that numbers are names of categories."""
+    return str(dtype).lower().startswith(("category", "categorical", "dictionary"))
 
 
 def _kinds(values: np.ndarray, name: Any) -> set[str]:
@@ -322,8 +392,18 @@ def _kinds(values: np.ndarray, name: Any) -> set[str]:
     kinds = {kind for kind in map(_kind_of, values) if kind is not None}
     if kinds <= {"str"} or kinds <= {"number"}:
         return kinds
+    listed = ", ".join(sorted(kinds))
+    if any(is_time(value) for value in values):
+        raise TypeError(_TIMES.format(name=name, what=listed))
+    if any(isinstance(value, CONTAINERS) for value in values):
+        raise TypeError(
+            f"Column {name!r} holds lists ({listed}), but one value in each cell is "
+            "needed. Give each entry of the lists a column of its own."
+        )
+    if any(_is_complex(value) for value in values):
+        raise TypeError(_COMPLEX.format(name=name, what=listed))
     raise TypeError(
-        f"Column {name!r} mixes or holds values of types {', '.join(sorted(kinds))}, "
+        f"Column {name!r} mixes or holds values of types {listed}, "
         "which the default network cannot read. Turn it into strings, for example "
         "with .astype(str), or into numbers."
     )
@@ -335,7 +415,17 @@ def _kind_of(value: Any) -> str | None:
         return None
     if isinstance(value, str):
         return "str"
-    return "number" if isinstance(value, Number) else type(value).__name__
+    is_number = isinstance(value, Number) and not _is_complex(value)
+    return "number" if is_number and not is_time(value) else type(value).__name__
+
+
+def is_time(value: Any) -> bool:
+    """Tell whether one value is a date, a time, a duration or a period."""
+    return isinstance(value, TIMES) or type(value).__name__ == "Period"
+
+
+def _is_complex(value: Any) -> bool:
+    return isinstance(value, complex | np.complexfloating)
 
 
 def _is_numeric(dtype: Any, name: Any) -> bool:
@@ -346,10 +436,8 @@ def _is_numeric(dtype: Any, name: Any) -> bool:
     else:
         kind = getattr(dtype, "kind", "O")
         temporal, numeric = kind in "mM", kind in "biuf"
+        if kind == "c":
+            raise TypeError(_COMPLEX.format(name=name, what=dtype))
     if temporal:
-        raise TypeError(
-            f"Column {name!r} holds dates or durations ({dtype}), which the default "
-            "network cannot read. Turn it into numbers first, for example days since "
-            "a date, or use skrub.TableVectorizer() before."
-        )
+        raise TypeError(_TIMES.format(name=name, what=dtype))
     return numeric

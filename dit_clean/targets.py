@@ -10,7 +10,7 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 
-from dit_clean.tables import is_missing
+from dit_clean.tables import is_missing, is_time
 
 MANY_VALUES = 20
 """Whole-number floats with more distinct values than this may be a measurement."""
@@ -109,6 +109,8 @@ def encode_targets(y: np.ndarray, net: Any, task: str = "auto") -> Targets:
     check_labels(y)
     y = _inferred(y).copy()  # as it was, for the runs that are replayed on it
     if not is_classification(y, net, task):
+        if y.dtype.kind in "mM":
+            raise ValueError(_are_times(y))
         try:
             y = y.astype(np.float64)
         except (TypeError, ValueError) as error:
@@ -174,6 +176,8 @@ def check_labels(y: np.ndarray) -> None:
         return
     check_none_missing(np.array([is_missing(label) for label in y]))
     odd = next((v for v in y if not isinstance(v, LABEL_TYPES)), None)
+    if odd is not None and is_time(odd):
+        raise ValueError(_are_times(y, f", such as {odd!r}"))
     if odd is not None:
         raise ValueError(
             f"y holds {odd!r}, a {type(odd).__name__}. Labels must be strings, numbers "
@@ -219,6 +223,8 @@ def check_class_sizes(targets: Targets, n_folds: int) -> None:
         return
     counts = np.bincount(targets.codes)
     rare = counts < n_folds
+    if rare.any() and targets.labels.dtype.kind in "mM":
+        raise ValueError(_are_times(targets.labels))
     if rare.any():
         named = dict(zip(targets.labels[rare][:5].tolist(), counts[rare], strict=False))
         named = {label: int(count) for label, count in named.items()}
@@ -227,6 +233,17 @@ def check_class_sizes(targets: Targets, n_folds: int) -> None:
             f"folds (label: rows = {named}). Lower cv, merge or drop these classes. "
             f"{IF_TARGETS}"
         )
+
+
+def _are_times(y: np.ndarray, example: str = "") -> str:
+    """Return what to do with a y of dates or durations."""
+    what = "durations" if y.dtype.kind == "m" else "dates or times"
+    days = "y / numpy" if y.dtype.kind == "m" else "(y - y.min()) / numpy"
+    return (
+        f"y holds {what} ({y.dtype}{example}), but labels or numbers are needed. If y "
+        "is a regression target, turn it into numbers, for example days since a "
+        f"date: {days}.timedelta64(1, 'D'). For labels give few values, as strings."
+    )
 
 
 def _column(values: np.ndarray) -> torch.Tensor:

@@ -3,7 +3,7 @@
 import warnings
 from typing import Any
 
-from dit_clean.tables import TableEncoder, is_missing
+from dit_clean.tables import MIN_ROWS, TableEncoder, is_missing
 
 TEXT_REMEDY = (
     "Free text has to be turned into numbers first, for example by TfidfVectorizer."
@@ -11,10 +11,16 @@ TEXT_REMEDY = (
 MANY_TEXTS = 0.5
 """Share of distinct values from which on a text column says little to the network."""
 FEW_VALUES = 50
+MANY_SHARED = 0.1
+"""Fraction of rows whose rare categories may be taken for one without a word."""
 
 
 class ManyTextsWarning(UserWarning):
     """A column of categories has a category for nearly every row."""
+
+
+class RareCategoriesWarning(UserWarning):
+    """Many rows of a column hold rare categories, which are taken for one."""
 
 
 def check_no_raw_texts(X: Any) -> None:
@@ -54,14 +60,44 @@ def warn_of_many_texts(encoder: TableEncoder, n_rows: int) -> None:
     Warns
     -----
     ManyTextsWarning
-        Each text is a category of its own: the network learns nothing from it.
+        Nearly all texts are too rare for a category: the network learns nothing.
     """
     for name, n_texts in encoder.category_counts().items():
         if are_many_texts(n_texts, n_rows):
             warnings.warn(
                 f"The column {name!r} holds {n_texts:,} different texts in {n_rows:,} "
-                "rows, each taken for a category of its own, which tells the networks "
-                f"nothing. {TEXT_REMEDY} Leave identifiers out.",
+                f"rows; those in fewer than {MIN_ROWS} rows are taken for one "
+                "category. Such a column tells the networks little. "
+                f"{TEXT_REMEDY} Leave identifiers out.",
                 ManyTextsWarning,
+                stacklevel=4,
+            )
+
+
+def warn_of_rare_categories(encoder: TableEncoder, X: Any) -> None:
+    """Warn of columns with many rows in the category that rare values share.
+
+    Parameters
+    ----------
+    encoder : TableEncoder
+        Fitted on X.
+    X : data frame or array, first axis n_samples
+        Columns of free text are left to `warn_of_many_texts`.
+
+    Warns
+    -----
+    RareCategoriesWarning
+        What tells these values apart is lost on the network.
+    """
+    counts, shared_rows = encoder.category_counts(), encoder.shared_rows(X)
+    for name, shared in shared_rows.items():
+        if shared > MANY_SHARED and not are_many_texts(counts[name], X.shape[0]):
+            warnings.warn(
+                f"The column {name!r} holds {counts[name]:,} different values, and "
+                f"{shared:.0%} of the rows hold one too rare for a category of its "
+                "own: these are taken for one category, and rows whose labels depend "
+                "on such values may be flagged. Group the values, or add a column of "
+                "numbers that describes them.",
+                RareCategoriesWarning,
                 stacklevel=4,
             )

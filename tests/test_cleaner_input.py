@@ -471,6 +471,43 @@ def test_columns_of_free_text_are_warned_of(frame):
         make_cleaner().fit(many, y)
 
 
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_columns_with_many_rare_categories_are_warned_of(frame):
+    X, y = (np.r_[part, part] for part in make_labels())
+    codes = [f"code {i if i < 40 else 40 + i % 12}" for i in range(2 * N_ROWS)]
+    match = r"'code' holds 52 different values, and 22% of the rows .*Group the values"
+    table = frame({"code": codes, "size": X[:, 0]})
+    with pytest.warns(UserWarning, match=match), pytest.raises(AssertionError):
+        make_cleaner().fit(table, y)
+    few = frame(
+        {"code": [f"code {i % 30}" for i in range(2 * N_ROWS)], "size": X[:, 0]}
+    )
+    refused(AssertionError, "training has begun", X=few, y=y)
+
+
+def test_lazy_frames_are_to_be_collected():
+    X, y = make_labels()
+    lazy = pl.DataFrame(X).lazy()
+    refused(ValueError, r"^X is a LazyFrame: give X\.collect\(\)", X=lazy)
+    refused(ValueError, r"^y is a LazyFrame: give y\.collect\(\)", y=lazy)
+    match = r"X_val does not match .*X is a LazyFrame"
+    refused(ValueError, match, X=pl.DataFrame(X), X_val=lazy, y_val=y)
+
+
+@pytest.mark.filterwarnings("ignore:The number of unique classes")
+@pytest.mark.parametrize("dtype", ["datetime64[ns]", "timedelta64[s]", object])
+@pytest.mark.parametrize("task", ["auto", "regression"])
+def test_targets_that_are_times_are_to_become_numbers(dtype, task):
+    days = np.arange(N_ROWS).astype("timedelta64[D]")
+    y = (
+        days.astype(dtype)
+        if dtype == "timedelta64[s]"
+        else days + np.datetime64(0, "D")
+    )
+    match = r"y holds (dates|durations).*turn it into numbers.*timedelta64\(1, 'D'\)"
+    refused(ValueError, match, make_cleaner(task=task), y=y.astype(dtype))
+
+
 def test_several_targets_are_to_be_cleaned_one_by_one():
     X, y = make_labels()
     for inputs in (X, pd.DataFrame(X)):

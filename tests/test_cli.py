@@ -385,7 +385,7 @@ def test_lists_in_a_column_are_refused_in_one_line(folder, iris):
     iris.assign(list=[[1.0, 2.0]] * 150).to_parquet("lists.parquet")
     result = call("lists.parquet", "--label=kind", "--drop=id", "--epochs=2")
     assert result.exit_code == 1
-    assert "Column 'list' mixes or holds values of types ndarray" in result.output
+    assert "Column 'list' holds lists (ndarray), but one value" in result.output
 
 
 def test_parquet_files_take_no_options_of_csv(folder, iris, monkeypatch):

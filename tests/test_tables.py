@@ -1,5 +1,7 @@
 """What goes into the default network."""
 
+from datetime import date, datetime, time
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -192,3 +194,81 @@ def test_texts_cannot_be_known_again_in_an_array_of_numbers():
     with pytest.raises(ValueError, match=r"columns of text. Give a data frame"):
         encoder.transform(np.ones((2, 2)))
     assert np.array_equal(encoder.transform(frame.to_numpy()), encoder.transform(frame))
+
+
+def codes(counts):
+    return [f"code {i}" for i, count in enumerate(counts) for _ in range(count)]
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_only_rare_ones_of_many_categories_share_a_column(frame):
+    column = codes([5] * 60 + [3] * 40 + [2] * 30 + [1])
+    X = frame({"code": column, "kind": ["a", "b"] * 240 + ["c"]})
+    encoder = TableEncoder().fit(X)
+    found = encoder.transform(X)
+    assert found.shape == (481, 3 + 100 + 1)
+    assert (found.sum(axis=1) == 2).all()
+    assert np.array_equal(np.flatnonzero(found[:, -1]), np.arange(420, 481))
+    assert encoder.shared_rows(X) == {"code": 61 / 481}
+    assert encoder.category_counts() == {"kind": 3, "code": 131}
+
+
+def test_up_to_fifty_categories_keep_a_column_each_however_rare():
+    X = pd.DataFrame({"code": codes([1] * 49), "size": range(49)})
+    X.loc[3, "code"] = None
+    encoder = TableEncoder().fit(X)
+    assert np.array_equal(np.unique(encoder.transform(X)[:, 1:].sum(axis=0)), [1])
+    assert encoder.shared_rows(X) == {}
+
+
+def test_the_number_of_columns_has_a_bound(monkeypatch):
+    monkeypatch.setattr(tables, "MAX_CATEGORIES", 60)
+    X = pd.DataFrame({"code": codes([4] * 70)})
+    encoder = TableEncoder().fit(X)
+    assert encoder.transform(X).shape == (280, 60)
+    assert encoder.shared_rows(X) == {"code": 11 / 70}
+
+
+def test_decimals_of_arrow_are_numbers():
+    arrow = pytest.importorskip("pyarrow")
+    sizes = pd.Series(np.random.RandomState(0).randint(0, 900, 30) / 8)
+    sizes[3] = np.nan
+    decimal = pd.ArrowDtype(arrow.decimal128(10, 4))
+    frame = pd.DataFrame({"size": sizes.astype("Float64").astype(decimal)})
+    expected = TableEncoder().fit_transform(pd.DataFrame({"size": sizes}))
+    assert np.array_equal(TableEncoder().fit_transform(frame), expected)
+    named = pd.DataFrame({"size": frame["size"].astype(float).astype("category")})
+    assert TableEncoder().fit_transform(named).shape[1] > 1
+
+
+@pytest.mark.parametrize("dtype", [complex, object, np.complex64])
+def test_complex_numbers_are_refused(dtype):
+    X = pd.DataFrame({"wave": pd.Series([1 + 2j, 2j, 1j] * 4, dtype=dtype)})
+    with pytest.raises(TypeError, match=r"'wave' holds complex .*as two columns"):
+        TableEncoder().fit(X)
+
+
+TIMES = {
+    "date": date(2024, 2, 29),
+    "datetime": datetime(2024, 2, 29),
+    "time": time(12, 30),
+    "Timestamp": pd.Timestamp("2024-02-29", tz="UTC"),
+    "Timedelta": pd.Timedelta(3, "D"),
+    "Period": pd.Period("2024-02"),
+    "timedelta64": np.timedelta64(3, "D"),
+}
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_times_among_python_objects_are_to_become_numbers(name):
+    X = pd.DataFrame({"when": pd.Series([TIMES[name], None] * 4, dtype=object)})
+    match = rf"'when' holds dates or durations \({name}\).* days since a date"
+    with pytest.raises(TypeError, match=match):
+        TableEncoder().fit(X)
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_lists_in_cells_are_refused(frame):
+    X = frame({"tags": [["a", "b"], ["c"], []]})
+    with pytest.raises(TypeError, match=r"'tags' holds lists .*column of its own"):
+        TableEncoder().fit(X)
