@@ -249,7 +249,6 @@ class StepRecorder:
                 "the record would miss. Put it inside, or call `recorder.close()`: "
                 "that of an earlier recorder of this optimizer, too."
             )
-        self._pending.append(self._reader.hyper())
         closure = args[1] if len(args) > 1 else kwargs.get("closure")
         self._has_closure = closure is not None
         self._passes.before_update(has_closure=self._has_closure)
@@ -261,6 +260,7 @@ class StepRecorder:
             and (step == since + 1 or self.trajectory.store.wants(step))
         ):
             self._keep_state(step)
+        self._pending.append(self._reader.hyper())
 
     def _keep_state(self, step: int) -> None:
         store, state = self.trajectory.store, self._reader.state(self._buffers)

@@ -236,6 +236,21 @@ def test_a_step_without_gradients_is_refused():
         record(net, optimizer, X, y, before_step=clear)
 
 
+def test_after_a_step_that_was_refused_before_its_update_the_loop_may_go_on():
+    net, X, y = make_parts()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    recorder = StepRecorder(TrackedModel.of(net, LOSS, X, y), net, optimizer)
+    with (
+        pytest.raises(RuntimeError, match="nothing to make an update of"),
+        recorder.step(torch.arange(45), 0),
+    ):
+        optimizer.step()
+    with recorder.step(torch.arange(45), 0):
+        LOSS(net(X), y).backward()
+        optimizer.step()
+    assert len(recorder.trajectory) == 1
+
+
 def test_parameters_that_move_to_another_group_are_refused():
     net, X, y = make_parts()
     groups = [{"params": [*net[0].parameters()]}, {"params": [*net[3].parameters()]}]
