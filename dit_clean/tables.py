@@ -1,8 +1,5 @@
 """Tables as numbers: what goes into the default network, and rows of any container."""
 
-import math
-from datetime import date, time, timedelta
-from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -12,6 +9,8 @@ from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+
+from dit_clean.columns import is_named, is_numeric, kinds_of, n_categories
 
 MATRIX_AXES = 2
 MAX_DENSE_VALUES = 64_000_000
@@ -26,28 +25,10 @@ SQUASH = 5.0
 """Standard deviations that scaled values approach and never reach: networks train
 badly on single huge values, such as incomes, or words that few texts contain."""
 
-TIMES = (date, time, timedelta, np.datetime64, np.timedelta64)
-CONTAINERS = (list, tuple, dict, set, np.ndarray)
-_TIMES = (
-    "Column {name!r} holds dates or durations ({what}), which the default network "
-    "cannot read. Turn it into numbers first, for example days since a date, or use "
-    "skrub.TableVectorizer() before."
-)
-_COMPLEX = (
-    "Column {name!r} holds complex numbers ({what}), which networks cannot read. Give "
-    "real and imaginary parts as two columns."
-)
-
 
 def is_frame(X: Any) -> bool:
     """Tell whether X is a data frame (pandas or polars)."""
     return hasattr(X, "columns") and hasattr(X, "dtypes") and hasattr(X, "shape")
-
-
-def is_missing(value: Any) -> bool:
-    """Tell whether one value of a column or of y is a missing one."""
-    is_nan = isinstance(value, float) and math.isnan(value)
-    return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
 
 
 class TableEncoder(TransformerMixin, BaseEstimator):
@@ -308,15 +289,15 @@ def _frame_encoder(X: Any, scaler: Any) -> ColumnTransformer:
     many: list[int] = []
     for i, dtype in enumerate(X.dtypes):
         name = X.columns[i]
-        if _is_numeric(dtype, name):
+        if is_numeric(dtype, name):
             numeric.append(i)
             continue
         values = _column(X, i)
         # Numbers among Python objects are numbers; as categories they are named so.
-        if _kinds(values, name) == {"number"} and not _is_named(dtype):
+        if kinds_of(values, name) == {"number"} and not is_named(dtype):
             numeric.append(i)
         else:
-            (many if _n_categories(values) > MANY_CATEGORIES else few).append(i)
+            (many if n_categories(values) > MANY_CATEGORIES else few).append(i)
     impute = SimpleImputer(strategy="median", keep_empty_features=True)
     one_hot = OneHotEncoder(
         handle_unknown="infrequent_if_exist",
@@ -369,75 +350,3 @@ def _objects_as_floats(X: Any) -> Any:
 def _column(X: Any, i: int) -> np.ndarray:
     column = X.iloc[:, i] if hasattr(X, "iloc") else X[X.columns[i]]
     return np.asarray(column, dtype=object)
-
-
-def _n_categories(values: np.ndarray) -> int:
-    """Return how many values a column holds; missing ones count as one."""
-    return len({None if is_missing(value) else value for value in values})
-
-
-def _is_named(dtype: Any) -> bool:
-    """Tell whether a dtype says that numbers are names of categories."""
-    return str(dtype).lower().startswith(("category", "categorical", "dictionary"))
-
-
-def _kinds(values: np.ndarray, name: Any) -> set[str]:
-    """Return {"str"} or {"number"}, whatever a column holds, or the empty set.
-
-    Raises
-    ------
-    TypeError
-        If it holds something else, or both.
-    """
-    kinds = {kind for kind in map(_kind_of, values) if kind is not None}
-    if kinds <= {"str"} or kinds <= {"number"}:
-        return kinds
-    listed = ", ".join(sorted(kinds))
-    if any(is_time(value) for value in values):
-        raise TypeError(_TIMES.format(name=name, what=listed))
-    if any(isinstance(value, CONTAINERS) for value in values):
-        raise TypeError(
-            f"Column {name!r} holds lists ({listed}), but one value in each cell is "
-            "needed. Give each entry of the lists a column of its own."
-        )
-    if any(_is_complex(value) for value in values):
-        raise TypeError(_COMPLEX.format(name=name, what=listed))
-    raise TypeError(
-        f"Column {name!r} mixes or holds values of types {listed}, "
-        "which the default network cannot read. Turn it into strings, for example "
-        "with .astype(str), or into numbers."
-    )
-
-
-def _kind_of(value: Any) -> str | None:
-    """Return "str", "number", another type's name, or None for a missing value."""
-    if is_missing(value):
-        return None
-    if isinstance(value, str):
-        return "str"
-    is_number = isinstance(value, Number) and not _is_complex(value)
-    return "number" if is_number and not is_time(value) else type(value).__name__
-
-
-def is_time(value: Any) -> bool:
-    """Tell whether one value is a date, a time, a duration or a period."""
-    return isinstance(value, TIMES) or type(value).__name__ == "Period"
-
-
-def _is_complex(value: Any) -> bool:
-    return isinstance(value, complex | np.complexfloating)
-
-
-def _is_numeric(dtype: Any, name: Any) -> bool:
-    """Tell numbers from categories, for the dtypes of pandas and polars."""
-    if hasattr(dtype, "is_temporal"):
-        temporal = dtype.is_temporal()
-        numeric = dtype.is_numeric() or str(dtype) == "Boolean"
-    else:
-        kind = getattr(dtype, "kind", "O")
-        temporal, numeric = kind in "mM", kind in "biuf"
-        if kind == "c":
-            raise TypeError(_COMPLEX.format(name=name, what=dtype))
-    if temporal:
-        raise TypeError(_TIMES.format(name=name, what=dtype))
-    return numeric

@@ -10,7 +10,7 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 
-from dit_clean.tables import is_missing, is_time
+from dit_clean.columns import is_missing, is_time
 
 MANY_VALUES = 20
 """Whole-number floats with more distinct values than this may be a measurement."""

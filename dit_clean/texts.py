@@ -3,7 +3,8 @@
 import warnings
 from typing import Any
 
-from dit_clean.tables import MIN_ROWS, TableEncoder, is_missing
+from dit_clean.columns import is_missing
+from dit_clean.tables import MIN_ROWS, TableEncoder
 
 TEXT_REMEDY = (
     "Free text has to be turned into numbers first, for example by TfidfVectorizer."

@@ -13,6 +13,7 @@ PARTS = (
     "failed_fits",
     "parameters",
     "memory",
+    "columns",
     "tables",
     "texts",
     "targets",

@@ -14,8 +14,9 @@ from dit_clean.audit.samples import (
     row_numbers,
     row_of,
 )
+from dit_clean.columns import is_missing
 from dit_clean.inputs import warn_of_other_order
-from dit_clean.tables import MATRIX_AXES, is_frame, is_missing
+from dit_clean.tables import MATRIX_AXES, is_frame
 
 N_ITEMS = 12
 MAX_FIELDS = 8

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from dit_clean.columns import is_missing
 from dit_clean.inputs import warn_of_other_order
-from dit_clean.tables import MATRIX_AXES, is_frame, is_missing
+from dit_clean.tables import MATRIX_AXES, is_frame
 
 
 def is_polars(X: Any) -> bool:
