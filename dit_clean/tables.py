@@ -123,11 +123,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             rows = alike.transform(X[names])
             pairs = zip(names, one_hot.infrequent_categories_, strict=True)
             for i, (name, rare) in enumerate(pairs):
-                values = set() if rare is None else set(rare)
-                if values:
-                    shared[name] = sum(value in values for value in rows[:, i]) / len(
-                        rows
-                    )
+                if rare is not None:
+                    values = set(rare)
+                    is_shared = [value in values for value in rows[:, i]]
+                    shared[name] = float(np.mean(is_shared))
         return shared
 
     def __sklearn_tags__(self):

@@ -40,6 +40,7 @@ class PassWatch:
         self._is_first = True
         self._has_passed = self._is_updating = False
         self._hook: RemovableHandle | None = None
+        self._bits = b""
         self.modes: tuple[bool, ...] | None = None
 
     def begin_epoch(self) -> None:
@@ -70,11 +71,10 @@ class PassWatch:
         check_precision(self._device)
         if not self._may_differ or (self._is_updating and self._has_passed):
             return
-        modes, bits = get_modes(self._modules), self._bits if self._draws else b""
+        modes, bits = get_modes(self._modules), self._bits
         self._look()
         if self._has_passed:
-            check_same_pass(self.modes, modes)
-            check_same_pass(bits, self._bits if self._draws else b"")
+            check_same_pass((self.modes, bits), (modes, self._bits))
         self._has_passed, self.modes = True, modes
 
     def before_update(self, *, has_closure: bool) -> None:
