@@ -60,6 +60,24 @@ class Convolution(nn.Module):
         return self.layers(X)
 
 
+class Sequence(nn.Module):
+    """Reads features as a sequence: by attention, or by recurrent layers."""
+
+    def __init__(self, kind="attention", dropout=0.0):
+        super().__init__()
+        self.embed, self.output = nn.Linear(1, 8), nn.Linear(8, N_LABELS)
+        self.body = (
+            nn.TransformerEncoderLayer(8, 2, 16, dropout, batch_first=True)
+            if kind == "attention"
+            else nn.LSTM(8, 8, num_layers=2, batch_first=True, dropout=dropout)
+        )
+
+    def forward(self, X):
+        found = self.body(self.embed(X[..., None]))
+        found = found[0] if isinstance(found, tuple) else found
+        return self.output(found.mean(1))
+
+
 class TwoInputs(nn.Module):
     def __init__(self):
         super().__init__()

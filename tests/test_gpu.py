@@ -16,10 +16,20 @@ from dit_clean import InfluenceCleaner, TrackedRun, track
 from dit_clean.influence import Window, check_replay, label_influence, queries
 from dit_clean.queries import ClassProbability, MeanLoss
 from dit_clean.tracking import StateStore, StepRecorder, TrackedModel
-from tests.nets import N_COLUMNS, Convolution, Mixed, make_net, make_rows
+from tests.nets import N_COLUMNS, Convolution, Mixed, Sequence, make_net, make_rows
+from tests.tracking.loops import make_parts, record, trained_with_closures
 from tests.tracking.test_replay import OPTIMIZERS, same_state
 
 pytestmark = pytest.mark.gpu
+
+ON_DEVICE = {
+    "capturable": {
+        "optimizer": torch.optim.Adam,
+        "optimizer__capturable": True,
+        "lr": 0.01,
+    },
+}
+"""Its counts of updates lie on the device, which the CPU does not allow."""
 
 
 class Plain(nn.Module):
@@ -100,12 +110,13 @@ def test_all_questions_have_the_answers_of_the_cpu():
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", [*OPTIMIZERS, *ON_DEVICE])
 def test_replay_is_bit_exact(name):
     """With dropout drawn on the device and running statistics, in float32."""
     X, y = make_rows()
+    settings = (OPTIMIZERS | ON_DEVICE)[name]
     runs = [
-        track_on("cuda", Mixed, X, y, record=record, **OPTIMIZERS[name])
+        track_on("cuda", Mixed, X, y, record=record, **settings)
         for record in ("all", 1)
     ]
     for t in range(runs[0].trajectory.n_steps + 1):
@@ -147,6 +158,74 @@ def test_plain_loops(data_device):
     assert scores.shape == (len(X),)
     assert np.isfinite(scores).all()
     assert np.abs(scores).max() > 0
+
+
+class DoubleSequence(Sequence):
+    def __init__(self, kind):
+        super().__init__(kind)
+        self.double()
+
+
+@pytest.mark.parametrize("kind", ["attention", "recurrent"])
+def test_fused_layers_have_the_influence_of_the_cpu(kind):
+    X, y = doubles()
+    found = [
+        track_on(device, DoubleSequence, module__kind=kind).influence(MeanLoss(X, y))
+        for device in ("cuda", "cpu")
+    ]
+    scale = np.abs(found[1]).max()
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-7, atol=1e-9 * scale)
+
+
+@pytest.mark.parametrize("kind", ["attention", "recurrent"])
+def test_fused_layers_with_dropout_draw_the_same_masks_again(kind):
+    """Those of the fused kernels are others."""
+    X, y = make_rows()
+    settings = {"module__kind": kind, "module__dropout": 0.3}
+    runs = [
+        track_on("cuda", Sequence, X, y, record=record, **settings)
+        for record in ("all", 1)
+    ]
+    query = MeanLoss(X, y)
+    for run in runs:
+        check_replay(run.trajectory, range(run.trajectory.n_steps))
+    assert np.array_equal(*(run.influence(query) for run in runs))
+    assert np.array_equal(runs[0].leave_out(query, [[]]), [0.0])
+    assert np.corrcoef(runs[0].influence(query), runs[0].leave_one_out(query))[0, 1] > (
+        0.95
+    )
+
+
+def parts_on_device(layer=None):
+    net, X, y = make_parts()
+    if layer is not None:
+        net[2] = layer
+    net = net.to("cuda")
+    return net, torch.optim.SGD(net.parameters(), lr=0.1), X.to("cuda"), y.to("cuda")
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(), nn.Identity()])
+def test_mixed_precision_is_refused(layer):
+    net, optimizer, X, y = parts_on_device(layer)
+
+    def context():
+        return torch.autocast("cuda", dtype=torch.float16)
+
+    with pytest.raises(RuntimeError, match=r"under autocast .*Train without"):
+        record(net, optimizer, X, y, context=context)
+
+
+def test_looks_with_gradients_that_draw_on_the_device_are_noticed():
+    net, optimizer, X, y = parts_on_device()
+    with pytest.raises(RuntimeError, match="other random numbers"):
+        record(net, optimizer, X, y, before_step=lambda: net(X))
+
+
+def test_of_a_closure_the_masks_within_count():
+    net, optimizer, X, y = parts_on_device()
+    look = lambda batch: net(X[batch])  # noqa: E731
+    trajectory = trained_with_closures(net, optimizer, X, y, look)
+    check_replay(trajectory, range(9))
 
 
 def noisy_digits():

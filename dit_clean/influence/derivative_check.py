@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dit_clean.influence.functional import batch_gradient, loss_gradient
 from dit_clean.influence.statistics import statistics_names
@@ -75,9 +74,8 @@ def check_differentiable(trajectory: Trajectory) -> None:
     record = StepRecord(0, 0, rows, (), get_rng_state(model.device))
     name = type(model.module).__name__
     try:
-        with sdpa_kernel(SDPBackend.MATH):
-            direction = torch.zeros_like(state.params)
-            _products(model, layout, record, state, direction)
+        direction = torch.zeros_like(state.params)
+        _products(model, layout, record, state, direction)
     except (NotImplementedError, RuntimeError) as error:
         if not any(words in str(error) for words in NO_DERIVATIVE):
             raise
@@ -129,26 +127,26 @@ def _agree(
     theta, v = _near(state.params)
     v = _without_padding(model, layout, v)
     state = TrainingState(theta, {}, state.buffers)
-    with sdpa_kernel(SDPBackend.MATH):
-        gradient, hvp, dots = _products(model, layout, record, state, v)
-        rounding = precision.rounding * gradient.norm()
-        if not gradient.isfinite().all():
-            return True  # nothing to compare
-        if not _close(dots.sum(), gradient @ v, rounding):
-            return False
-        for step in precision.steps:
-            h = step * theta.norm()
-            ahead, behind = (
-                loss_gradient(
-                    model,
-                    layout,
-                    record,
-                    TrainingState(theta + sign * h * v, {}, state.buffers),
-                )
-                for sign in (1, -1)
+    gradient, hvp, dots = _products(model, layout, record, state, v)
+    rounding = precision.rounding * gradient.norm()
+    if not gradient.isfinite().all():
+        return True  # nothing to compare
+    if not _close(dots.sum(), gradient @ v, rounding):
+        return False
+    for step in precision.steps:
+        h = step * theta.norm()
+        ahead, behind = (
+            loss_gradient(
+                model,
+                layout,
+                record,
+                TrainingState(theta + sign * h * v, {}, state.buffers),
             )
-            if _close(hvp, (ahead - behind) / (2 * h), rounding):
-                return True
+            for sign in (1, -1)
+        )
+        if _close(hvp, (ahead - behind) / (2 * h), rounding):
+            return True
+
     return False
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dit_clean.influence.queries import HasModel, SampleQuery, as_batch
 from dit_clean.tracking import TrackedModel
@@ -137,9 +136,7 @@ class FeatureImportance(SampleQuery):
                 return run.model.losses(params, X, y).sum()
             return predicted_values(run.model, params, X, self.y, kind).sum()
 
-        # Fused attention kernels have no second derivative.
-        with sdpa_kernel(SDPBackend.MATH):
-            gradients = torch.func.grad(total)(X.to(run.model.device)).flatten(1)
+        gradients = torch.func.grad(total)(X.to(run.model.device)).flatten(1)
         gradients = gradients.abs() if self.absolute else gradients
         importance = gradients.mean(0)
         return importance if self.features is None else importance[list(self.features)]

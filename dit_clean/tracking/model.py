@@ -15,6 +15,7 @@ from torch.func import functional_call
 from dit_clean.tracking.criterion import SampleLoss
 from dit_clean.tracking.exclusive import one_thread_at_a_time
 from dit_clean.tracking.generator import replayed_rng
+from dit_clean.tracking.kernels import TwiceDifferentiable
 from dit_clean.tracking.layers import check_leaves
 from dit_clean.tracking.rows import (
     Rows,
@@ -98,6 +99,11 @@ class TrackedModel:
         """Device of the network."""
         return next(self.module.parameters()).device
 
+    @cached_property
+    def kernels(self) -> TwiceDifferentiable:
+        """What the network computes with."""
+        return TwiceDifferentiable(self.module)
+
     def to(self, device: Any) -> "TrackedModel":
         """Return the model on a torch device; its data go to the CPU.
 
@@ -121,9 +127,9 @@ class TrackedModel:
 
     def _output(self, params: Mapping[str, Tensor], X: Any) -> Tensor:
         X = self._to_device(X)
-        if isinstance(X, Mapping):
-            return functional_call(self.module, dict(params), (), dict(X))
-        return functional_call(self.module, dict(params), (X,))
+        args, kwargs = ((), dict(X)) if isinstance(X, Mapping) else ((X,), {})
+        with self.kernels:
+            return functional_call(self.module, dict(params), args, kwargs)
 
     def log_probabilities(self, params: Mapping[str, Tensor], X: Any) -> Tensor:
         """Return log class probabilities, shape (n, n_classes), under `params`."""

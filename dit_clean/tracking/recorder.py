@@ -1,6 +1,7 @@
 """Recording a training run, from skorch or from a plain torch loop."""
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from skorch.callbacks import Callback
@@ -8,6 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from dit_clean.tracking import exclusive
+from dit_clean.tracking.kernels import TwiceDifferentiable
 from dit_clean.tracking.layout import ParameterLayout
 from dit_clean.tracking.model import TrackedModel
 from dit_clean.tracking.passes import PassWatch
@@ -104,6 +106,7 @@ class StepRecorder:
         self.keeps_states = True
         self._reader = StateReader(module, optimizer)
         self._passes = PassWatch(module, model.loss.criterion)
+        self._kernels, self._within = TwiceDifferentiable(module), ExitStack()
         check_module(module)
         check_equal_counts(module, optimizer)
         # Of the first step, as far as is known, and of the last one.
@@ -150,6 +153,7 @@ class StepRecorder:
         self._sample_indices, self._epoch = as_row_numbers(sample_indices), epoch
         self.is_in_step = True
         self._passes.begin()
+        self._within.enter_context(self._kernels)
         self._buffers = self._reader.buffers()
 
     def end(self) -> None:
@@ -180,6 +184,7 @@ class StepRecorder:
         """End a step that an exception has ended, without a record."""
         self.is_in_step = False
         self._passes.end()
+        self._within.close()
 
     def snapshot(self) -> None:
         """Keep the present state as the one before the next update.

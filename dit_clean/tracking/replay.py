@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dit_clean.tracking.generator import replayed_rng
+from dit_clean.tracking.kernels import TwiceDifferentiable
 from dit_clean.tracking.layout import (
     FlatCopier,
     ParameterLayout,
@@ -38,6 +39,7 @@ class Replayer:
         self.module, self.optimizer = copy.deepcopy((module, optimizer))
         self.layout = ParameterLayout.of(self.module, self.optimizer)
         self.reader = StateReader(self.module, self.optimizer)
+        self._kernels = TwiceDifferentiable(self.module)
 
     def to(self, device: Any) -> "Replayer":
         """Return a replayer on a torch device."""
@@ -95,8 +97,11 @@ class Replayer:
                 for p, part in zip(params, values[where].split(sizes), strict=True):
                     self.optimizer.state[p][slot] = part.view(p.shape).clone()
             if "step" in settings:
+                # Where torch's optimizers keep it, and load it to.
+                is_beside = settings.get("capturable") or settings.get("fused")
                 for p in params:
                     step = torch.tensor(float(settings["step"]), dtype=torch.float32)
+                    step = step.to(p.device) if is_beside else step
                     self.optimizer.state[p]["step"] = step
 
     def _step(
@@ -113,7 +118,7 @@ class Replayer:
         self.optimizer.zero_grad()
         set_modes(self.module, record.modes)
         X, _ = model.batch(record.sample_indices)
-        with replayed_rng(record.rng_state, model.device):
+        with self._kernels, replayed_rng(record.rng_state, model.device):
             output = self.module(**X) if isinstance(X, Mapping) else self.module(X)
             loss = model.training_loss(output, record.sample_indices, removed)
         loss.backward()

@@ -1,5 +1,7 @@
 """Plain torch loops under a `StepRecorder`."""
 
+from functools import partial
+
 import torch
 from torch import nn
 
@@ -50,3 +52,22 @@ def make_norm():
     net, X, y = make_parts()
     net[2] = nn.BatchNorm1d(8)
     return net, X, y
+
+
+def trained_with_closures(net, optimizer, X, y, look):
+    """Return the trajectory of a loop that looks at the outputs now and then."""
+    recorder = StepRecorder(TrackedModel.of(net, LOSS, X, y), net, optimizer)
+
+    def closure(batch):
+        optimizer.zero_grad()
+        loss = LOSS(net(X[batch]), y[batch])
+        loss.backward()
+        return loss
+
+    for t, batch in enumerate(torch.arange(45).repeat(3).split(15)):
+        with recorder.step(batch, 0):
+            if t % 4 == 2:
+                look(batch)
+            optimizer.step(partial(closure, batch))
+    recorder.close()
+    return recorder.trajectory

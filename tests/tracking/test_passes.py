@@ -13,7 +13,14 @@ from dit_clean.influence import check_replay
 from dit_clean.queries import ClassProbability, MeanLoss
 from dit_clean.tracking import StepRecorder, TrackedModel
 from tests.nets import N_COLUMNS, N_LABELS, make_rows
-from tests.tracking.loops import LOSS, make_norm, make_parts, nothing, record
+from tests.tracking.loops import (
+    LOSS,
+    make_norm,
+    make_parts,
+    nothing,
+    record,
+    trained_with_closures,
+)
 
 
 def test_layers_in_evaluation_mode_are_replayed_in_it():
@@ -112,25 +119,6 @@ def test_nothing_hangs_on_the_module_but_within_steps(tmp_path):
     with pytest.raises(RuntimeError), recorder.step(torch.arange(45), 1):
         raise RuntimeError
     assert not net._forward_pre_hooks
-
-
-def trained_with_closures(net, optimizer, X, y, look):
-    """Return the trajectory of a loop that looks at the outputs now and then."""
-    recorder = StepRecorder(TrackedModel.of(net, LOSS, X, y), net, optimizer)
-
-    def closure(batch):
-        optimizer.zero_grad()
-        loss = LOSS(net(X[batch]), y[batch])
-        loss.backward()
-        return loss
-
-    for t, batch in enumerate(torch.arange(45).repeat(3).split(15)):
-        with recorder.step(batch, 0):
-            if t % 4 == 2:
-                look(batch)
-            optimizer.step(partial(closure, batch))
-    recorder.close()
-    return recorder.trajectory
 
 
 def test_of_a_closure_the_pass_within_counts():

@@ -27,6 +27,17 @@ OPTIMIZERS = {
         "lr": 0.01,
     },
     "adamw": {"optimizer": torch.optim.AdamW, "lr": 0.01},
+    "fused sgd": {"optimizer__momentum": 0.9, "optimizer__fused": True},
+    "fused adam": {
+        "optimizer": torch.optim.Adam,
+        "optimizer__fused": True,
+        "lr": 0.01,
+    },
+    "foreach adamw": {
+        "optimizer": torch.optim.AdamW,
+        "optimizer__foreach": True,
+        "lr": 0.01,
+    },
     "maximize": {
         "optimizer": torch.optim.SGD,
         "optimizer__maximize": True,
