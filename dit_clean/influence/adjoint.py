@@ -106,30 +106,31 @@ def sweep_back(
     stop = max(by_step)
     is_linear = trajectory.optimizer_type in LINEAR_UPDATES
     next_check, every = stop, n_params // MAX_CHECKED | 1  # odd: no columns are missed
-    for record, state in trajectory.iterate_back(start, stop):
-        adjoint = _planted(adjoint, by_step.get(record.step + 1, []), n_params)
-        is_due = record.step < next_check or record.step not in trajectory.store
-        checks = is_due and record.step + 1 in trajectory.store
-        gradient = batch_gradient(
-            trajectory.model,
-            trajectory.layout,
-            record,
-            state,
-            each_label=each_label,
-            forms_gradient=checks or not is_linear,
-        )
-        if checks:
-            check_update(trajectory, record, state, gradient.grad, every=every)
-            next_check = record.step + 1 - CHECK_EVERY
-        adjoint, contributions = _step_back(
-            trajectory.optimizer_type,
-            trajectory.layout.groups,
-            record,
-            state,
-            gradient,
-            adjoint,
-        )
-        yield record, contributions
+    with trajectory.model.kernels:
+        for record, state in trajectory.iterate_back(start, stop):
+            adjoint = _planted(adjoint, by_step.get(record.step + 1, []), n_params)
+            is_due = record.step < next_check or record.step not in trajectory.store
+            checks = is_due and record.step + 1 in trajectory.store
+            gradient = batch_gradient(
+                trajectory.model,
+                trajectory.layout,
+                record,
+                state,
+                each_label=each_label,
+                forms_gradient=checks or not is_linear,
+            )
+            if checks:
+                check_update(trajectory, record, state, gradient.grad, every=every)
+                next_check = record.step + 1 - CHECK_EVERY
+            adjoint, contributions = _step_back(
+                trajectory.optimizer_type,
+                trajectory.layout.groups,
+                record,
+                state,
+                gradient,
+                adjoint,
+            )
+            yield record, contributions
 
 
 def _zero_adjoint(seeds: list[Seed], n_params: int) -> Adjoint:

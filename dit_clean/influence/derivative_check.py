@@ -24,18 +24,18 @@ class _Precision(NamedTuple):
     dtype : torch.dtype or None
         What the network computes in; None: whatever it is in.
     steps : tuple of float
-        Relative sizes of the steps. The larger one may cross a kink, the smaller one
-        drown in rounding: one of the two has to agree.
+        Relative sizes of the steps. Larger ones cross kinks, of which a network of
+        convolutions has millions, smaller ones drown in rounding: one has to agree.
     rounding : float
         Allowed error relative to the gradient.
     """
 
     dtype: torch.dtype | None
-    steps: tuple[float, float]
+    steps: tuple[float, ...]
     rounding: float
 
 
-DOUBLE = _Precision(torch.float64, (1e-4, 1e-6), 1e-6)
+DOUBLE = _Precision(torch.float64, (1e-4, 1e-6, 1e-9), 1e-6)
 AS_IS = _Precision(None, (1e-2, 1e-3), 1e-3)
 """For networks that cannot compute in double precision."""
 N_ROWS = 4

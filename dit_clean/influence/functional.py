@@ -106,8 +106,9 @@ def loss_gradient(
     """Return d/d(theta) of a recorded step's batch loss alone, (n_params,)."""
     theta, params = _leaf(layout, state)
     variables = state.copied_buffers() | params
-    losses, weights, divisor = _batch_losses(model, variables, record)
-    (grad,) = torch.autograd.grad((weights * losses).sum() / divisor, theta)
+    with model.kernels:
+        losses, weights, divisor = _batch_losses(model, variables, record)
+        (grad,) = torch.autograd.grad((weights * losses).sum() / divisor, theta)
     return grad
 
 
@@ -138,7 +139,9 @@ def query_gradients(
         values = evaluate(params | dict(state.buffers) | statistics)
     values = check_query_values(values)
     seeds = torch.eye(len(values), dtype=values.dtype, device=values.device)
-    return torch.cat(vjp((values,), (theta, *statistics.values()), (seeds,)), dim=1)
+    with model.kernels:
+        found = vjp((values,), (theta, *statistics.values()), (seeds,))
+    return torch.cat(found, dim=1)
 
 
 def check_query_values(values: Tensor) -> Tensor:

@@ -1,55 +1,80 @@
-"""Kernels of torch that can be differentiated twice, in place of those that cannot."""
+"""Which of torch's kernels compute a step, its replays, and questions about it."""
 
+from collections.abc import Callable
 from types import TracebackType
+from typing import NamedTuple
 
 from torch import nn
 from torch.backends import cuda, cudnn
+from torch.nn.modules.conv import _ConvNd
 
 from dit_clean.tracking.layers import is_known
 
 
-def _set_cudnn(enabled: bool) -> None:
-    cudnn.enabled = enabled
+class _Switch(NamedTuple):
+    """A global setting of torch, and what it has to be."""
+
+    read: Callable[[], bool]
+    write: Callable[[bool], object]
+    wanted: bool
 
 
+def _of_cudnn(name: str, *, wanted: bool) -> _Switch:
+    return _Switch(
+        lambda: bool(getattr(cudnn, name)),
+        lambda value: setattr(cudnn, name, value),
+        wanted,
+    )
+
+
+# Of torch.nn.attention.sdpa_kernel, which takes 13 us a time, against 2.
 ATTENTION = (
-    (cuda.flash_sdp_enabled, cuda.enable_flash_sdp),
-    (cuda.mem_efficient_sdp_enabled, cuda.enable_mem_efficient_sdp),
-    (cuda.cudnn_sdp_enabled, cuda.enable_cudnn_sdp),
+    _Switch(cuda.flash_sdp_enabled, cuda.enable_flash_sdp, False),
+    _Switch(cuda.mem_efficient_sdp_enabled, cuda.enable_mem_efficient_sdp, False),
+    _Switch(cuda.cudnn_sdp_enabled, cuda.enable_cudnn_sdp, False),
 )
-"""Fused attention: whether it is allowed, and what allows it, on the CPU too. Of
-``torch.nn.attention.sdpa_kernel``, which takes 13 us, against 2."""
-RECURRENCE = ((lambda: cudnn.enabled, _set_cudnn),)
-"""cuDNN, whose recurrent layers cannot be told from its convolutions here."""
+"""Fused attention, which has no second derivative, neither on a CPU."""
+RECURRENCE = (_of_cudnn("enabled", wanted=False),)
+"""Recurrent layers of cuDNN, which have no second derivative either."""
+CONVOLUTION = (
+    _of_cudnn("deterministic", wanted=True),
+    _of_cudnn("benchmark", wanted=False),
+)
+"""Convolutions of cuDNN: gradients in another order of summation each time, of which
+training makes another network within an epoch."""
 
 
-class TwiceDifferentiable:
-    """Context for forward passes of a module: without its fused kernels.
+class TrackedKernels:
+    """Context for passes of a module: with kernels that can be repeated.
 
-    Attention and, on a GPU, recurrent layers have kernels without a second derivative.
-    Results differ by rounding, but with dropout a GPU draws other masks in them: what
-    is to be differentiated twice has to be trained so, and replayed so.
+    To the same bits, and differentiated twice. Fused kernels differ from these by
+    rounding, but with dropout a GPU draws other masks in them: steps have to be made
+    with what they are replayed with, and questions are asked with.
 
     Parameters
     ----------
     module : nn.Module
-        Where it has neither such layers nor classes of the user's, nothing is done.
+        Of its layers, and its classes that are not torch's, it depends what is set.
     """
 
     def __init__(self, module: nn.Module):
         layers = list(module.modules())
-        attends = any(
-            isinstance(layer, nn.MultiheadAttention) or not is_known(layer)
-            for layer in layers
+        has_own = not all(map(is_known, layers))
+
+        def has(kind: type[nn.Module]) -> bool:
+            return any(isinstance(layer, kind) for layer in layers)
+
+        self._switches = (
+            *(ATTENTION if has_own or has(nn.MultiheadAttention) else ()),
+            *(RECURRENCE if has(nn.RNNBase) else ()),
+            *(CONVOLUTION if has_own or has(_ConvNd) else ()),
         )
-        recurs = any(isinstance(layer, nn.RNNBase) for layer in layers)
-        self._switches = (ATTENTION if attends else ()) + (RECURRENCE if recurs else ())
         self._found: list[list[bool]] = []
 
     def __enter__(self) -> None:
-        self._found.append([is_on() for is_on, _ in self._switches])
-        for _, switch in self._switches:
-            switch(False)
+        self._found.append([switch.read() for switch in self._switches])
+        for switch in self._switches:
+            switch.write(switch.wanted)
 
     def __exit__(
         self,
@@ -57,5 +82,5 @@ class TwiceDifferentiable:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for (_, switch), found in zip(self._switches, self._found.pop(), strict=True):
-            switch(found)
+        for switch, found in zip(self._switches, self._found.pop(), strict=True):
+            switch.write(found)

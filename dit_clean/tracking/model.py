@@ -15,7 +15,7 @@ from torch.func import functional_call
 from dit_clean.tracking.criterion import SampleLoss
 from dit_clean.tracking.exclusive import one_thread_at_a_time
 from dit_clean.tracking.generator import replayed_rng
-from dit_clean.tracking.kernels import TwiceDifferentiable
+from dit_clean.tracking.kernels import TrackedKernels
 from dit_clean.tracking.layers import check_leaves
 from dit_clean.tracking.rows import (
     Rows,
@@ -26,6 +26,10 @@ from dit_clean.tracking.rows import (
     own_rows,
     take_rows,
 )
+
+ALIGNMENT = 16
+"""Bytes that a kernel of a GPU reads at a time, and takes the address for a multiple
+of."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +104,9 @@ class TrackedModel:
         return next(self.module.parameters()).device
 
     @cached_property
-    def kernels(self) -> TwiceDifferentiable:
+    def kernels(self) -> TrackedKernels:
         """What the network computes with."""
-        return TwiceDifferentiable(self.module)
+        return TrackedKernels(self.module)
 
     def to(self, device: Any) -> "TrackedModel":
         """Return the model on a torch device; its data go to the CPU.
@@ -128,6 +132,8 @@ class TrackedModel:
     def _output(self, params: Mapping[str, Tensor], X: Any) -> Tensor:
         X = self._to_device(X)
         args, kwargs = ((), dict(X)) if isinstance(X, Mapping) else ((X,), {})
+        if self.device.type == "cuda":
+            params = {name: _aligned(values) for name, values in params.items()}
         with self.kernels:
             return functional_call(self.module, dict(params), args, kwargs)
 
@@ -226,6 +232,15 @@ class TrackedModel:
         if isinstance(X, Mapping):
             return {key: values.to(self.device) for key, values in X.items()}
         return X.to(self.device)
+
+
+def _aligned(values: Tensor) -> Tensor:
+    """Return the values where kernels of a GPU can read several of them at a time.
+
+    Parameters are parts of one vector, and begin anywhere in it.
+    """
+    is_aligned = values.storage_offset() * values.element_size() % ALIGNMENT == 0
+    return values if is_aligned else values.clone()
 
 
 def get_modes(modules: Iterable[nn.Module]) -> tuple[bool, ...] | None:

@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from dit_clean.tracking import exclusive
-from dit_clean.tracking.kernels import TwiceDifferentiable
+from dit_clean.tracking.kernels import TrackedKernels
 from dit_clean.tracking.layout import ParameterLayout
 from dit_clean.tracking.model import TrackedModel
 from dit_clean.tracking.passes import PassWatch
@@ -106,7 +106,7 @@ class StepRecorder:
         self.keeps_states = True
         self._reader = StateReader(module, optimizer)
         self._passes = PassWatch(module, model.loss.criterion)
-        self._kernels, self._within = TwiceDifferentiable(module), ExitStack()
+        self._kernels, self._within = TrackedKernels(module), ExitStack()
         check_module(module)
         check_equal_counts(module, optimizer)
         # Of the first step, as far as is known, and of the last one.

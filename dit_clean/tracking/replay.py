@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dit_clean.tracking.generator import replayed_rng
-from dit_clean.tracking.kernels import TwiceDifferentiable
+from dit_clean.tracking.kernels import TrackedKernels
 from dit_clean.tracking.layout import (
     FlatCopier,
     ParameterLayout,
@@ -39,7 +39,7 @@ class Replayer:
         self.module, self.optimizer = copy.deepcopy((module, optimizer))
         self.layout = ParameterLayout.of(self.module, self.optimizer)
         self.reader = StateReader(self.module, self.optimizer)
-        self._kernels = TwiceDifferentiable(self.module)
+        self._kernels = TrackedKernels(self.module)
 
     def to(self, device: Any) -> "Replayer":
         """Return a replayer on a torch device."""
@@ -121,7 +121,7 @@ class Replayer:
         with self._kernels, replayed_rng(record.rng_state, model.device):
             output = self.module(**X) if isinstance(X, Mapping) else self.module(X)
             loss = model.training_loss(output, record.sample_indices, removed)
-        loss.backward()
+            loss.backward()
         self.optimizer.step()
         return self.reader.state()
 

@@ -9,7 +9,7 @@ from torch.backends import cuda, cudnn
 from dit_clean import track
 from dit_clean.queries import MeanLoss
 from dit_clean.tracking import StepRecorder, TrackedModel
-from dit_clean.tracking.kernels import TwiceDifferentiable
+from dit_clean.tracking.kernels import TrackedKernels
 from tests.nets import Sequence, make_net, make_rows
 from tests.tracking.loops import LOSS, make_parts
 
@@ -44,7 +44,7 @@ class Own(nn.Module):
     ids=["plain", "attention", "own", "recurrent"],
 )
 def test_kernels_without_a_second_derivative_are_off_inside(module, off):
-    kernels = TwiceDifferentiable(module)
+    kernels = TrackedKernels(module)
     assert fused() == ALL
     with kernels:
         assert fused() == ALL - off
@@ -59,7 +59,7 @@ def test_what_the_caller_has_switched_off_stays_off(name):
     _, switch = SWITCHES[name]
     switch(False)
     try:
-        with TwiceDifferentiable(Own()):
+        with TrackedKernels(Own()):
             assert fused() == {"cudnn"}
         assert fused() == ALL - {name}
     finally:
