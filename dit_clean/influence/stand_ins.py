@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import torch
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 
@@ -28,3 +30,26 @@ class StandIns(TorchFunctionMode):
     ) -> Any:
         """Call what stands in for `func`, or `func`."""
         return self.replacements.get(func, func)(*args, **(kwargs or {}))
+
+
+class InDouble(TorchFunctionMode):
+    """Context in which casts to another precision end in double precision."""
+
+    CASTS = (Tensor.float, Tensor.half, Tensor.bfloat16)
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call `func`, or a cast to double in its place."""
+        func = Tensor.double if func in self.CASTS else func
+        wide = {key: _widened(value) for key, value in (kwargs or {}).items()}
+        return func(*map(_widened, args), **wide)
+
+
+def _widened(value: Any) -> Any:
+    is_narrow = isinstance(value, torch.dtype) and value.is_floating_point
+    return torch.float64 if is_narrow else value

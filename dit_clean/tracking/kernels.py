@@ -27,21 +27,24 @@ def _of_cudnn(name: str, *, wanted: bool) -> _Switch:
     )
 
 
-# Of torch.nn.attention.sdpa_kernel, which takes 13 us a time, against 2.
-ATTENTION = (
-    _Switch(cuda.flash_sdp_enabled, cuda.enable_flash_sdp, False),
-    _Switch(cuda.mem_efficient_sdp_enabled, cuda.enable_mem_efficient_sdp, False),
-    _Switch(cuda.cudnn_sdp_enabled, cuda.enable_cudnn_sdp, False),
-)
-"""Fused attention, which has no second derivative, neither on a CPU."""
-RECURRENCE = (_of_cudnn("enabled", wanted=False),)
-"""Recurrent layers of cuDNN, which have no second derivative either."""
-CONVOLUTION = (
-    _of_cudnn("deterministic", wanted=True),
-    _of_cudnn("benchmark", wanted=False),
-)
-"""Convolutions of cuDNN: gradients in another order of summation each time, of which
-training makes another network within an epoch."""
+SWITCHES = {
+    # Fused kernels without a second derivative, on a CPU too. These are switches of
+    # torch.nn.attention.sdpa_kernel, which takes 13 us a time, against 2.
+    "attention": (
+        _Switch(cuda.flash_sdp_enabled, cuda.enable_flash_sdp, False),
+        _Switch(cuda.mem_efficient_sdp_enabled, cuda.enable_mem_efficient_sdp, False),
+        _Switch(cuda.cudnn_sdp_enabled, cuda.enable_cudnn_sdp, False),
+    ),
+    # cuDNN's recurrent layers have no second derivative either.
+    "recurrence": (_of_cudnn("enabled", wanted=False),),
+    # Its convolutions sum gradients in another order each time, of which training
+    # makes another network within an epoch.
+    "convolution": (
+        _of_cudnn("deterministic", wanted=True),
+        _of_cudnn("benchmark", wanted=False),
+    ),
+}
+"""What is set for which kind of layer."""
 
 
 class TrackedKernels:
@@ -64,16 +67,18 @@ class TrackedKernels:
         def has(kind: type[nn.Module]) -> bool:
             return any(isinstance(layer, kind) for layer in layers)
 
-        self._switches = (
-            *(ATTENTION if has_own or has(nn.MultiheadAttention) else ()),
-            *(RECURRENCE if has(nn.RNNBase) else ()),
-            *(CONVOLUTION if has_own or has(_ConvNd) else ()),
-        )
+        needed = {
+            "attention": has_own or has(nn.MultiheadAttention),
+            "recurrence": has(nn.RNNBase),
+            "convolution": has_own or has(_ConvNd),
+        }
+        self._kinds = [kind for kind, is_needed in needed.items() if is_needed]
         self._found: list[list[bool]] = []
 
     def __enter__(self) -> None:
-        self._found.append([switch.read() for switch in self._switches])
-        for switch in self._switches:
+        switches = self._switches()
+        self._found.append([switch.read() for switch in switches])
+        for switch in switches:
             switch.write(switch.wanted)
 
     def __exit__(
@@ -82,5 +87,8 @@ class TrackedKernels:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for switch, found in zip(self._switches, self._found.pop(), strict=True):
+        for switch, found in zip(self._switches(), self._found.pop(), strict=True):
             switch.write(found)
+
+    def _switches(self) -> list[_Switch]:
+        return [switch for kind in self._kinds for switch in SWITCHES[kind]]

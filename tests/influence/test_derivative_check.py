@@ -8,7 +8,7 @@ from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from dit_clean import track
-from dit_clean.influence import check_replay
+from dit_clean.influence import check_replay, derivative_check
 from dit_clean.queries import MeanLoss
 from dit_clean.tracking import StepRecorder, TrackedModel
 from tests.nets import N_COLUMNS, N_LABELS, make_net, make_rows
@@ -208,6 +208,51 @@ def test_single_precision_within_a_network_is_no_reason_to_refuse():
             return self.head(self.body(X.float()).tanh())
 
     track(make_net(Single), *make_rows(), random_state=0)
+
+
+class Image(nn.Module):
+    """A million rectified units, of which every step but the smallest moves some over.
+
+    And what is usual for images: casts within the forward pass.
+    """
+
+    def __init__(self, cast="float", between="relu"):
+        super().__init__()
+        self.cast, self.between = cast, between
+        self.body = nn.Conv2d(3, 256, 3, padding=1)
+        self.head = nn.Linear(256, 2)
+        self.shift = torch.full((3, 1, 1), 0.5)  # no buffer: stays in single precision
+
+    def forward(self, X):
+        X = getattr(X, self.cast)() if self.cast else X
+        hidden = self.body(X - self.shift)
+        hidden = hidden * (hidden > 0) if self.between == "relu" else hidden
+        if self.between == "detached":
+            hidden = hidden.relu() * hidden.exp().detach()
+        return self.head(hidden.mean((2, 3)))
+
+
+@pytest.fixture(scope="module")
+def images():
+    generator = np.random.default_rng(0)
+    X = generator.random((8, 3, 32, 32), dtype=np.float32)
+    return X, np.arange(8) % 2
+
+
+@pytest.mark.parametrize("cast", ["float", None])
+def test_images_are_not_refused(images, cast):
+    track(make_net(Image, module__cast=cast, max_epochs=1), *images, random_state=0)
+
+
+def test_wrong_ones_of_images_are(images):
+    net = make_net(Image, module__between="detached", max_epochs=1)
+    with pytest.raises(ValueError, match="second derivatives of Image are wrong"):
+        track(net, *images, random_state=0)
+
+
+def test_without_double_precision_kinks_are_no_reason_to_refuse(images, monkeypatch):
+    monkeypatch.setattr(derivative_check, "DOUBLE", derivative_check.AS_IS)
+    track(make_net(Image, max_epochs=1), *images, random_state=0)
 
 
 def test_a_loop_is_told_by_the_check_of_its_replay():
