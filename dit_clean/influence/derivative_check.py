@@ -37,7 +37,7 @@ class _Precision(NamedTuple):
     rounding: float
 
 
-DOUBLE = _Precision(torch.float64, (1e-4, 1e-6, 1e-9), 1e-6)
+DOUBLE = _Precision(torch.float64, (1e-9, 1e-6, 1e-4), 1e-6)
 AS_IS = _Precision(None, (1e-2, 1e-3), 1e-3)
 """For networks that cannot compute in double precision."""
 N_ROWS = 4

@@ -75,11 +75,24 @@ class TrackedKernels:
         self._kinds = [kind for kind, is_needed in needed.items() if is_needed]
         self._found: list[list[bool]] = []
 
-    def __enter__(self) -> None:
+    def set(self) -> None:
+        """Allow these kernels alone, until `reset`."""
+        if not self._kinds:
+            return
         switches = self._switches()
         self._found.append([switch.read() for switch in switches])
         for switch in switches:
             switch.write(switch.wanted)
+
+    def reset(self) -> None:
+        """Allow what was allowed before the last `set`, if there was one."""
+        if not self._found:
+            return
+        for switch, found in zip(self._switches(), self._found.pop(), strict=True):
+            switch.write(found)
+
+    def __enter__(self) -> None:
+        self.set()
 
     def __exit__(
         self,
@@ -87,8 +100,7 @@ class TrackedKernels:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for switch, found in zip(self._switches(), self._found.pop(), strict=True):
-            switch.write(found)
+        self.reset()
 
     def _switches(self) -> list[_Switch]:
         return [switch for kind in self._kinds for switch in SWITCHES[kind]]

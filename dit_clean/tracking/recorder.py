@@ -1,7 +1,6 @@
 """Recording a training run, from skorch or from a plain torch loop."""
 
 from collections.abc import Callable, Collection, Mapping
-from contextlib import ExitStack
 from typing import Any
 
 from skorch.callbacks import Callback
@@ -106,7 +105,7 @@ class StepRecorder:
         self.keeps_states = True
         self._reader = StateReader(module, optimizer)
         self._passes = PassWatch(module, model.loss.criterion)
-        self._kernels, self._within = TrackedKernels(module), ExitStack()
+        self._kernels = TrackedKernels(module)
         check_module(module)
         check_equal_counts(module, optimizer)
         # Of the first step, as far as is known, and of the last one.
@@ -153,7 +152,7 @@ class StepRecorder:
         self._sample_indices, self._epoch = as_row_numbers(sample_indices), epoch
         self.is_in_step = True
         self._passes.begin()
-        self._within.enter_context(self._kernels)
+        self._kernels.set()
         self._buffers = self._reader.buffers()
 
     def end(self) -> None:
@@ -184,7 +183,7 @@ class StepRecorder:
         """End a step that an exception has ended, without a record."""
         self.is_in_step = False
         self._passes.end()
-        self._within.close()
+        self._kernels.reset()
 
     def snapshot(self) -> None:
         """Keep the present state as the one before the next update.
