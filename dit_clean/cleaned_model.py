@@ -61,8 +61,10 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
         **fit_params
             For the model's `fit`, such as `sample_weight`; with
             ``strategy="weight"`` it is multiplied by the cleaner's weights. Values with
-            one entry per row follow their rows. Where metadata routing is switched on,
-            parameters go to whom they were requested for: cleaner, model or both.
+            one entry per row follow their rows. ``groups``, rows that belong together,
+            are for the cleaner, and for a model that is a search. Where metadata
+            routing is switched on, parameters go to whom they were requested for:
+            cleaner, model or both.
 
         Returns
         -------
@@ -77,7 +79,7 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
         check_parameters(self, PARAMETERS)
         estimator = clone(self._model())
         check_model(estimator, self._task)
-        to_cleaner, to_model = self._routed(fit_params)
+        to_cleaner, to_model = self._routed(fit_params, estimator)
         X, y = checked_data(self, X, y)
         weight = to_model.pop("sample_weight", None)
         warn_of_other_order(X, weight, ("X", "sample_weight"))
@@ -141,10 +143,13 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
             router.add(cleaner=self._unfitted_cleaner(), method_mapping=fit_to_fit)
         return router
 
-    def _routed(self, fit_params: dict[str, Any]) -> tuple[dict, dict]:
+    def _routed(self, fit_params: dict[str, Any], model: Any) -> tuple[dict, dict]:
         """Return the parameters of the cleaner's and of the model's `fit`."""
         if not (fit_params and get_config()["enable_metadata_routing"]):
-            return {}, dict(fit_params)
+            to_cleaner = {k: v for k, v in fit_params.items() if k == "groups"}
+            withheld = () if hasattr(model, "refit") else to_cleaner  # not of a search
+            to_model = {k: v for k, v in fit_params.items() if k not in withheld}
+            return to_cleaner, to_model
         routed = process_routing(self, "fit", **fit_params)
         to_cleaner = routed.cleaner.fit if "cleaner" in routed else {}
         return dict(to_cleaner), dict(routed.estimator.fit)

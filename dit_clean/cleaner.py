@@ -23,6 +23,7 @@ from dit_clean.failed_fits import unchanged_on_failure
 from dit_clean.influence import resolve_window
 from dit_clean.inputs import (
     checked_data,
+    checked_groups,
     checked_validation,
     relative_weight,
     warn_of_other_order,
@@ -77,7 +78,7 @@ class InfluenceCleaner(
         Fraction of samples to flag; "auto" estimates it.
     cv : int or splitter, default=3
         Folds; each sample must be held out exactly once. An int gives shuffled folds,
-        stratified by label.
+        stratified by label, that keep `groups` together if they are given to `fit`.
     max_epochs, batch_size, lr, optimizer, hidden_layer_sizes
         Training of the default network; a given `net` brings its own. Optimizers:
         "sgd", "adam", "adamw". ``lr="auto"`` is 0.1 for "sgd" and 0.001 for the others.
@@ -209,7 +210,9 @@ class InfluenceCleaner(
         self.verbose = verbose
 
     @unchanged_on_failure
-    def fit(self, X, y=None, *, X_val=None, y_val=None, sample_weight=None):
+    def fit(
+        self, X, y=None, *, X_val=None, y_val=None, sample_weight=None, groups=None
+    ):
         """Train under tracking and decide which samples are wrong.
 
         Parameters
@@ -223,6 +226,10 @@ class InfluenceCleaner(
             their labels tell how far the networks can be believed.
         sample_weight : array-like of shape (n_samples,), optional
             Factor of each sample's loss in training; only their ratios count.
+        groups : array-like of shape (n_samples,), optional
+            What rows belong together, such as the patient they were measured on: rows
+            of one group are held out together, so that no network that has seen a
+            group judges its labels.
 
         Returns
         -------
@@ -241,10 +248,10 @@ class InfluenceCleaner(
             If held-out labels or targets are hardly predicted better than by chance.
         UserWarning
             If so many regression targets look wrong that the residuals of right ones
-            are more likely not what is assumed of them; if y or sample_weight has the
-            index labels of X in another order; if a column holds free text, or many
-            rows with categories too rare for a column of their own; or if `memory` is
-            to keep runs whose seeds no later fit has.
+            are more likely not what is assumed of them; if y, sample_weight or groups
+            has the index labels of X in another order; if a column holds free text, or
+            many rows with categories too rare for a column of their own; or if `memory`
+            is to keep runs whose seeds no later fit has.
         """
         check_parameters(self, PARAMETERS)
         warn_of_no_seed(self.memory, self.random_state)
@@ -259,7 +266,9 @@ class InfluenceCleaner(
             warn_of_order(self.net, targets.codes)
         warn_of_other_order(X, sample_weight, ("X", "sample_weight"))
         weight = relative_weight(sample_weight, len(y))
-        folds = make_folds(self.cv, targets, self.random_state)
+        warn_of_other_order(X, groups, ("X", "groups"))
+        groups = checked_groups(groups, len(y))
+        folds = make_folds(self.cv, targets, self.random_state, groups)
         encoder = TableEncoder("squashed" if self.net is None else None).fit(X)
         warn_of_many_texts(encoder, len(y))
         warn_of_rare_categories(encoder, X)

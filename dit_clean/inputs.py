@@ -14,6 +14,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import column_or_1d, validate_data
 
+from dit_clean.columns import is_missing
 from dit_clean.tables import is_frame
 from dit_clean.targets import Targets, check_gaps
 from dit_clean.texts import TEXT_REMEDY, check_no_raw_texts
@@ -189,6 +190,38 @@ def checked_weight(sample_weight: Any, n_samples: int) -> np.ndarray | None:
             f"{weight.min()} to {weight.max()}."
         )
     return weight
+
+
+def checked_groups(groups: Any, n_samples: int) -> np.ndarray | None:
+    """Return the number of each row's group, shape (n_samples,), or None.
+
+    Raises
+    ------
+    ValueError
+        If there is not one entry for each row, or some are missing.
+    """
+    if groups is None:
+        return None
+    if isinstance(groups, str):
+        raise ValueError(
+            f"groups={groups!r}, but one entry for each of the {n_samples} samples is "
+            f"needed: give the column itself, groups=X[{groups!r}]."
+        )
+    entries = column_or_1d(groups).tolist()
+    if len(entries) != n_samples:
+        raise ValueError(
+            f"groups has {len(entries)} entries, but one for each of the {n_samples} "
+            "samples is needed."
+        )
+    missing = [row for row, entry in enumerate(entries) if is_missing(entry)]
+    if missing:
+        raise ValueError(
+            f"groups has no entry in {len(missing)} of {n_samples} rows (first: row "
+            f"{missing[0]}). Give each of them a group, of its own if it belongs to no "
+            "other row."
+        )
+    numbers: dict[Any, int] = {}
+    return np.array([numbers.setdefault(entry, len(numbers)) for entry in entries])
 
 
 def relative_weight(sample_weight: Any, n_samples: int) -> np.ndarray | None:

@@ -106,6 +106,8 @@ def test_parquet_is_read(folder, iris):
         (["iris.csv", "--label=kind", "--jobs=0"], 2, "'--jobs': 0 networks cannot"),
         (["iris.csv", "--label=kind", "--jobs=two"], 2, "not a valid integer"),
         (["iris.csv", "--label=kind", "--drop=kind"], 2, "column with the labels"),
+        (["iris.csv", "--label=kind", "--group=kind"], 2, "column with the labels"),
+        (["iris.csv", "--label=kind", "--group=x"], 2, "there is no column 'x'"),
         (["iris.csv", "--label=kind", "--window=3:2"], 2, "outside of training"),
         (["iris.csv", "--label=kind", "--seed=-1"], 2, "0<=x<=4294967295"),
         (["iris.csv", "--label=kind", "--strategy=relabel"], 2, "Give --output"),
@@ -173,7 +175,7 @@ def test_whole_numbers_as_labels_are_pointed_out(folder):
 
 
 def test_warnings_are_notes_without_paths(folder, monkeypatch):
-    def fit(cleaner, X, y):
+    def fit(cleaner, X, y, groups):
         warnings.warn("These data are odd.", UserWarning, stacklevel=1)
         raise ValueError("cv=3 is too much: lower cv.")
 
@@ -357,6 +359,17 @@ def test_separators_are_one_character(folder, iris, sep, is_taken):
     assert result.exit_code == (0 if is_taken else 2), result.output
     if is_taken:
         assert len(pd.read_csv("new.csv", sep="\t").columns) == 6
+
+
+def test_rows_of_a_group_are_held_out_together(folder, iris):
+    iris.assign(plant=np.arange(len(iris)) // 3).to_csv("plants.csv", index=False)
+    arguments = ["plants.csv", "--label=kind", "--drop=id", "--table=table.csv", *QUICK]
+    call(*arguments, "--drop=plant")
+    by_row = pd.read_csv("table.csv").sort_values("row")
+    call(*arguments, "--group=plant")
+    by_group = pd.read_csv("table.csv").sort_values("row")
+    assert list(by_group["plant"]) == list(by_row["plant"])
+    assert not np.allclose(by_group["suspicion"], by_row["suspicion"])
 
 
 @pytest.mark.parametrize("drop", [True, False])

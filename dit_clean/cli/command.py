@@ -76,6 +76,13 @@ def main() -> None:
     "for several.",
 )
 @click.option(
+    "--group",
+    metavar="COLUMN",
+    help="Column that tells which rows belong together (a patient, a document): "
+    "networks that have seen one of them do not judge the others, nor learn from this "
+    "column.",
+)
+@click.option(
     "--sep",
     type=SeparatorType(),
     metavar="CHARACTER",
@@ -182,6 +189,7 @@ def audit(  # noqa: PLR0913
     *,
     label: str,
     drop: tuple[str, ...],
+    group: str | None,
     sep: str | None,
     decimal: str,
     report: Path | None,
@@ -205,8 +213,9 @@ def audit(  # noqa: PLR0913
     if report is not None:
         _check_report()
     check_csv_options([data, output, table_path], sep, decimal)
+    drop += () if group is None or group in drop else (group,)
     read = read_table(data, sep, decimal, [label, *drop])
-    table = split_table(*read, label, drop, settings["task"])
+    table = split_table(*read, label, drop, group, settings["task"])
     _check_settings(table, strategy, output, settings)
     if not quiet:
         warn_of_columns(table, settings["task"])
@@ -284,7 +293,7 @@ def _fitted(table: Table, settings: dict[str, Any], quiet: bool) -> InfluenceCle
         warnings.simplefilter("ignore", ManyTextsWarning)  # noted by their options
         warnings.showwarning = lambda message, *_: note(_as_options(str(message)))
         try:
-            return cleaner.fit(table.X, table.y.to_numpy())
+            return cleaner.fit(table.X, table.y.to_numpy(), groups=table.groups)
         except (ValueError, TypeError, FloatingPointError) as error:
             raise click.ClickException(_as_options(str(error))) from error
 

@@ -33,12 +33,15 @@ class Table:
         Inputs: without the label and the columns to drop.
     y : Series
         Labels.
+    groups : Series or None
+        What rows belong together.
     """
 
     read: Any
     written: Any
     X: Any
     y: Any
+    groups: Any = None
 
     @property
     def is_csv(self) -> bool:
@@ -161,7 +164,12 @@ def read_table(
 
 
 def split_table(
-    frame: Any, written: Any, label: str, drop: tuple[str, ...], task: str
+    frame: Any,
+    written: Any,
+    label: str,
+    drop: tuple[str, ...],
+    group: str | None,
+    task: str,
 ) -> Table:
     """Return inputs and labels; a column that does not exist is a wrong argument."""
     names = list(map(str, frame.columns))
@@ -170,7 +178,13 @@ def split_table(
         raise click.BadParameter(
             f"{label!r} is the column with the labels.", param_hint="--drop"
         )
+    if group == label:
+        raise click.BadParameter(
+            f"{label!r} is the column with the labels.", param_hint="--group"
+        )
     inputs = [name for name in names if name != label]
+    if group is not None:
+        _check_column(group, inputs, "--group")
     for name in drop:
         _check_column(name, inputs, "--drop")
     are_numbers = frame is written or task == "regression"
@@ -183,10 +197,11 @@ def split_table(
             f"The label column {label!r} is empty in {n_missing:,} of {len(y):,} rows. "
             "Fill them in or leave these rows out first."
         )
+    groups = None if group is None else frame[group]
     X = frame.drop(columns=[label, *drop])
     if X.shape[1] == 0:
         raise click.UsageError("No column is left to learn from.")
-    return Table(frame, written, X, y)
+    return Table(frame, written, X, y, groups)
 
 
 def _labels(read: Any, written: Any) -> Any:

@@ -1,0 +1,179 @@
+"""Rows that belong together are held out together."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import sklearn
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    LeaveOneGroupOut,
+    StratifiedGroupKFold,
+    cross_validate,
+)
+
+from dit_clean import CleanedClassifier, CleanedRegressor, InfluenceCleaner
+from tests.nets import load_mixed_iris
+
+GROUPS = np.arange(150) // 3 % 12
+CLEANER = InfluenceCleaner(max_epochs=2, random_state=0)
+
+
+def assert_kept_together(cleaner, groups):
+    for result in cleaner._results:
+        fold = result.fold
+        assert not set(groups[fold.train]) & set(groups[fold.held_out])
+
+
+@pytest.mark.parametrize(
+    "cv",
+    [
+        3,
+        5,
+        GroupKFold(4),
+        StratifiedGroupKFold(3),
+        LeaveOneGroupOut(),
+        list(GroupKFold(3).split(GROUPS, groups=GROUPS)),
+    ],
+)
+def test_no_fold_trains_on_a_group_that_it_holds_out(cv):
+    cleaner = clone(CLEANER).set_params(cv=cv, max_epochs=1)
+    cleaner.fit(*load_mixed_iris(), groups=GROUPS)
+    assert_kept_together(cleaner, GROUPS)
+
+
+def test_folds_of_regression_targets_too():
+    X, y = load_diabetes(return_X_y=True)
+    groups = np.arange(len(y)) // 10
+    model = CleanedRegressor(cleaner=CLEANER).fit(X, y, groups=groups)
+    assert_kept_together(model.cleaner_, groups)
+
+
+def test_folds_are_shuffled_and_balanced():
+    X, y = load_mixed_iris()
+    held_out = [
+        clone(CLEANER)
+        .set_params(random_state=seed)
+        .fit(X, y, groups=GROUPS)
+        ._results[0]
+        .fold.held_out
+        for seed in range(4)
+    ]
+    assert len({tuple(rows) for rows in held_out}) > 1
+    assert all(np.ptp(np.bincount(y[rows])) <= 1 for rows in held_out)
+
+
+@pytest.mark.parametrize(
+    "as_given",
+    [
+        list,
+        pd.Series,
+        pl.Series,
+        lambda groups: [f"patient {g}" for g in groups],
+        lambda groups: pd.Series(groups, dtype="category"),
+        lambda groups: np.array([("site", g) for g in groups], dtype="U4,i8"),
+        lambda groups: pd.Timestamp("2026-01-01") + pd.to_timedelta(groups, unit="D"),
+    ],
+    ids=["list", "pandas", "polars", "texts", "categories", "pairs", "dates"],
+)
+def test_groups_are_anything_that_can_be_told_apart(as_given):
+    X, y = load_mixed_iris()
+    found = clone(CLEANER).fit(X, y, groups=as_given(GROUPS))
+    expected = clone(CLEANER).fit(X, y, groups=GROUPS)
+    assert np.array_equal(found.suspicion_, expected.suspicion_)
+
+
+def with_gaps(values, row):
+    return [None if i == row else value for i, value in enumerate(values)]
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ("patient", r"groups=X\['patient'\]"),
+        (GROUPS[:-1], "groups has 149 entries, but one for each of the 150 samples"),
+        (with_gaps(GROUPS, 7), r"no entry in 1 of 150 rows \(first: row 7\)"),
+        (pd.Series(with_gaps(GROUPS, 7), dtype="Int64"), "no entry in 1 of 150 rows"),
+        (np.where(GROUPS == 1, np.nan, GROUPS), "no entry in 15 of 150 rows"),
+        (np.zeros(150), "There are 1 groups for cv=3 folds"),
+        (np.c_[GROUPS, GROUPS], "1d array"),
+        (np.arange(150) % 3, r"class \d at once.*A class must be in two groups"),
+    ],
+)
+def test_groups_that_cannot_be_used_are_refused(groups, message):
+    X, y = load_mixed_iris()
+    with pytest.raises(ValueError, match=message):
+        clone(CLEANER).fit(X, y, groups=groups)
+
+
+def test_splitters_that_tear_groups_apart_are_refused():
+    cleaner = clone(CLEANER).set_params(cv=KFold(3))
+    with (
+        pytest.warns(UserWarning, match="ignored by KFold"),
+        pytest.raises(ValueError, match=r"cv tears \d+ groups apart \(fold 0 of KFold"),
+    ):
+        cleaner.fit(*load_mixed_iris(), groups=GROUPS)
+
+
+def test_splitters_by_group_ask_for_the_groups():
+    cleaner = clone(CLEANER).set_params(cv=GroupKFold(3))
+    with pytest.raises(ValueError, match=r"splits by groups.*fit\(X, y, groups=groups"):
+        cleaner.fit(*load_mixed_iris())
+
+
+def test_groups_in_another_order_are_warned_of():
+    X, y = load_mixed_iris()
+    X, groups = pd.DataFrame(X), pd.Series(GROUPS)
+    with pytest.warns(UserWarning, match="X and groups have the same index labels"):
+        clone(CLEANER).fit(X, y, groups=groups[::-1])
+
+
+def test_models_pass_them_to_the_cleaner_and_to_a_search():
+    X, y = load_mixed_iris()
+    model = CleanedClassifier(cleaner=CLEANER).fit(X, y, groups=GROUPS)
+    assert_kept_together(model.cleaner_, GROUPS)
+    search = GridSearchCV(LogisticRegression(), {"C": [1.0]}, cv=GroupKFold(3))
+    model = CleanedClassifier(search, CLEANER).fit(X, y, groups=GROUPS)
+    assert_kept_together(model.cleaner_, GROUPS)
+    assert model.predict(X).shape == (150,)
+
+
+def test_a_cross_validation_routes_them():
+    X, y = load_mixed_iris()
+    with sklearn.config_context(enable_metadata_routing=True):
+        cleaner = clone(CLEANER).set_fit_request(groups=True)
+        found = cross_validate(
+            CleanedClassifier(cleaner=cleaner),
+            X,
+            y,
+            cv=GroupKFold(2),
+            params={"groups": GROUPS},
+            return_estimator=True,
+            return_indices=True,
+        )
+    pairs = zip(found["estimator"], found["indices"]["train"], strict=True)
+    for model, rows in pairs:
+        assert_kept_together(model.cleaner_, GROUPS[rows])
+
+
+def test_labels_that_are_wrong_for_whole_groups_are_found():
+    generator = np.random.default_rng(0)
+    patients, ill = np.repeat(np.arange(150), 6), generator.integers(2, size=150)
+    looks = generator.standard_normal((150, 20))
+    X = looks[patients] + generator.standard_normal((900, 20)) / 2
+    X[:, 0] += 4 * ill[patients]
+    wrong = patients < 15
+    y = np.where(wrong, 1 - ill[patients], ill[patients])
+    by_group, by_row = (
+        average_precision_score(
+            wrong, InfluenceCleaner(random_state=0).fit(X, y, groups=groups).suspicion_
+        )
+        for groups in (patients, None)
+    )
+    assert by_group > by_row + 0.1
