@@ -17,9 +17,9 @@ except ImportError:
     class BaseSampler(BaseEstimator):  # type: ignore[no-redef]
         """Stand-in where imbalanced-learn is not installed."""
 
-        def fit_resample(self, X, y):
+        def fit_resample(self, X, y, **params):
             """Return the rows that are kept."""
-            return self._fit_resample(*checked_data(self, X, y))
+            return self._fit_resample(*checked_data(self, X, y), **params)
 
 
 class InfluenceSampler(CleanerParameter, BaseSampler):
@@ -83,7 +83,7 @@ class InfluenceSampler(CleanerParameter, BaseSampler):
         y : array-like of shape (n_samples,)
             Labels, some of them wrong.
         **params
-            None; imbalanced-learn passes them on.
+            For the cleaner's `fit`, such as `groups`.
 
         Returns
         -------
@@ -97,7 +97,7 @@ class InfluenceSampler(CleanerParameter, BaseSampler):
         self._check_are_labels(y)
         # imbalanced-learn takes every data frame for one of pandas.
         if is_frame(X) and not hasattr(X, "iloc"):
-            self._fit_resample(*checked_data(self, X, y))
+            self._fit_resample(*checked_data(self, X, y), **params)
             return self.cleaner_.filter(X, y)
         return super().fit_resample(X, y, **params)
 
@@ -122,7 +122,7 @@ class InfluenceSampler(CleanerParameter, BaseSampler):
                 'holds labels, give InfluenceCleaner(task="classification").'
             )
 
-    def _fit_resample(self, X, y):
-        self.cleaner_ = self._fitted_cleaner(X, y)
+    def _fit_resample(self, X, y, **params):
+        self.cleaner_ = self._fitted_cleaner(X, y, **params)
         self.sample_indices_ = self.cleaner_.sample_indices_
         return self.cleaner_.filter(X, y)

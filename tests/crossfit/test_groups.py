@@ -17,8 +17,14 @@ from sklearn.model_selection import (
     StratifiedGroupKFold,
     cross_validate,
 )
+from sklearn.pipeline import make_pipeline
 
-from dit_clean import CleanedClassifier, CleanedRegressor, InfluenceCleaner
+from dit_clean import (
+    CleanedClassifier,
+    CleanedRegressor,
+    InfluenceCleaner,
+    InfluenceSampler,
+)
 from tests.nets import load_mixed_iris
 
 GROUPS = np.arange(150) // 3 % 12
@@ -142,6 +148,17 @@ def test_models_pass_them_to_the_cleaner_and_to_a_search():
     model = CleanedClassifier(search, CLEANER).fit(X, y, groups=GROUPS)
     assert_kept_together(model.cleaner_, GROUPS)
     assert model.predict(X).shape == (150,)
+
+
+def test_samplers_and_pipelines_pass_them_on():
+    X, y = load_mixed_iris()
+    for data in (X, pl.DataFrame(X)):
+        sampler = InfluenceSampler(CLEANER)
+        sampler.fit_resample(data, y, groups=GROUPS)
+        assert_kept_together(sampler.cleaner_, GROUPS)
+    pipeline = make_pipeline(clone(CLEANER), LogisticRegression())
+    pipeline.fit(X, y, influencecleaner__groups=GROUPS)
+    assert_kept_together(pipeline[0], GROUPS)
 
 
 def test_a_cross_validation_routes_them():
