@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import joblib
 import torch
 from sklearn.base import clone
 from skorch import NeuralNet
+from torch.nn.utils.parametrize import is_parametrized
 
 from dit_clean.targets import Targets
-from dit_clean.tracking.networks import make_default_net
+from dit_clean.tracking.exclusive import borrowed_generators
+from dit_clean.tracking.networks import cuda_devices, make_default_net
 
 DEFAULT_LR = {"sgd": 0.1, "adam": 0.001, "adamw": 0.001}
 GPU_WEIGHTS = 2**18
@@ -62,6 +65,38 @@ def check_no_sampler(net: NeuralNet) -> None:
             "fit a sample_weight for rows that are to count more; dit_clean.track, "
             "which trains one network on all rows, takes samplers."
         )
+
+
+def check_can_be_pickled(net: NeuralNet, memory: Any, n_jobs: int | None) -> None:
+    """Raise if networks are to be stored, or sent, and torch cannot pickle them.
+
+    Parameters
+    ----------
+    net : NeuralNet
+        Not touched.
+    memory : str, joblib.Memory or None
+        Where to keep runs.
+    n_jobs : int or None
+        Networks trained at the same time: more than one, in processes of their own.
+
+    Raises
+    ------
+    ValueError
+        Names the layer and the parameter.
+    """
+    is_sent = joblib.effective_n_jobs(n_jobs) > 1
+    if memory is None and not is_sent:
+        return
+    with borrowed_generators(cuda_devices(net)):
+        module = clone(net).initialize().module_
+    for name, layer in module.named_modules():
+        if is_parametrized(layer):
+            given = f"n_jobs={n_jobs}" if is_sent else "memory"
+            raise ValueError(
+                f"Layer {name!r} is parametrized (weight_norm, spectral_norm), which "
+                f"torch cannot pickle, as {given} needs it. Leave n_jobs and memory "
+                "out, or compute the weight in the layer's own forward."
+            )
 
 
 def fast_device(sizes: Sequence[int]) -> str:

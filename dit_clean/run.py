@@ -1,6 +1,5 @@
 """Tracking the training of a skorch net."""
 
-import copy
 import warnings
 from collections.abc import Callable, Collection
 from typing import Any, cast
@@ -24,6 +23,7 @@ from dit_clean.tracking import (
     TrajectoryRecorder,
 )
 from dit_clean.tracking.exclusive import borrowed_generators
+from dit_clean.tracking.layers import copied
 from dit_clean.tracking.networks import cuda_devices, tracked_clone
 from dit_clean.tracking.probabilities import check_probabilities, takes_log
 from dit_clean.tracking.recorder_checks import check_module
@@ -178,7 +178,7 @@ def fit_tracked(  # noqa: PLR0913
     )
 
     def make_recorder(net: NeuralNet) -> StepRecorder:
-        module = copy.deepcopy(net.module_)
+        module = copied(net.module_)
         model = TrackedModel(module, loss, rows, targets, weight)
         recorder = StepRecorder(model, net.module_, net.optimizer_, store)
         check_differentiable(recorder.trajectory)

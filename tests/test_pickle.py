@@ -5,6 +5,8 @@ import pickle
 import numpy as np
 import pytest
 from scipy import sparse
+from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from dit_clean import InfluenceCleaner, track
 from tests.nets import make_net, make_rows
@@ -68,3 +70,23 @@ def test_runs_of_another_version_are_refused(monkeypatch):
     monkeypatch.undo()
     with pytest.raises(ValueError, match=r"saved by another version .*Fit again"):
         pickle.loads(saved)
+
+
+class Normed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.output = weight_norm(nn.Linear(4, 3))
+
+    def forward(self, X):
+        return self.output(X)
+
+
+@pytest.mark.parametrize("kept", ["n_jobs", "memory"])
+def test_nets_that_cannot_be_pickled_are_told_so_before_they_train(tmp_path, kept):
+    X, y = make_rows()
+    net = make_net(Normed, iterator_train__shuffle=True)
+    given = {"n_jobs": 2} if kept == "n_jobs" else {"memory": str(tmp_path)}
+    cleaner = InfluenceCleaner(net, random_state=0, **given)
+    with pytest.raises(ValueError, match=rf"'output' is parametrized.* {kept}.*Leave"):
+        cleaner.fit(X, y)
+    InfluenceCleaner(net, random_state=0).fit(X, y)

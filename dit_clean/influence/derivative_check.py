@@ -1,6 +1,6 @@
 """Refusing networks whose second derivatives torch does not have, or has wrong."""
 
-import copy
+from collections.abc import Container, Iterator, Mapping
 from contextlib import nullcontext
 from itertools import islice
 from typing import Any, NamedTuple
@@ -13,8 +13,9 @@ from dit_clean.influence.stand_ins import InDouble
 from dit_clean.influence.statistics import statistics_names
 from dit_clean.tracking import StepRecord, TrackedModel, TrainingState, Trajectory
 from dit_clean.tracking.generator import get_rng_state
-from dit_clean.tracking.layers import is_known
+from dit_clean.tracking.layers import copied, is_known
 from dit_clean.tracking.layout import ParameterLayout
+from dit_clean.tracking.recorder_checks import refuse_trained_padding
 from dit_clean.tracking.rows import cast_floats, subset_rows
 
 
@@ -46,8 +47,20 @@ SHIFT = 0.01
 """Relative distance from the parameters, for they may be a special place: zeros."""
 TOLERANCE = 0.05
 """Allowed error of a product, relative to it."""
-NO_DERIVATIVE = ("derivative", "double backward", "donated buffer")
+SAME = 1e-4
+"""Relative difference of losses that are the same: a GPU may sum in another order."""
+N_REPEATS = 8
+"""Passes that random numbers of another generator are looked for in."""
+NO_DERIVATIVE = ("derivative", "double backward", "donated buffer", "use_reentrant")
 """What torch's errors say of functions that cannot be differentiated twice."""
+REPLACEMENTS = {
+    "embedding_bag": "Replace EmbeddingBag by Embedding and a mean.",
+    "hardsigmoid": "Replace it by torch.nn.functional.relu6(x + 3) / 6.",
+    "donated buffer": "Track the module that has not been compiled.",
+    "use_reentrant": "Call what torch.utils.checkpoint calls directly, while training "
+    "is tracked.",
+}
+"""What to do about some of them."""
 
 
 def check_differentiable(trajectory: Trajectory) -> None:
@@ -66,8 +79,9 @@ def check_differentiable(trajectory: Trajectory) -> None:
 
     Notes
     -----
-    Cost: one double backward of a few samples, and four more gradients of them where
-    the network is not made of torch's own layers alone.
+    Cost: one double backward of a few samples, and where the network is not made of
+    torch's own layers alone `N_REPEATS` more forward passes of them, one more double
+    backward and two to six gradients.
     """
     model, layout = trajectory.model, trajectory.layout
     begun = 0 in trajectory.store
@@ -77,26 +91,91 @@ def check_differentiable(trajectory: Trajectory) -> None:
     name = type(model.module).__name__
     try:
         direction = torch.zeros_like(state.params)
-        _products(model, layout, record, state, direction)
+        grad, *_ = _products(model, layout, record, state, direction)
     except (NotImplementedError, RuntimeError) as error:
         if not any(words in str(error) for words in NO_DERIVATIVE):
             raise
         raise ValueError(
             f"{name} or its loss has no second derivative, which influence needs: "
-            f"{error} Replace it, for example EmbeddingBag by Embedding and a "
-            "mean, and track the module that has not been compiled."
+            f"{error} {_replacement(str(error))}"
         ) from error
+    _check_padding(model.module, layout.unflatten(grad))
     layers = [*model.module.modules(), model.loss.criterion]
     if all(map(is_known, layers)):
         return
+    if not _repeats_itself(model, layout, record, state):
+        raise ValueError(
+            f"{name} does not compute the same twice, so that a step cannot be "
+            "repeated. Draw random numbers by torch's functions, not by Python's, "
+            "numpy's or a torch.Generator of its own, and keep what a pass counts up "
+            "or changes (a temperature, a rate) in a buffer."
+        )
     if not has_right_products(model, layout, record, state):
         raise ValueError(
             f"The second derivatives of {name} are wrong: torch's differ from what its "
             "gradients show. Operations with a gradient of their own do that "
             "(autograd.Function, once_differentiable), detach() and torch.no_grad() "
-            "within the forward pass, torch.utils.checkpoint, and random numbers that "
-            "are not torch's. Replace them while training is tracked."
+            "within the forward pass, and torch.utils.checkpoint. Replace them while "
+            "training is tracked."
         )
+
+
+def _replacement(error: str) -> str:
+    """Return what to use in place of what torch cannot differentiate twice."""
+    known = (use for words, use in REPLACEMENTS.items() if words in error)
+    return next(known, "Replace it by other operations, while training is tracked.")
+
+
+def _check_padding(module: nn.Module, grads: Mapping[str, Tensor]) -> None:
+    """Raise if the rows of padding of an embedding get gradients by another way.
+
+    Parameters
+    ----------
+    module : nn.Module
+        The network.
+    grads : dict of str to Tensor
+        Gradient of some samples' loss.
+    """
+    for name, weight, layer in _padded_embeddings(module, grads):
+        if grads[weight][layer.padding_idx].any():
+            refuse_trained_padding(name, layer)
+
+
+def _padded_embeddings(
+    module: nn.Module, names: Container[str]
+) -> Iterator[tuple[str, str, nn.Embedding]]:
+    """Yield name, name of the weight, and layer of embeddings with a row of padding.
+
+    Those whose weights are among `names`: the others are not trained.
+    """
+    for name, layer in module.named_modules():
+        weight = f"{name}.weight".lstrip(".")
+        if not isinstance(layer, nn.Embedding) or layer.padding_idx is None:
+            continue
+        if weight in names:
+            yield name, weight, layer
+
+
+def _repeats_itself(
+    model: TrackedModel,
+    layout: ParameterLayout,
+    record: StepRecord,
+    state: TrainingState,
+) -> bool:
+    """Tell whether losses come out the same, up to rounding, from one random state."""
+    params = layout.unflatten(state.params)
+
+    def losses() -> Tensor:
+        variables = state.copied_buffers() | params
+        with torch.no_grad():
+            return model.batch_losses(
+                variables, record.sample_indices, record.rng_state
+            )[0]
+
+    first = losses()
+    allowed = SAME * first.norm()
+    differences = ((losses() - first).norm() for _ in range(N_REPEATS))
+    return not any(bool(difference > allowed) for difference in differences)
 
 
 def has_right_products(
@@ -193,7 +272,7 @@ def _in_precision(
     inputs = cast_floats(subset_rows(model.inputs, rows), dtype)
     targets = model.targets[rows]
     cast = TrackedModel(
-        copy.deepcopy(model.module).to(dtype),
+        copied(model.module).to(dtype),
         model.loss.to(dtype),
         inputs,
         targets.to(dtype) if targets.is_floating_point() else targets,
@@ -215,11 +294,8 @@ def _near(theta: Tensor) -> tuple[Tensor, Tensor]:
 def _without_padding(model: TrackedModel, layout: ParameterLayout, v: Tensor) -> Tensor:
     """Return a direction along which rows of padding, constants to torch, stay."""
     parts = {name: part.clone() for name, part in layout.unflatten(v).items()}
-    for name, layer in model.module.named_modules():
-        weight = f"{name}.weight".lstrip(".")
-        padding = getattr(layer, "padding_idx", None)
-        if isinstance(layer, nn.Embedding) and padding is not None and weight in parts:
-            parts[weight][padding] = 0
+    for _, weight, layer in _padded_embeddings(model.module, parts):
+        parts[weight][layer.padding_idx] = 0
     v = layout.flatten(parts)
     return v / v.norm()
 

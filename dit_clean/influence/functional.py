@@ -21,6 +21,7 @@ from dit_clean.tracking import (
     TrackedModel,
     TrainingState,
 )
+from dit_clean.tracking.generator import same_draws
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,8 @@ def query_gradients(
     """
     theta, params = _leaf(layout, state)
     statistics = _statistics(model, state)
-    with differentiable_norm() if statistics else nullcontext():
+    norm = differentiable_norm() if statistics else nullcontext()
+    with norm, same_draws(model.device):
         values = evaluate(params | dict(state.buffers) | statistics)
     values = check_query_values(values)
     seeds = torch.eye(len(values), dtype=values.dtype, device=values.device)
@@ -180,20 +182,41 @@ def vjp(
     if not live:
         return tuple(x.new_zeros((n_queries, *x.shape)) for x in inputs)
     outputs, cotangents = zip(*live, strict=True)
-    single = n_queries == 1
-    found = torch.autograd.grad(
-        outputs,
-        inputs,
-        [v[0] for v in cotangents] if single else list(cotangents),
-        is_grads_batched=not single,
-        allow_unused=True,
-    )
+    if n_queries == 1:
+        return _one_by_one(outputs, inputs, cotangents)
+    try:
+        found = torch.autograd.grad(
+            outputs,
+            inputs,
+            list(cotangents),
+            is_grads_batched=True,
+            allow_unused=True,
+            retain_graph=True,
+        )
+    except RuntimeError:  # torch cannot batch all of its operations: group norm
+        return _one_by_one(outputs, inputs, cotangents)
     return tuple(
-        x.new_zeros((n_queries, *x.shape))
-        if part is None
-        else (part[None] if single else part)
+        x.new_zeros((n_queries, *x.shape)) if part is None else part
         for part, x in zip(found, inputs, strict=True)
     )
+
+
+def _one_by_one(
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    cotangents: Sequence[Tensor],
+) -> tuple[Tensor, ...]:
+    """Return what `vjp` returns, query by query."""
+    last = len(cotangents[0]) - 1
+    rows = [
+        torch.autograd.grad(
+            outputs, inputs, v, retain_graph=row < last, materialize_grads=True
+        )
+        for row, v in enumerate(zip(*cotangents, strict=True))
+    ]
+    if last == 0:
+        return tuple(part[None] for part in rows[0])
+    return tuple(map(torch.stack, zip(*rows, strict=True)))
 
 
 def _batch_losses(

@@ -12,6 +12,7 @@ from dit_clean.influence.scores import History, check_history, check_steps
 from dit_clean.influence.windows import Window
 from dit_clean.tracking import TrainingState, Trajectory
 from dit_clean.tracking.exclusive import one_thread_at_a_time
+from dit_clean.tracking.generator import same_draws
 
 
 def leave_one_out(
@@ -108,7 +109,7 @@ def leave_out(
     context = trajectory if run is None else run
 
     def value(state: TrainingState) -> np.ndarray:
-        with torch.no_grad():
+        with torch.no_grad(), same_draws(trajectory.model.device):
             values = check_query_values(query(trajectory.variables(state), context))
         return values.cpu().double().numpy()
 

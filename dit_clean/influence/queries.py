@@ -19,7 +19,14 @@ from dit_clean.influence.statistics import MEAN, differentiable_norm
 from dit_clean.tracking import TrackedModel
 from dit_clean.tracking.criterion import check_same_shape
 from dit_clean.tracking.exclusive import helping, holds_global_state
-from dit_clean.tracking.rows import as_rows, as_tensor, cast_floats, n_rows, take_rows
+from dit_clean.tracking.rows import (
+    as_rows,
+    as_targets,
+    as_tensor,
+    cast_floats,
+    n_rows,
+    take_rows,
+)
 
 QUERY_ROWS = 4096
 """Query samples whose activations are held at a time."""
@@ -77,7 +84,9 @@ class SampleQuery:
 class MeanLoss(SampleQuery):
     """Mean training loss on given samples, in evaluation mode (the paper's query).
 
-    Influence on it: negative = harmful, since removal would lower the loss.
+    Influence on it: negative = harmful, since removal would lower the loss. Class
+    weights multiply the losses, and labels that the criterion ignores have a loss of
+    0: the mean is over all samples all the same.
 
     Parameters
     ----------
@@ -305,7 +314,7 @@ def _losses(
 
     Float targets are taken in the precision of the parameters; labels as they are.
     """
-    y = as_tensor(query.y)
+    y = as_targets(query.y)
     y = y.to(_dtype(params)) if y.is_floating_point() else y
     return read_in_parts(run.model.losses, params, query.X, y)
 

@@ -17,6 +17,17 @@ def get_rng_state(device: torch.device) -> Tensor:
 
 
 @contextmanager
+def same_draws(device: torch.device) -> Iterator[None]:
+    """Draw the same random numbers whenever this is entered, and leave torch's be.
+
+    For networks that draw in evaluation mode: a difference between two answers is to
+    be one of the networks.
+    """
+    with borrowed_generators([device] if device.type == "cuda" else [], seed=0):
+        yield
+
+
+@contextmanager
 def replayed_rng(state: Tensor | None, device: torch.device) -> Iterator[None]:
     """Draw from a recorded generator state inside, and leave torch's as found.
 

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 from torch import nn
-from torch.backends import cuda, cudnn
+from torch.backends import cuda, cudnn, mha
 from torch.nn.modules.conv import _ConvNd
 
 from dit_clean.tracking.layers import is_known
@@ -34,6 +34,9 @@ SWITCHES = {
         _Switch(cuda.flash_sdp_enabled, cuda.enable_flash_sdp, False),
         _Switch(cuda.mem_efficient_sdp_enabled, cuda.enable_mem_efficient_sdp, False),
         _Switch(cuda.cudnn_sdp_enabled, cuda.enable_cudnn_sdp, False),
+        # TransformerEncoder's kernel for evaluation has no derivative at all, and
+        # makes zeros of padded places, which it does not while it trains.
+        _Switch(mha.get_fastpath_enabled, mha.set_fastpath_enabled, False),
     ),
     # cuDNN's recurrent layers have no second derivative either.
     "recurrence": (_of_cudnn("enabled", wanted=False),),

@@ -1,5 +1,9 @@
 """What is known of a layer without running it."""
 
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
@@ -39,28 +43,47 @@ def may_depend_on_mode(layer: nn.Module) -> bool:
     return isinstance(layer, MODAL) or not is_known(layer)
 
 
+def copied(module: nn.Module, *others: Any) -> Any:
+    """Return a copy of a module, or with `others` copies that share it, as a tuple.
+
+    What a pass has left in a layer (the last attention weights, say), torch cannot
+    copy: the values are taken, not what they were computed from.
+    """
+    results = {
+        id(value): value.detach()
+        for layer in module.modules()
+        for attribute in vars(layer).values()
+        for value in _tensors_of(attribute)
+        if not value.is_leaf
+    }
+    return copy.deepcopy((module, *others) if others else module, results)
+
+
+def _tensors_of(attribute: Any) -> Iterator[Tensor]:
+    """Yield the tensors of an attribute: itself, or in a container."""
+    if isinstance(attribute, Mapping):
+        attribute = list(attribute.values())
+    parts = attribute if isinstance(attribute, list | tuple) else [attribute]
+    return (part for part in parts if isinstance(part, Tensor))
+
+
 def check_leaves(module: nn.Module) -> None:
-    """Raise if a layer holds a tensor that is computed from parameters.
+    """Raise if a hook of a layer computes one of its weights from other parameters.
 
     Raises
     ------
     ValueError
-        Names the layer, the tensor and the remedy.
+        Names the layer, the weight and the remedy.
     """
     for name, layer in module.named_modules():
         for attribute, value in vars(layer).items():
-            if not isinstance(value, Tensor) or value.is_leaf:
-                continue
             sources = {f"{attribute}{end}" for end in ("_orig", "_v", "_g")}
-            problem = (
-                f"computes its {attribute} from other parameters in a hook, and torch "
-                "cannot copy that. Use torch.nn.utils.parametrizations.weight_norm in "
-                "place of torch.nn.utils.weight_norm, and make pruning permanent: "
-                f"torch.nn.utils.prune.remove(layer, {attribute!r})."
-                if sources & layer._parameters.keys()
-                else f"holds {attribute}, which an earlier pass has computed, and "
-                f"torch cannot copy that. Keep {attribute}.detach(), or delete it."
-            )
+            if not (isinstance(value, Tensor) and sources & layer._parameters.keys()):
+                continue
             raise ValueError(
-                f"Layer {name or 'module'!r} ({type(layer).__name__}) {problem}"
+                f"Layer {name or 'module'!r} ({type(layer).__name__}) computes its "
+                f"{attribute} from other parameters in a hook, and torch cannot copy "
+                "that. Use torch.nn.utils.parametrizations.weight_norm in place of "
+                "torch.nn.utils.weight_norm, and make pruning permanent: "
+                f"torch.nn.utils.prune.remove(layer, {attribute!r})."
             )

@@ -1,6 +1,5 @@
 """A module, its criterion and its training data as pure functions of the parameters."""
 
-import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +15,7 @@ from dit_clean.tracking.criterion import SampleLoss
 from dit_clean.tracking.exclusive import one_thread_at_a_time
 from dit_clean.tracking.generator import replayed_rng
 from dit_clean.tracking.kernels import TrackedKernels
-from dit_clean.tracking.layers import check_leaves
+from dit_clean.tracking.layers import check_leaves, copied
 from dit_clean.tracking.rows import (
     Rows,
     as_targets,
@@ -26,10 +25,6 @@ from dit_clean.tracking.rows import (
     own_rows,
     take_rows,
 )
-
-ALIGNMENT = 16
-"""Bytes that a kernel of a GPU reads at a time, and takes the address for a multiple
-of."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +86,7 @@ class TrackedModel:
         weight = None if sample_weight is None else as_tensor(sample_weight).clone()
         check_consistent_length(range(n_rows(rows)), targets, weight)
         loss = SampleLoss.of(criterion)
-        return cls(copy.deepcopy(module), loss, rows, targets, weight)
+        return cls(copied(module), loss, rows, targets, weight)
 
     @property
     def n_samples(self) -> int:
@@ -114,7 +109,7 @@ class TrackedModel:
         Batches are sent to the device when they are needed.
         """
         data = (self.inputs, self.targets, self.sample_weight)
-        module = copy.deepcopy(self.module).to(device)
+        module = copied(self.module).to(device)
         return TrackedModel(module, self.loss.to(device), *map(on_cpu, data))
 
     @one_thread_at_a_time
@@ -132,8 +127,6 @@ class TrackedModel:
     def _output(self, params: Mapping[str, Tensor], X: Any) -> Tensor:
         X = self._to_device(X)
         args, kwargs = ((), dict(X)) if isinstance(X, Mapping) else ((X,), {})
-        if self.device.type == "cuda":
-            params = {name: _aligned(values) for name, values in params.items()}
         with self.kernels:
             return functional_call(self.module, dict(params), args, kwargs)
 
@@ -232,15 +225,6 @@ class TrackedModel:
         if isinstance(X, Mapping):
             return {key: values.to(self.device) for key, values in X.items()}
         return X.to(self.device)
-
-
-def _aligned(values: Tensor) -> Tensor:
-    """Return the values where kernels of a GPU can read several of them at a time.
-
-    Parameters are parts of one vector, and begin anywhere in it.
-    """
-    is_aligned = values.storage_offset() * values.element_size() % ALIGNMENT == 0
-    return values if is_aligned else values.clone()
 
 
 def get_modes(modules: Iterable[nn.Module]) -> tuple[bool, ...] | None:

@@ -89,38 +89,45 @@ def check_module(module: nn.Module) -> None:
         id(p) for layer in module.modules() for p in layer.parameters(recurse=False)
     )
     for name, layer in module.named_modules():
-        label = f"Layer {name or 'module'!r} ({type(layer).__name__})"
+        label = _labeled(name, layer)
         if any(is_lazy(p) for p in layer.parameters(recurse=False)):
             raise ValueError(
                 f"{label} is lazy: its parameters have no shape before the first "
                 "batch. Give the number of input features when building it."
             )
-        if getattr(layer, "sparse", False):
+        if not isinstance(layer, nn.Embedding | nn.EmbeddingBag):
+            continue
+        if layer.sparse:
             raise ValueError(
                 f"{label} has sparse gradients, which cannot be differentiated again. "
                 "Build it with sparse=False."
             )
-        if getattr(layer, "max_norm", None) is not None:
+        if layer.max_norm is not None:
             raise ValueError(
                 f"{label} rescales its weights in the forward pass, which no gradient "
                 "knows of. Build it with max_norm=None."
             )
-        if (
-            isinstance(layer, nn.Embedding)
-            and layer.padding_idx is not None
-            and uses[id(layer.weight)] > 1
-        ):
-            raise ValueError(
-                f"{label} shares its weights with another layer, which trains the row "
-                "of padding_idx that the embedding takes for a constant: there is no "
-                "second derivative of that. Build it with padding_idx=None, and mask "
-                "the padding."
-            )
-        if getattr(layer, "scale_grad_by_freq", False):
+        if layer.padding_idx is not None and uses[id(layer.weight)] > 1:
+            refuse_trained_padding(name, layer)
+        if layer.scale_grad_by_freq:
             raise ValueError(
                 f"{label} scales its gradients, which torch forgets in the second "
                 "derivative. Build it with scale_grad_by_freq=False."
             )
+
+
+def refuse_trained_padding(name: str, layer: nn.Module) -> NoReturn:
+    """Raise since another layer trains an embedding's row of padding."""
+    raise ValueError(
+        f"{_labeled(name, layer)} shares its weights with another layer, which trains "
+        "the row of padding_idx that the embedding takes for a constant: there is no "
+        "second derivative of that. Build it with padding_idx=None, and mask the "
+        "padding."
+    )
+
+
+def _labeled(name: str, layer: nn.Module) -> str:
+    return f"Layer {name or 'module'!r} ({type(layer).__name__})"
 
 
 def check_precision(device: torch.device) -> None:

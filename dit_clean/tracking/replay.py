@@ -1,6 +1,5 @@
 """Running recorded updates once more, to the same bits."""
 
-import copy
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from torch.optim import Optimizer
 
 from dit_clean.tracking.generator import replayed_rng
 from dit_clean.tracking.kernels import TrackedKernels
+from dit_clean.tracking.layers import copied
 from dit_clean.tracking.layout import (
     FlatCopier,
     ParameterLayout,
@@ -36,7 +36,7 @@ class Replayer:
     """
 
     def __init__(self, module: nn.Module, optimizer: Optimizer):
-        self.module, self.optimizer = copy.deepcopy((module, optimizer))
+        self.module, self.optimizer = copied(module, optimizer)
         self.layout = ParameterLayout.of(self.module, self.optimizer)
         self.reader = StateReader(self.module, self.optimizer)
         self._kernels = TrackedKernels(self.module)

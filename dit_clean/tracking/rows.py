@@ -51,11 +51,14 @@ def own_rows(data: Any, dtype: torch.dtype | None = None) -> Rows:
 
 
 def take_rows(rows: Rows, indices: Tensor) -> Any:
-    """Return the batch at `indices`: a dense tensor, or a dict of them."""
+    """Return the batch at `indices`: a dense tensor, or a dict of them.
+
+    Row after row in memory, however the rows lie.
+    """
     if isinstance(rows, Mapping):
-        return {key: values[indices] for key, values in rows.items()}
+        return {key: values[indices].contiguous() for key, values in rows.items()}
     if isinstance(rows, Tensor):
-        return rows[indices]
+        return rows[indices].contiguous()
     return torch.from_numpy(rows[indices.numpy()].toarray())
 
 

@@ -1,5 +1,7 @@
 """Networks whose second derivatives torch has wrong are refused, or put right."""
 
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-from dit_clean import track
+from dit_clean import TrackedRun, track
 from dit_clean.influence import check_replay, derivative_check
 from dit_clean.queries import MeanLoss
 from dit_clean.tracking import StepRecorder, TrackedModel
@@ -41,6 +43,10 @@ class Layers(nn.Module):
             hidden = OwnSine.apply(hidden)
         elif self.between == "checkpoint":
             hidden = checkpoint(self.more, hidden, use_reentrant=False)
+        elif self.between == "reentrant":
+            hidden = checkpoint(self.more, hidden, use_reentrant=True)
+        elif self.between == "hardsigmoid":
+            hidden = nn.functional.hardsigmoid(hidden)
         elif self.between == "detached":
             hidden = hidden * torch.sigmoid(hidden).detach()
         else:
@@ -159,18 +165,108 @@ def test_rows_of_padding_are_constants():
         track(make_net(Padded, module__detached=True), X, y, random_state=0)
 
 
-def test_padding_that_another_layer_trains_is_refused():
-    class Tied(Padded):
-        def __init__(self):
-            super().__init__()
-            self.back = nn.Linear(N_LABELS, 20)
-            self.back.weight = self.table.weight
+class TiedByLayer(Padded):
+    def __init__(self):
+        super().__init__()
+        self.back = nn.Linear(N_LABELS, 20)
+        self.back.weight = self.table.weight
 
-        def forward(self, X):
-            return self.back(super().forward(X))
+    def forward(self, X):
+        return self.back(super().forward(X))
 
+
+class TiedByFunction(Padded):
+    def forward(self, X):
+        return nn.functional.linear(super().forward(X), self.table.weight)
+
+
+@pytest.mark.parametrize("module", [TiedByLayer, TiedByFunction])
+def test_padding_that_is_trained_by_another_way_is_refused(module):
     with pytest.raises(ValueError, match=r"'table'.*shares its weights.*padding_idx"):
-        track(make_net(Tied), *make_tokens(), random_state=0)
+        track(make_net(module), *make_tokens(), random_state=0)
+
+
+class Keeps(Layers):
+    """Keeps what a pass has computed, as many do for a look at it later."""
+
+    def forward(self, X):
+        self.kept = super().forward(X)
+        self.seen = [self.kept, {"hidden": 1}]
+        return self.kept
+
+
+def test_a_network_that_keeps_what_it_computes_is_checked_all_the_same():
+    X, y = make_rows()
+    run = track(make_net(Keeps, module__between="sine"), X, y, random_state=0)
+    query = MeanLoss(X, y)
+    found = run.influence(query)
+    moved = TrackedRun(run.trajectory.to("cpu"))
+    assert np.array_equal(moved.influence(query), found)
+    net = make_net(Keeps, module__between="detached")
+    with pytest.raises(ValueError, match=r"derivatives of Keeps are wrong"):
+        track(net, X, y, random_state=0)
+
+
+class Flips(Layers):
+    """Augments by random numbers that are not torch's."""
+
+    def __init__(self, draw):
+        super().__init__()
+        self.draw = draw
+
+    def forward(self, X):
+        return super().forward(X * (1 if self.draw() < 0.5 else -1))
+
+
+class Counts(Layers):
+    def __init__(self, draw=None):
+        super().__init__()
+        self.n_passes = 0
+
+    def forward(self, X):
+        self.n_passes += 1
+        return super().forward(X) / (1 + self.n_passes)
+
+
+GENERATOR = torch.Generator().manual_seed(0)
+
+
+@pytest.mark.parametrize(
+    ("module", "draw"),
+    [
+        (Flips, random.Random(0).random),
+        (Flips, np.random.default_rng(0).random),
+        (Flips, lambda: torch.rand((), generator=GENERATOR)),
+        (Counts, None),
+    ],
+    ids=["python", "numpy", "generator", "count"],
+)
+def test_what_cannot_be_repeated_is_refused(module, draw):
+    net = make_net(module, module__draw=draw)
+    with pytest.raises(ValueError, match=r"does not compute the same twice.*a buffer"):
+        track(net, *make_rows(), random_state=0)
+
+
+def test_torchs_random_numbers_and_numbers_that_do_not_matter_can():
+    class Draws(Counts):
+        def forward(self, X):
+            self.n_passes += 1
+            return Layers.forward(self, X * torch.rand(()))
+
+    track(make_net(Draws, lr=0.01), *make_rows(), random_state=0)
+
+
+@pytest.mark.parametrize(
+    ("between", "message"),
+    [
+        ("reentrant", "Call what torch.utils.checkpoint calls directly"),
+        ("hardsigmoid", r"Replace it by torch.nn.functional.relu6\(x \+ 3\) / 6"),
+    ],
+)
+def test_what_has_no_second_derivative_is_told_what_to_use(between, message):
+    net = make_net(Layers, module__between=between)
+    with pytest.raises(ValueError, match=f"no second derivative.*{message}"):
+        track(net, *make_rows(), random_state=0)
 
 
 def detached(layer, X, output):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.backends import cuda, cudnn
+from torch.backends import cuda, cudnn, mha
 
 from dit_clean import track
 from dit_clean.queries import MeanLoss
@@ -19,6 +19,7 @@ ATTENTION = {
     "flash": (cuda.flash_sdp_enabled, cuda.enable_flash_sdp),
     "efficient": (cuda.mem_efficient_sdp_enabled, cuda.enable_mem_efficient_sdp),
     "cudnn attention": (cuda.cudnn_sdp_enabled, cuda.enable_cudnn_sdp),
+    "fast path": (mha.get_fastpath_enabled, mha.set_fastpath_enabled),
 }
 CONVOLUTION = {"any algorithm", "any order"}
 
@@ -115,3 +116,29 @@ def test_scores_of_attention_do_not_depend_on_what_is_recorded():
     ]
     assert fast() == ALL
     assert np.array_equal(*(run.influence(query) for run in runs))
+
+
+class Padded(nn.Module):
+    """Reads a sequence of which the last places are padding, and averages over all."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.output = nn.Linear(1, 8), nn.Linear(8, 3)
+        layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2)
+
+    def forward(self, X):
+        is_padding = torch.zeros(X.shape, dtype=torch.bool)
+        is_padding[:, 2:] = True
+        found = self.encoder(self.embed(X[..., None]), src_key_padding_mask=is_padding)
+        return self.output(found.mean(1))
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+def test_questions_are_about_the_network_that_was_trained():
+    """Torch's fast path makes zeros of padded places, in evaluation mode alone."""
+    X, y = make_rows()
+    query = MeanLoss(X, y)
+    run = track(make_net(Padded, lr=0.05), X, y, random_state=0)
+    found, expected = run.influence(query), run.leave_one_out(query)
+    assert np.corrcoef(found, expected)[0, 1] > 0.99

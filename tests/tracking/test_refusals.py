@@ -210,16 +210,29 @@ def test_layers_that_cannot_be_copied_are_refused_by_name(change):
         TrackedModel.of(Changed(), nn.CrossEntropyLoss(), *make_rows())
 
 
-def test_layers_that_hold_an_earlier_output_are_refused_by_name():
+def test_layers_that_hold_an_earlier_output_are_copied_without_its_graph():
     class Holds(Linear):
         def forward(self, X):
             self.features = super().forward(X)
+            self.all_features = {"last": self.features}
             return self.features
 
     module = Holds()
-    module(torch.randn(2, 4))
-    with pytest.raises(ValueError, match=r"\(Holds\) holds features, .*\.detach\(\)"):
-        TrackedModel.of(module, nn.CrossEntropyLoss(), *make_rows())
+    output = module(torch.randn(2, 4))
+    copied = TrackedModel.of(module, nn.CrossEntropyLoss(), *make_rows()).module
+    assert module.features is output
+    assert copied.features is copied.all_features["last"]
+    assert copied.features.is_leaf
+    assert torch.equal(copied.features, output)
+
+
+def test_attributes_of_own_classes_are_not_those_of_embeddings():
+    class Named(Linear):
+        def __init__(self):
+            super().__init__()
+            self.sparse, self.max_norm, self.scale_grad_by_freq = True, 5.0, True
+
+    track(make_net(Named), *make_rows())
 
 
 def test_fewer_rows_than_a_batch_with_drop_last_are_refused():
