@@ -246,6 +246,28 @@ def test_regressor_with_the_wrong_outputs():
     refused(ValueError, match, make_cleaner(net), X=X, y=y)
 
 
+class Squeezed(Linear):
+    def forward(self, X):
+        return super().forward(X).squeeze(1)
+
+
+def test_outputs_of_one_axis_are_told_to_keep_the_second():
+    X, y = make_targets()
+    net = make_regressor(Squeezed)
+    match = r"Squeezed returns shape \(2,\) for 2 rows.*Leave out the squeeze"
+    refused(ValueError, match, make_cleaner(net), X=X, y=y)
+
+
+@pytest.mark.parametrize("module", [Linear, Squeezed])
+def test_one_logit_for_two_classes_is_told_to_be_two(module):
+    X, y = make_labels()
+    settings = {"module__n_outputs": 1, "criterion": nn.BCEWithLogitsLoss}
+    cleaner = make_cleaner(make_net(module, **settings))
+    match = r"y has 2 classes: .*two outputs, .*CrossEntropyLoss in place of .*BCE"
+    refused(ValueError, match, cleaner, X=X, y=y > 0)
+    refused(ValueError, "Change the size of its last layer", cleaner, X=X, y=y)
+
+
 def test_whole_numbers_for_a_net_of_floats():
     X, _ = make_labels()
     match = r"Linear cannot be evaluated .*torch\.int64"

@@ -78,8 +78,12 @@ def check_update(
         f"The recorded update of {where} (epoch {record.epoch}) does not "
         "follow from its batch, loss and optimizer. Training does something "
         "that tracking does not see, such as gradient clipping, a penalty "
-        "outside of the criterion, a second optimizer, a custom train_step, or forward "
-        "passes in training mode beside those of the steps: remove it."
+        "outside of the criterion, a second optimizer, a custom train_step, random "
+        "numbers of Python or numpy in the forward pass, or forward passes in training "
+        "mode beside those of the steps: remove it. Attributes that change while "
+        "training (a dropout rate, a temperature) are not seen either: compute them "
+        "from a number of passes, which the forward pass itself counts in an integer "
+        "buffer."
     )
 
 

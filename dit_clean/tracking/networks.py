@@ -14,7 +14,7 @@ from skorch.dataset import Dataset
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from dit_clean.tracking.criterion import SampleLoss
+from dit_clean.tracking.criterion import SampleLoss, check_is_tensor
 from dit_clean.tracking.exclusive import borrowed_generators
 from dit_clean.tracking.loader import IndexedLoader
 from dit_clean.tracking.recorder_checks import check_module
@@ -25,8 +25,19 @@ OPTIMIZERS = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
 }
-
-
+INSTEAD = {
+    "iterator_train__batch_sampler": (
+        "Use iterator_train__shuffle, or with track iterator_train__sampler, for "
+        "another order of the samples."
+    ),
+    "iterator_train__collate_fn": (
+        "Rows are taken by number from arrays. Do before what it does: pad all "
+        "sequences to one length and give one array, or with track a dict of arrays."
+    ),
+}
+"""Options of data loaders that rows have no numbers under, and what to do."""
+BINARY = 2
+"""Classes that others train one output for."""
 FEW_CHANGES = 0.2
 """Rows count as sorted by label if neighbors differ less often than this part of what
 chance would have."""
@@ -175,13 +186,9 @@ def check_net(net: Any) -> None:
             "`iterator_train` at its default (iterator_train__shuffle and "
             "iterator_train__sampler are respected)."
         )
-    for option in ("batch_sampler", "collate_fn"):
-        if f"iterator_train__{option}" in net.get_params(deep=False):
-            raise ValueError(
-                f"iterator_train__{option} cannot be tracked. Use "
-                "iterator_train__shuffle, or with track iterator_train__sampler, for "
-                "another order of the samples."
-            )
+    for option, remedy in INSTEAD.items():
+        if option in net.get_params(deep=False):
+            raise ValueError(f"{option} cannot be tracked. {remedy}")
     for entry in net.callbacks if isinstance(net.callbacks, list) else []:
         callback = entry[1] if isinstance(entry, tuple) else entry
         kind = callback if isinstance(callback, type) else type(callback)
@@ -259,16 +266,33 @@ def check_outputs(
                 f"of X, {_described(batch)}: {error}"
             ) from error
         _check_last_batch(trial, take_rows(rows, torch.arange(1)), n_trained)
+    check_is_tensor(output)
     is_classifier = isinstance(net, NeuralNetClassifier)
     if tuple(output.shape[1:]) != (n_outputs,):
         needed = f"{n_outputs} classes" if is_classifier else "one target"
         raise ValueError(
             f"{type(trial.module_).__name__} returns shape {tuple(output.shape)} for "
-            f"{len(output)} rows, but y has {needed}: (n_samples, {n_outputs}) is "
-            "needed. Change the size of its last layer."
+            f"{n_rows(batch)} rows, but y has {needed}: (n_samples, {n_outputs}) is "
+            f"needed. {_shape_remedy(output, n_outputs, is_classifier=is_classifier)}"
         )
     if is_classifier:
         SampleLoss.of(trial.criterion_).check_classes(output)
+
+
+def _shape_remedy(output: Tensor, n_outputs: int, *, is_classifier: bool) -> str:
+    """Return what to do about outputs of another shape than (n, n_outputs)."""
+    is_flat, is_single = output.ndim == 1, output[0].numel() == 1
+    if is_classifier and is_single and n_outputs == BINARY:
+        return (
+            "Give its last layer two outputs, one logit for each class, and use "
+            "criterion=torch.nn.CrossEntropyLoss in place of a binary one (BCE)."
+        )
+    if is_flat and not is_classifier:
+        return (
+            "Leave out the squeeze (or flatten, or [:, 0]) at the end of its forward "
+            "pass."
+        )
+    return "Change the size of its last layer."
 
 
 def _check_last_batch(net: NeuralNet, row: Any, n_trained: Sequence[int]) -> None:

@@ -24,6 +24,10 @@ INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64)
 REMEDY = (
     "Lower the learning rate (lr), or scale the inputs (and targets, in regression)."
 )
+SKIPPED = (
+    "Multiply the branch by 0 instead of skipping it, or use SGD without momentum and "
+    "weight decay."
+)
 
 
 def as_row_numbers(sample_indices: Any) -> Tensor:
@@ -210,20 +214,23 @@ def check_unused(
     ]
     pairs = zip(chain(*flags), chain(*first), strict=True)
     for (group, parameter), (now, before) in zip(params, pairs, strict=True):
-        if now is False and group.get("weight_decay", 0) != 0:
-            raise ValueError(
-                f"Parameter {_name(module, parameter)!r} gets no gradient: the forward "
-                "pass does not use it. With weight decay it cannot be tracked. Remove "
-                "it, or freeze it with requires_grad_(False)."
-            )
-        if now != before and optimizer.state:
+        decays = now is False and group.get("weight_decay", 0) != 0
+        if not decays and (now == before or not optimizer.state):
+            continue
+        # Of a parameter without gradient so far, most optimizers have no state.
+        if now or before or optimizer.state.get(parameter):
             raise ValueError(
                 f"Parameter {_name(module, parameter)!r} gets a gradient in some steps "
                 "and none in others (a branch that is skipped, stochastic depth). "
                 f"{type(optimizer).__name__} passes over it then, which cannot be "
-                "tracked. Multiply the branch by 0 instead of skipping it, or use SGD "
-                "without momentum and weight decay."
+                f"tracked. {SKIPPED}"
             )
+        raise ValueError(
+            f"Parameter {_name(module, parameter)!r} gets no gradient: the forward "
+            "pass does not use it. With weight decay it cannot be tracked. If it is "
+            "never used, remove it, or freeze it with requires_grad_(False). If its "
+            f"branch is skipped in some steps (stochastic depth): {SKIPPED}"
+        )
 
 
 def check_equal_counts(module: nn.Module, optimizer: Optimizer) -> None:

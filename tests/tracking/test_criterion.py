@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from dit_clean import InfluenceCleaner, track
 from dit_clean.influence import Window, influence_scores, label_influence
@@ -84,7 +85,7 @@ def test_targets_that_would_be_broadcast_are_refused_whatever_their_type():
 
 
 def focal(loss, output, target):
-    losses = nn.functional.cross_entropy(output, target, reduction="none")
+    losses = F.cross_entropy(output, target, reduction="none")
     losses = (1 - torch.exp(-losses)) ** 2 * losses
     return losses if loss.reduction == "none" else losses.mean()
 
@@ -133,3 +134,153 @@ def test_ignored_labels_have_no_influence_in_a_cleaner():
     cleaner = InfluenceCleaner(net, random_state=0).fit(X, y)
     assert (cleaner.influence_timeline_[y == 1] == 0).all()
     assert (cleaner.influence_timeline_[y != 1] != 0).any()
+
+
+class OwnLoss(nn.Module):
+    def __init__(self, reduction="mean"):
+        super().__init__()
+        self.reduction = reduction
+
+    def forward(self, output, target):
+        losses = self.losses(output, target)
+        return losses if self.reduction == "none" else losses.mean()
+
+
+class Pinball(OwnLoss):
+    """Three quantiles of each target."""
+
+    def losses(self, output, target):
+        error = target.reshape(-1, 1) - output
+        quantiles = output.new_tensor([0.1, 0.5, 0.9])
+        return torch.maximum(quantiles * error, (quantiles - 1) * error)
+
+
+class MeanPinball(Pinball):
+    def losses(self, output, target):
+        return super().losses(output, target).mean(1)
+
+
+class Gaussian(OwnLoss):
+    """Mean and logarithm of the variance of each target."""
+
+    def losses(self, output, target):
+        mean, log_variance = output.unbind(1)
+        return F.gaussian_nll_loss(
+            mean, target.reshape(-1), log_variance.exp(), reduction="none"
+        )
+
+
+class OneHot(nn.BCEWithLogitsLoss):
+    def forward(self, output, target):
+        return super().forward(output, F.one_hot(target, output.shape[1]).float())
+
+
+@pytest.mark.parametrize(
+    ("criterion", "n_outputs"), [(Pinball, 3), (MeanPinball, 3), (Gaussian, 2)]
+)
+@pytest.mark.parametrize("is_flat", [True, False])
+def test_losses_of_ones_own_take_outputs_of_another_width(
+    criterion, n_outputs, is_flat
+):
+    X, _ = make_rows()
+    y = X[:, 0] if is_flat else X[:, :1].copy()
+    net = make_regressor(
+        criterion=criterion, module__n_outputs=n_outputs, max_epochs=1, lr=0.01
+    )
+    run = track(net, X, y, random_state=0)
+    query = MeanLoss(X, y)
+    found, truth = run.influence(query), run.leave_one_out(query)
+    assert np.corrcoef(found, truth)[0, 1] > 0.98
+
+
+@pytest.mark.filterwarnings("ignore:.*hardly predict")
+def test_losses_of_ones_own_take_class_indices_for_losses_of_each_output():
+    X, y = make_rows()
+    run = track(make_net(criterion=OneHot, max_epochs=1), X, y, random_state=0)
+    query = ClassProbability(X, y)
+    found, truth = run.influence(query), run.leave_one_out(query)
+    assert np.corrcoef(found, truth)[0, 1] > 0.98
+    InfluenceCleaner(make_net(criterion=OneHot), random_state=0).fit(X, y)
+
+
+class Square(OwnLoss):
+    """Broadcasts targets against outputs of another shape."""
+
+    def losses(self, output, target):
+        return (output - target) ** 2
+
+
+class MeanSquare(Square):
+    def losses(self, output, target):
+        return super().losses(output, target).mean(-1)
+
+
+class NoisySquare(Square):
+    def losses(self, output, target):
+        return torch.rand_like(output) * super().losses(output, target)
+
+
+@pytest.mark.parametrize("criterion", [Square, MeanSquare, NoisySquare])
+@pytest.mark.parametrize("shapes", [((6, 1), (6,)), ((6,), (6, 1))])
+@pytest.mark.parametrize("kind", [torch.float32, torch.int64])
+def test_losses_of_ones_own_that_mix_up_samples_are_refused(criterion, shapes, kind):
+    output, target = (torch.arange(6.0).reshape(shape) for shape in shapes)
+    with pytest.raises(ValueError, match=rf"^{criterion.__name__} mixes up.*reshape"):
+        SampleLoss.of(criterion()).each(output / 7, target.to(kind))
+
+
+def test_losses_that_mix_up_samples_are_found_once_samples_differ():
+    """Of a first layer of zeros all outputs are alike."""
+    loss, target = SampleLoss.of(MeanSquare()), torch.arange(6.0)[:, None]
+    loss.each(torch.zeros(6), target)
+    with pytest.raises(ValueError, match="mixes up samples"):
+        loss.each(torch.arange(6.0), target)
+
+
+def test_losses_of_ones_own_are_looked_at_once_and_draw_what_they_would():
+    class Noisy(MeanPinball):
+        n_calls = 0
+
+        def losses(self, output, target):
+            Noisy.n_calls += 1
+            return super().losses(output, target) * torch.rand(len(output))
+
+    loss, (output, target) = SampleLoss.of(Noisy()), (torch.randn(7, 3), torch.randn(7))
+    state = torch.get_rng_state()
+    first, following = loss.each(output, target), torch.rand(1)
+    calls_of_first = Noisy.n_calls
+    torch.set_rng_state(state)
+    assert torch.equal(loss.each(output, target), first)
+    assert torch.equal(torch.rand(1), following)
+    assert Noisy.n_calls == calls_of_first + 1
+
+
+def test_losses_of_ones_own_without_an_axis_of_samples_are_refused():
+    class Transposed(Pinball):
+        def losses(self, output, target):
+            return super().losses(output, target).T
+
+    with pytest.raises(
+        ValueError, match=r"Transposed .*\(3, 6\) for 6 samples.*\(6,\)"
+    ):
+        SampleLoss.of(Transposed()).each(torch.randn(6, 3), torch.randn(6))
+
+
+@pytest.mark.parametrize(
+    "criterion", [nn.CrossEntropyLoss, nn.MultiMarginLoss, nn.BCEWithLogitsLoss]
+)
+def test_boolean_targets_are_told_what_the_loss_takes(criterion):
+    X, y = make_rows()
+    is_last = y == 2
+    if criterion is nn.BCEWithLogitsLoss:
+        is_last = is_last[:, None].repeat(3, axis=1)
+    net = make_net(criterion=criterion)
+    message = rf"{criterion.__name__} does not take bool.*astype\(int\).*'float32'"
+    with pytest.raises(ValueError, match=message):
+        track(net, X, is_last, random_state=0)
+
+
+def test_boolean_targets_of_weighted_classes_are_told_so_too():
+    net = make_net(criterion__weight=WEIGHT)
+    with pytest.raises(ValueError, match="does not take boolean targets"):
+        track(net, make_rows()[0], make_rows()[1] == 2, random_state=0)

@@ -1,5 +1,7 @@
 """Training that cannot be tracked is refused: why, and what to do instead."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +10,10 @@ from skorch.callbacks import Callback, GradientNormClipping
 from skorch.dataset import Dataset
 from torch import nn
 from torch.nn.utils import prune
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
-from dit_clean import track
+from dit_clean import InfluenceCleaner, track
+from dit_clean.queries import ClassProbability
 from dit_clean.tracking import TrackedModel
 from tests.nets import Linear, make_net, make_rows
 
@@ -164,7 +167,8 @@ def test_weight_decay_of_an_unused_parameter_is_refused():
 
     track(make_net(Unused), *make_rows())
     net = make_net(Unused, optimizer__weight_decay=0.1)
-    refused(net, ValueError, "'other.weight' gets no gradient.*freeze it")
+    message = "'other.weight' gets no gradient.*freeze it.*skipped.*Multiply"
+    refused(net, ValueError, message)
 
 
 def test_nets_that_are_none_of_skorchs_are_refused():
@@ -184,6 +188,73 @@ def test_nets_that_train_in_a_way_of_their_own_are_refused(method):
     own = type("Own", (NeuralNetClassifier,), {method: overriding})
     net = own(Linear, criterion=nn.CrossEntropyLoss, train_split=None)
     refused(net, ValueError, f"Own overrides {method}")
+
+
+@pytest.mark.parametrize(
+    ("option", "remedy"),
+    [("collate_fn", "pad all .* a dict of arrays"), ("batch_sampler", "_shuffle")],
+)
+def test_options_of_loaders_are_refused_with_what_stands_in_for_them(option, remedy):
+    net = make_net(**{f"iterator_train__{option}": default_collate})
+    refused(net, ValueError, rf"{option} cannot be tracked\. .*{remedy}")
+
+
+class Several(Linear):
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, X):
+        return self.kind([("logits", super().forward(X)), ("hidden", X)])
+
+
+class FirstEntropy(nn.CrossEntropyLoss):
+    def forward(self, output, target):
+        return super().forward(output[0][1], target)
+
+
+@pytest.mark.parametrize("kind", [tuple, dict])
+def test_outputs_that_are_no_tensor_are_refused_by_type(kind):
+    message = f"returns a {kind.__name__}, where one tensor.*only the logits"
+    net = make_net(Several, module__kind=kind, criterion=FirstEntropy)
+    refused(net, TypeError, message)
+    X, y = make_rows()
+    with pytest.raises(TypeError, match=message):
+        InfluenceCleaner(net, random_state=0).fit(X, y)
+    model = TrackedModel.of(Several(kind), FirstEntropy(), X, y)
+    query = ClassProbability(X, y)
+    with pytest.raises(TypeError, match=message):
+        query(dict(model.module.named_parameters()), SimpleNamespace(model=model))
+
+
+class Attributes(Linear):
+    temperature = 1.0
+
+    def forward(self, X):
+        return super().forward(X) / self.temperature
+
+
+class Counting(Linear):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("n_passes", torch.tensor(0))
+
+    def forward(self, X):
+        if self.training:
+            self.n_passes += 1
+        return super().forward(X) / (1 + 0.1 * self.n_passes)
+
+
+class Cooling(Callback):
+    def on_epoch_begin(self, net, **kwargs):
+        net.module_.temperature /= 2
+
+
+def test_attributes_that_change_are_told_to_be_counted_in_buffers():
+    net = make_net(Attributes, callbacks=[Cooling])
+    message = "random numbers of Python or numpy.*a temperature.*in an integer buffer"
+    refused(net, RuntimeError, message)
+    assert track(make_net(Counting), *make_rows(), random_state=0).trajectory
 
 
 def test_targets_inside_of_a_dataset_are_refused():

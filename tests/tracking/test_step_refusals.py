@@ -85,6 +85,20 @@ class Branching(nn.Module):
         return self.head(hidden)
 
 
+class Switched(nn.Module):
+    """Uses a branch where it is told to."""
+
+    uses_branch = True
+
+    def __init__(self):
+        super().__init__()
+        self.branch = nn.Linear(N_COLUMNS, N_COLUMNS)
+        self.head = nn.Linear(N_COLUMNS, N_LABELS)
+
+    def forward(self, X):
+        return self.head(X + torch.tanh(self.branch(X)) if self.uses_branch else X)
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -98,6 +112,31 @@ def test_branches_that_are_skipped_are_refused(settings):
     message = r"'branch.weight' gets (a gradient in some steps|no gradient)"
     with pytest.raises(ValueError, match=message):
         track(net, *make_rows(), random_state=0)
+
+
+@pytest.mark.parametrize(
+    ("uses", "is_known"),
+    [([True, False, True], True), ([False, True], True), ([False, True], False)],
+)
+def test_branches_that_are_skipped_under_weight_decay_are_not_to_be_removed(
+    uses, is_known
+):
+    """Known from the first step of the recording, or from the optimizer's state."""
+    torch.manual_seed(0)
+    net, (X, y) = Switched(), map(torch.as_tensor, make_rows())
+    optimizer = torch.optim.AdamW(net.parameters(), lr=0.01)
+    if is_known and not uses[0]:
+        LOSS(net(X), y).backward()
+        optimizer.step()
+    switches = iter(uses)
+
+    def switch():
+        net.uses_branch = next(switches)
+
+    what = "a gradient in some steps" if is_known else "no gradient.*skipped in some"
+    message = f"'branch.weight' gets {what}.*Multiply the branch by 0"
+    with pytest.raises(ValueError, match=message):
+        record(net, optimizer, X, y, begin_step=switch)
 
 
 @pytest.mark.parametrize(
