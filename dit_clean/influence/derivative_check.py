@@ -107,8 +107,9 @@ def check_differentiable(trajectory: Trajectory) -> None:
         raise ValueError(
             f"{name} does not compute the same twice, so that a step cannot be "
             "repeated. Draw random numbers by torch's functions, not by Python's, "
-            "numpy's or a torch.Generator of its own, and keep what a pass counts up "
-            "or changes (a temperature, a rate) in a buffer."
+            "numpy's or a torch.Generator of its own. Compute what changes in training "
+            "(a temperature, a rate) from a number of passes, which the forward pass "
+            "itself counts in an integer buffer."
         )
     if not has_right_products(model, layout, record, state):
         raise ValueError(

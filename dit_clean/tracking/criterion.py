@@ -1,20 +1,21 @@
 """The loss of each sample of a batch, and the divisor of the batch's mean."""
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from dit_clean.tracking.exclusive import borrowed_generators
+from dit_clean.tracking.criterion_checks import (
+    CROSS_ENTROPIES,
+    check_is_tensor,
+    check_losses,
+    check_target,
+)
 
 REDUCTIONS = ("mean", "sum")
-CROSS_ENTROPIES = (nn.CrossEntropyLoss, nn.NLLLoss)
-BINARY_ENTROPIES = (nn.BCELoss, nn.BCEWithLogitsLoss)
-TOLERANCE = 1e-3
-"""Allowed error of a loss, relative to the largest of its batch."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,6 @@ class SampleLoss:
     criterion: nn.Module
     unreduced: nn.Module
     takes_log: bool = False
-    _known: set[tuple[torch.Size, torch.Size]] = field(
-        default_factory=set, init=False, repr=False, compare=False
-    )
-    # Shapes of outputs and targets that a loss of one's own keeps apart.
 
     @classmethod
     def of(cls, criterion: nn.Module, *, takes_log: bool = False) -> "SampleLoss":
@@ -85,76 +82,17 @@ class SampleLoss:
         """
         scores = self._scores(output)
         if self._is_torchs:
-            self._check_target(output, target)
+            check_target(self.criterion, scores, target)
         losses = self.unreduced(scores, target)
         if losses.ndim == 0:
             raise ValueError(
-                f"{self._name} returns one number for a batch, with "
+                f"{type(self.criterion).__name__} returns one number for a batch, with "
                 'reduction="none" too, so that the loss of a single sample is unknown. '
                 "Have its forward heed self.reduction."
             )
-        self._check_losses(scores, target, losses)
+        if not self._takes_classes:
+            check_losses(self.unreduced, scores, target, losses)
         return self.over_outputs(losses)
-
-    def _check_target(self, output: Tensor, target: Tensor) -> None:
-        """Raise if one of torch's losses does not take a target as it is meant."""
-        takes_indices = self._takes_classes or _are_indices(target, output)
-        if target.dtype == torch.bool and (
-            takes_indices or isinstance(self.criterion, BINARY_ENTROPIES)
-        ):
-            raise ValueError(
-                f"{self._name} does not take boolean targets. Give classes as integers "
-                "(y.astype(int)), and probabilities as floats (y.astype('float32'))."
-            )
-        if not takes_indices:
-            check_same_shape(output, target)
-
-    def _check_losses(self, scores: Tensor, target: Tensor, losses: Tensor) -> None:
-        """Raise if losses are not those of single samples.
-
-        Where shapes may have been broadcast: torch's losses always do it, others are
-        looked at once for each pair of shapes.
-        """
-        if len(losses) != len(target):
-            raise ValueError(
-                f"{self._name} returns losses of shape {tuple(losses.shape)} for "
-                f"{len(target)} samples. With reduction='none' have it return one for "
-                f"each, shape ({len(target)},), or one for each of their outputs."
-            )
-        if self._takes_classes or scores.shape == target.shape:
-            return
-        if _are_indices(target, scores) and losses.shape == target.shape:
-            return
-        if self._is_torchs:
-            check_same_shape(scores, target)
-        shapes = scores.shape[1:], target.shape[1:]
-        if shapes in self._known or len(target) == 1:
-            return
-        self._check_apart(scores.detach(), target, losses.detach())
-        if _vary(scores) and _vary(target):  # else values show nothing
-            self._known.add(shapes)
-
-    def _check_apart(self, scores: Tensor, target: Tensor, losses: Tensor) -> None:
-        """Raise if samples have other losses in a batch of every second one."""
-        devices = [scores.device] if scores.is_cuda else []
-        with torch.no_grad(), borrowed_generators(devices):
-            draws = not torch.equal(losses, self.unreduced(scores, target))
-            for rows in (slice(0, None, 2), slice(1, None, 2)):
-                found, expected = (
-                    self.unreduced(scores[rows], target[rows]),
-                    losses[rows],
-                )
-                if found.shape == expected.shape and (draws or _close(found, expected)):
-                    continue
-                raise ValueError(
-                    f"{self._name} mixes up samples: the loss of one depends on the "
-                    f"others of its batch. The network returns shape "
-                    f"{tuple(scores.shape)} for targets of shape "
-                    f"{tuple(target.shape)}, and the losses have shape "
-                    f"{tuple(losses.shape)}. Make outputs and targets "
-                    "(n_samples, n_outputs), or compare them within the loss without "
-                    "broadcasting: target.reshape(output.shape)."
-                )
 
     def over_outputs(self, losses: Tensor) -> Tensor:
         """Return losses (n_batch, ...) of each output as those of each sample."""
@@ -188,10 +126,6 @@ class SampleLoss:
     @cached_property
     def _is_torchs(self) -> bool:
         return type(self.criterion).__module__.startswith("torch.nn.")
-
-    @property
-    def _name(self) -> str:
-        return type(self.criterion).__name__
 
     @property
     def _takes_classes(self) -> bool:
@@ -244,7 +178,7 @@ class SampleLoss:
             self.each(output, torch.arange(len(output), device=output.device))
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             raise ValueError(
-                f"Criterion {self._name} cannot be asked for the "
+                f"Criterion {type(self.criterion).__name__} cannot be asked for the "
                 f"loss of a class, given as its index: {error} Use "
                 "torch.nn.CrossEntropyLoss, or a loss of your own that takes logits of "
                 "shape (n, n_classes) and class indices of shape (n,)."
@@ -255,46 +189,6 @@ class SampleLoss:
         scores = self._scores(output)
         is_log = isinstance(self.criterion, nn.NLLLoss)
         return scores if is_log else scores.log_softmax(-1)
-
-
-def check_is_tensor(output: Any) -> None:
-    """Raise if a network returns a tuple, a dict or the like."""
-    if not isinstance(output, Tensor):
-        raise TypeError(
-            f"The network returns a {type(output).__name__}, where one tensor is "
-            "needed. Wrap the module in one whose forward returns only the logits, or "
-            "predictions: `return self.module(X)[0]`, for example."
-        )
-
-
-def check_same_shape(output: Tensor, target: Tensor) -> None:
-    """Raise if targets would be broadcast against the network's output."""
-    if output.shape != target.shape:
-        raise ValueError(
-            f"The network returns shape {tuple(output.shape)} for targets of shape "
-            f"{tuple(target.shape)}: the loss would mix up samples. Make both "
-            "(n_samples, n_outputs)."
-        )
-
-
-def _are_indices(target: Tensor, output: Tensor) -> bool:
-    """Tell whether targets may be the indices of classes that an output is about."""
-    if target.is_floating_point() or output.ndim != target.ndim + 1:
-        return False
-    return output.shape[1] > 1
-
-
-def _vary(values: Tensor) -> bool:
-    """Tell whether any samples differ."""
-    return bool((values != values[:1]).any())
-
-
-def _close(found: Tensor, expected: Tensor) -> bool:
-    scale = expected.abs().max()
-    # Losses that are not finite are told of as divergence.
-    return not scale.isfinite() or bool(
-        (found - expected).abs().max() <= TOLERANCE * scale
-    )
 
 
 def _safe_log(probabilities: Tensor) -> Tensor:

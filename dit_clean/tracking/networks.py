@@ -14,7 +14,8 @@ from skorch.dataset import Dataset
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from dit_clean.tracking.criterion import SampleLoss, check_is_tensor
+from dit_clean.tracking.criterion import SampleLoss
+from dit_clean.tracking.criterion_checks import check_is_tensor
 from dit_clean.tracking.exclusive import borrowed_generators
 from dit_clean.tracking.loader import IndexedLoader
 from dit_clean.tracking.recorder_checks import check_module

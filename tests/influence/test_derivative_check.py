@@ -243,8 +243,26 @@ GENERATOR = torch.Generator().manual_seed(0)
 )
 def test_what_cannot_be_repeated_is_refused(module, draw):
     net = make_net(module, module__draw=draw)
-    with pytest.raises(ValueError, match=r"does not compute the same twice.*a buffer"):
+    with pytest.raises(
+        ValueError, match=r"does not compute the same twice.*integer buffer"
+    ):
         track(net, *make_rows(), random_state=0)
+
+
+def test_a_count_of_passes_in_a_buffer_can_be_repeated():
+    class CountsInBuffer(Layers):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("n_passes", torch.tensor(0))
+
+        def forward(self, X):
+            if self.training:
+                self.n_passes += 1
+            return super().forward(X) / (1 + self.n_passes / 10)
+
+    X, y = make_rows()
+    run, query = track(make_net(CountsInBuffer), X, y, random_state=0), MeanLoss(X, y)
+    assert np.corrcoef(run.influence(query), run.leave_one_out(query))[0, 1] > 0.97
 
 
 def test_torchs_random_numbers_and_numbers_that_do_not_matter_can():
