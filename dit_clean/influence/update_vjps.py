@@ -54,22 +54,25 @@ def adam_vjp(
     if hyper["amsgrad"] or hyper["maximize"] or coupled_decay:
         return None
     (beta1, beta2), t = hyper["betas"], hyper.get("step", 0) + 1
-    square_grad = grad * grad * (1 - beta2)
-    mean = grad * (1 - beta1)
     if slots:
-        mean = mean.add_(slots["exp_avg"], alpha=beta1)
-        square_grad = square_grad.add_(slots["exp_avg_sq"], alpha=beta2)
-    root, correction = square_grad.sqrt_(), (1 - beta2**t) ** 0.5
+        mean = torch.lerp(slots["exp_avg"], grad, 1 - beta1)
+        square = (slots["exp_avg_sq"] * beta2).addcmul_(grad, grad, value=1 - beta2)
+    else:
+        mean, square = grad * (1 - beta1), grad * grad * (1 - beta2)
+    root, correction = square.sqrt_(), (1 - beta2**t) ** 0.5
     scale = (root / correction).add_(hyper["eps"])
     params = adjoint["params"]
-    by_mean = (params / scale).mul_(-hyper["lr"] / (1 - beta1**t))
-    slope = mean.div_(scale).div_(root).mul_(-0.5 / correction)
-    # Where no gradient ever came, v = 0 and stays there (see update_rules).
-    slope = slope.masked_fill_(root == 0, 0)
-    by_square = by_mean * slope
+    by_step, rate = params / scale, -hyper["lr"] / (1 - beta1**t)
+    # Where no gradient ever came both are 0 and stay so (see update_rules).
+    slope = mean.div_(scale).div_(root.clamp_min_(torch.finfo(root.dtype).tiny))
     if "exp_avg" in adjoint:
-        by_mean = by_mean.add_(adjoint["exp_avg"])
-        by_square = by_square.add_(adjoint["exp_avg_sq"])
+        by_mean = torch.add(adjoint["exp_avg"], by_step, alpha=rate)
+        by_square = torch.addcmul(
+            adjoint["exp_avg_sq"], by_step, slope, value=-0.5 * rate / correction
+        )
+    else:
+        by_mean = by_step * rate
+        by_square = by_step.mul_(slope).mul_(-0.5 * rate / correction)
     cotangent = (by_mean * (1 - beta1)).addcmul_(by_square, grad, value=2 - 2 * beta2)
     kept = 1 - hyper["lr"] * hyper["weight_decay"]
     earlier = {"params": params if kept == 1 else params * kept}
