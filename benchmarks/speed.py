@@ -43,6 +43,7 @@ from dit_clean.influence import MeanLoss
 from dit_clean.influence.adjoint import Seed, sweep_back
 from dit_clean.run import fit_tracked
 from dit_clean.tracking import StateStore, StepRecorder, TrackedModel, Trajectory
+from dit_clean.tracking.exclusive import one_thread_at_a_time
 
 OUTPUT = ROOT / "outputs" / "speed.csv"
 CLOCK = time.perf_counter if "--wall" in sys.argv else time.process_time
@@ -140,6 +141,7 @@ class Problem:
         return self.train_under(self.make_recorder(StateStore()))
 
 
+@one_thread_at_a_time  # as all questions are
 def sweep(trajectory: Trajectory, gradient: Tensor) -> Tensor:
     """Return every sample's score by the reverse pass over all recorded steps."""
     scores = torch.zeros(trajectory.model.n_samples)

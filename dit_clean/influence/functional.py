@@ -238,6 +238,8 @@ def _batch_losses(
 
 def _statistics(model: TrackedModel, state: TrainingState) -> dict[str, Tensor]:
     """Return running statistics as leaves of autograd's graph."""
+    if not state.buffers:
+        return {}
     return {
         name: state.buffers[name].detach().clone().requires_grad_()
         for name in statistics_names(model.module)

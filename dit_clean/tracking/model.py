@@ -99,6 +99,15 @@ class TrackedModel:
         return next(self.module.parameters()).device
 
     @cached_property
+    def _has_ties(self) -> bool:
+        """Whether a parameter or buffer has several names, of which one is given."""
+        module = self.module
+        return any(
+            len(list(named())) < len(list(named(remove_duplicate=False)))
+            for named in (module.named_parameters, module.named_buffers)
+        )
+
+    @cached_property
     def kernels(self) -> TrackedKernels:
         """What the network computes with."""
         return TrackedKernels(self.module)
@@ -128,7 +137,9 @@ class TrackedModel:
         X = self._to_device(X)
         args, kwargs = ((), dict(X)) if isinstance(X, Mapping) else ((X,), {})
         with self.kernels:
-            return functional_call(self.module, dict(params), args, kwargs)
+            return functional_call(
+                self.module, dict(params), args, kwargs, tie_weights=self._has_ties
+            )
 
     def log_probabilities(self, params: Mapping[str, Tensor], X: Any) -> Tensor:
         """Return log class probabilities, shape (n, n_classes), under `params`."""
