@@ -9,6 +9,7 @@ from sklearn.base import (
     MetaEstimatorMixin,
     clone,
 )
+from sklearn.feature_selection import RFECV
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import get_tags
@@ -62,9 +63,9 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
             For the model's `fit`, such as `sample_weight`; with
             ``strategy="weight"`` it is multiplied by the cleaner's weights. Values with
             one entry per row follow their rows. ``groups``, rows that belong together,
-            are for the cleaner, and for a model that is a search. Where metadata
-            routing is switched on, parameters go to whom they were requested for:
-            cleaner, model or both.
+            are for the cleaner, and for a model whose `fit` takes them (a search).
+            Where metadata routing is switched on, parameters go to whom they were
+            requested for: cleaner, model or both.
 
         Returns
         -------
@@ -139,20 +140,25 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
         fit_to_fit = MethodMapping().add(caller="fit", callee="fit")
         router = MetadataRouter(owner=self).add_self_request(self)
         router.add(estimator=self._model(), method_mapping=fit_to_fit)
-        if not isinstance(self.cleaner, FrozenEstimator):
+        if not self._is_frozen:
             router.add(cleaner=self._unfitted_cleaner(), method_mapping=fit_to_fit)
         return router
 
     def _routed(self, fit_params: dict[str, Any], model: Any) -> tuple[dict, dict]:
         """Return the parameters of the cleaner's and of the model's `fit`."""
         if not (fit_params and get_config()["enable_metadata_routing"]):
-            to_cleaner = {k: v for k, v in fit_params.items() if k == "groups"}
-            withheld = () if hasattr(model, "refit") else to_cleaner  # not of a search
-            to_model = {k: v for k, v in fit_params.items() if k not in withheld}
-            return to_cleaner, to_model
+            groups = {k: v for k, v in fit_params.items() if k == "groups"}
+            others = {k: v for k, v in fit_params.items() if k != "groups"}
+            to_model = others | groups if _takes_groups(model) else others
+            is_for_model = to_model is not others and self._is_frozen
+            return {} if is_for_model else groups, to_model
         routed = process_routing(self, "fit", **fit_params)
         to_cleaner = routed.cleaner.fit if "cleaner" in routed else {}
         return dict(to_cleaner), dict(routed.estimator.fit)
+
+    @property
+    def _is_frozen(self) -> bool:
+        return isinstance(self.cleaner, FrozenEstimator)
 
     def _model(self) -> Any:
         if self.estimator is not None:
@@ -182,6 +188,12 @@ def check_model(model: Any, task: str) -> None:
             f"estimator must be a {KINDS[task]}, got {type(model).__name__}, a {kind}. "
             f"For it {USE[others[0]]}."
         )
+
+
+def _takes_groups(model: Any) -> bool:
+    """Tell whether `fit` takes groups; that of a search hands them to its splitter."""
+    is_search = hasattr(model, "estimator") and hasattr(model, "error_score")
+    return is_search or isinstance(model, RFECV) or has_fit_parameter(model, "groups")
 
 
 def has_rows(value: Any, n_rows: int) -> bool:

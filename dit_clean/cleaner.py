@@ -30,11 +30,7 @@ from dit_clean.inputs import (
 )
 from dit_clean.memory import as_memory, parse_bytes, warn_of_no_seed
 from dit_clean.parameters import PARAMETERS
-from dit_clean.prototype import (
-    check_can_be_pickled,
-    check_no_sampler,
-    make_prototype,
-)
+from dit_clean.prototype import check_can_be_sent, check_no_sampler, make_prototype
 from dit_clean.questions import InfluenceQuestions
 from dit_clean.rescoring import Rescoring
 from dit_clean.selection import RowSelection
@@ -304,7 +300,7 @@ class InfluenceCleaner(
         """Train the folds, or take what they have shown from `memory`."""
         net = make_prototype(self, data.rows.shape[1], data.targets)
         if self.net is not None:
-            check_can_be_pickled(net, self.memory, self.n_jobs)
+            check_can_be_sent(net, self.n_jobs)
             n_trained = [len(data.targets.given), *(len(fold.train) for fold in folds)]
             check_outputs(net, data.rows, data.targets.n_outputs, n_trained)
         plan = CrossFit(

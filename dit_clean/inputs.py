@@ -3,7 +3,7 @@
 import inspect
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -207,13 +207,25 @@ def checked_groups(groups: Any, n_samples: int) -> np.ndarray | None:
             f"groups={groups!r}, but one entry for each of the {n_samples} samples is "
             f"needed: give the column itself, groups=X[{groups!r}]."
         )
-    entries = column_or_1d(groups).tolist()
+    groups = groups.numpy() if isinstance(groups, torch.Tensor) else groups
+    # As they are: numpy makes texts of numbers and gaps that are among texts.
+    entries = list(groups)
+    is_column = len(getattr(groups, "shape", entries[:1])) == 1
+    if not (is_column and all(isinstance(entry, Hashable) for entry in entries)):
+        raise ValueError(
+            "groups must be one column: one number, text or tuple for each of the "
+            f"{n_samples} samples."
+        )
     if len(entries) != n_samples:
         raise ValueError(
             f"groups has {len(entries)} entries, but one for each of the {n_samples} "
             "samples is needed."
         )
-    missing = [row for row, entry in enumerate(entries) if is_missing(entry)]
+    missing = [
+        row
+        for row, entry in enumerate(entries)
+        if is_missing(entry) or entry != entry  # noqa: PLR0124 (NaT of numpy)
+    ]
     if missing:
         raise ValueError(
             f"groups has no entry in {len(missing)} of {n_samples} rows (first: row "

@@ -13,6 +13,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from dit_clean.targets import Targets
 from dit_clean.tracking.exclusive import borrowed_generators
 from dit_clean.tracking.networks import cuda_devices, make_default_net
+from dit_clean.tracking.recorder_checks import labeled
 
 DEFAULT_LR = {"sgd": 0.1, "adam": 0.001, "adamw": 0.001}
 GPU_WEIGHTS = 2**18
@@ -67,34 +68,30 @@ def check_no_sampler(net: NeuralNet) -> None:
         )
 
 
-def check_can_be_pickled(net: NeuralNet, memory: Any, n_jobs: int | None) -> None:
-    """Raise if networks are to be stored, or sent, and torch cannot pickle them.
+def check_can_be_sent(net: NeuralNet, n_jobs: int | None) -> None:
+    """Raise if networks are trained in other processes and torch cannot pickle them.
 
     Parameters
     ----------
     net : NeuralNet
         Not touched.
-    memory : str, joblib.Memory or None
-        Where to keep runs.
     n_jobs : int or None
-        Networks trained at the same time: more than one, in processes of their own.
+        Networks trained at the same time.
 
     Raises
     ------
     ValueError
-        Names the layer and the parameter.
+        Names the layer.
     """
-    is_sent = joblib.effective_n_jobs(n_jobs) > 1
-    if memory is None and not is_sent:
+    if joblib.effective_n_jobs(n_jobs) == 1:
         return
     with borrowed_generators(cuda_devices(net)):
         module = clone(net).initialize().module_
     for name, layer in module.named_modules():
         if is_parametrized(layer):
-            given = f"n_jobs={n_jobs}" if is_sent else "memory"
             raise ValueError(
-                f"Layer {name!r} is parametrized (weight_norm, spectral_norm), which "
-                f"torch cannot pickle, as {given} needs it. Leave n_jobs and memory "
+                f"{labeled(name, layer)} is parametrized (weight_norm, spectral_norm), "
+                f"which torch cannot pickle, as n_jobs={n_jobs} needs it. Leave n_jobs "
                 "out, or compute the weight in the layer's own forward."
             )
 

@@ -81,12 +81,10 @@ class Normed(nn.Module):
         return self.output(X)
 
 
-@pytest.mark.parametrize("kept", ["n_jobs", "memory"])
-def test_nets_that_cannot_be_pickled_are_told_so_before_they_train(tmp_path, kept):
+def test_nets_that_cannot_be_pickled_are_told_so_before_they_train():
     X, y = make_rows()
     net = make_net(Normed, iterator_train__shuffle=True)
-    given = {"n_jobs": 2} if kept == "n_jobs" else {"memory": str(tmp_path)}
-    cleaner = InfluenceCleaner(net, random_state=0, **given)
-    with pytest.raises(ValueError, match=rf"'output' is parametrized.* {kept}.*Leave"):
+    cleaner = InfluenceCleaner(net, random_state=0, n_jobs=2)
+    with pytest.raises(ValueError, match=r"'output' .* is parametrized.* n_jobs=2"):
         cleaner.fit(X, y)
     InfluenceCleaner(net, random_state=0).fit(X, y)

@@ -41,6 +41,7 @@ def split_rows(
         held out exactly once, rows of one group are trained on and held out, there are
         fewer groups than folds, or `cv` is used up by one fit or needs groups.
     """
+    described = f"cv={cv}" if isinstance(cv, int | np.integer) else _described(cv)
     if isinstance(cv, int | np.integer):
         check_class_sizes(targets, int(cv))
         cv = _splitter(int(cv), targets, groups, seed)
@@ -56,11 +57,11 @@ def split_rows(
     if not (is_whole and np.array_equal(np.sort(held_out), rows)):
         raise ValueError(
             f"cv must hold out each of the {n_samples} samples exactly once, and train "
-            f"on all others, as KFold does; {_described(cv)} does not."
+            f"on all others, as KFold does; {described} does not."
         )
     if groups is not None:
-        _check_groups_stay(splits, groups, cv)
-    _check_classes_stay(splits, targets, cv, has_groups=groups is not None)
+        _check_groups_stay(splits, groups, described)
+    _check_classes_stay(splits, targets, described, groups)
     return splits
 
 
@@ -74,8 +75,9 @@ def _splitter(
     n_groups = len(np.unique(groups))
     if n_groups < n_folds:
         raise ValueError(
-            f"There are {n_groups} groups for cv={n_folds} folds, and each fold has to "
-            "hold out one at least. Lower cv, or give finer groups."
+            f"groups has fewer different entries than cv={n_folds} folds, {n_groups}, "
+            "and each fold has to hold out one group at least. Lower cv, or give finer "
+            "groups."
         )
     make = StratifiedGroupKFold if targets.is_classifier else GroupKFold
     return make(n_folds, shuffle=True, random_state=seed)
@@ -92,6 +94,13 @@ def _splits(cv: Any, codes: np.ndarray, groups: np.ndarray | None) -> list[Any]:
     given += [] if groups is None else [groups]
     try:
         splits = list(cv.split(*given) if hasattr(cv, "split") else cv)
+    except TypeError as error:
+        if groups is None:
+            raise
+        raise TypeError(
+            f"The split of cv={cv!r} takes no groups, which fit was given: {error}. "
+            "Give a splitter that goes by groups, or an int, cv=3."
+        ) from error
     except ValueError as error:
         if "groups" not in str(error) or groups is not None:
             raise
@@ -117,20 +126,24 @@ def _is_pair_of_rows(split: Any) -> bool:
     )
 
 
-def _check_groups_stay(splits: list[Any], groups: np.ndarray, cv: Any) -> None:
+def _check_groups_stay(splits: list[Any], groups: np.ndarray, described: str) -> None:
     """Raise if a network is to judge rows of a group that it has seen."""
     for number, (train, held) in enumerate(splits):
         n_torn = len(np.intersect1d(groups[train], groups[held]))
         if n_torn:
             raise ValueError(
-                f"cv tears {n_torn} groups apart (fold {number} of {_described(cv)}): "
-                "it trains on some of their rows and holds out others. Give an int, "
-                "cv=3, or a splitter that goes by groups, such as StratifiedGroupKFold."
+                f"cv tears groups apart, {n_torn} of them in fold {number} of "
+                f"{described}: it trains on some of their rows and holds out others. "
+                "Give an int, cv=3, or a splitter that goes by groups, such as "
+                "StratifiedGroupKFold."
             )
 
 
 def _check_classes_stay(
-    splits: list[Any], targets: Targets, cv: Any, *, has_groups: bool
+    splits: list[Any],
+    targets: Targets,
+    described: str,
+    groups: np.ndarray | None,
 ) -> None:
     """Raise if a network is to judge a class that it has never seen."""
     if not targets.is_classifier:
@@ -139,14 +152,17 @@ def _check_classes_stay(
         lacking = np.setdiff1d(targets.codes, targets.codes[train])
         if len(lacking):
             label = targets.labels.tolist()[lacking[0]]
-            remedy = (
-                "A class must be in two groups at least: give finer ones, or drop it."
-                if has_groups
-                else "Give cv=5 or cv=StratifiedKFold(5)."
-            )
+            remedy = "Give cv=5 or cv=StratifiedKFold(5)."
+            if groups is not None:
+                n_groups = len(np.unique(groups[targets.codes == lacking[0]]))
+                remedy = (
+                    "It is in one group alone: give finer groups, or drop it."
+                    if n_groups == 1
+                    else f"It is in {n_groups} groups: raise cv, or give finer groups."
+                )
             raise ValueError(
                 f"cv holds out all rows of class {label!r} at once (fold {number} of "
-                f"{_described(cv)}): the network of that fold would take a class that "
+                f"{described}): the network of that fold would take a class that "
                 f"it never saw for wrong. {remedy}"
             )
 

@@ -130,6 +130,7 @@ def sweep_back(
                 gradient,
                 adjoint,
             )
+            del gradient  # and with it the graph, before the next one is made
             yield record, contributions
 
 

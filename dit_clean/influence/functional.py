@@ -193,6 +193,8 @@ def vjp(
             allow_unused=True,
             retain_graph=True,
         )
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError:  # torch cannot batch all of its operations: group norm
         return _one_by_one(outputs, inputs, cotangents)
     return tuple(

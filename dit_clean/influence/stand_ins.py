@@ -33,9 +33,19 @@ class StandIns(TorchFunctionMode):
 
 
 class InDouble(TorchFunctionMode):
-    """Context in which casts to another precision end in double precision."""
+    """Context in which casts, and tensors that are made, are in double precision."""
 
     CASTS = (Tensor.float, Tensor.half, Tensor.bfloat16)
+
+    def __enter__(self) -> "InDouble":
+        self._default = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        torch.set_default_dtype(self._default)
 
     def __torch_function__(
         self,

@@ -63,8 +63,8 @@ def adam_vjp(
     scale = (root / correction).add_(hyper["eps"])
     params = adjoint["params"]
     by_step, rate = params / scale, -hyper["lr"] / (1 - beta1**t)
-    # Where no gradient ever came both are 0 and stay so (see update_rules).
-    slope = mean.div_(scale).div_(root.clamp_min_(torch.finfo(root.dtype).tiny))
+    # Where v = 0, its root has the derivative 0 (see update_rules).
+    slope = mean.div_(scale).div_(root.masked_fill_(root == 0, torch.inf))
     if "exp_avg" in adjoint:
         by_mean = torch.add(adjoint["exp_avg"], by_step, alpha=rate)
         by_square = torch.addcmul(

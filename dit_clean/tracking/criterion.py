@@ -13,6 +13,7 @@ from dit_clean.tracking.criterion_checks import (
     check_is_tensor,
     check_losses,
     check_target,
+    is_torchs,
 )
 
 REDUCTIONS = ("mean", "sum")
@@ -90,7 +91,7 @@ class SampleLoss:
                 'reduction="none" too, so that the loss of a single sample is unknown. '
                 "Have its forward heed self.reduction."
             )
-        if not self._takes_classes:
+        if not self._takes_classes and isinstance(scores, Tensor):
             check_losses(self.unreduced, scores, target, losses)
         return self.over_outputs(losses)
 
@@ -125,7 +126,7 @@ class SampleLoss:
 
     @cached_property
     def _is_torchs(self) -> bool:
-        return type(self.criterion).__module__.startswith("torch.nn.")
+        return is_torchs(self.criterion)
 
     @property
     def _takes_classes(self) -> bool:
@@ -136,7 +137,8 @@ class SampleLoss:
         return getattr(self.criterion, "weight", None)
 
     def _scores(self, output: Tensor) -> Tensor:
-        check_is_tensor(output)
+        if self._is_torchs:  # others may take what the network returns
+            check_is_tensor(output)
         return _safe_log(output) if self.takes_log else output
 
     def each_label(self, output: Tensor) -> Tensor:
@@ -186,6 +188,7 @@ class SampleLoss:
 
     def log_probabilities(self, output: Tensor) -> Tensor:
         """Return log class probabilities for the module's output, same shape."""
+        check_is_tensor(output)
         scores = self._scores(output)
         is_log = isinstance(self.criterion, nn.NLLLoss)
         return scores if is_log else scores.log_softmax(-1)

@@ -1,8 +1,10 @@
 """Which of torch's kernels compute a step, its replays, and questions about it."""
 
+import threading
+from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import nn
 from torch.backends import cuda, cudnn, mha
@@ -34,6 +36,7 @@ SWITCHES = {
         _Switch(cuda.flash_sdp_enabled, cuda.enable_flash_sdp, False),
         _Switch(cuda.mem_efficient_sdp_enabled, cuda.enable_mem_efficient_sdp, False),
         _Switch(cuda.cudnn_sdp_enabled, cuda.enable_cudnn_sdp, False),
+        _Switch(cuda.math_sdp_enabled, cuda.enable_math_sdp, True),
         # TransformerEncoder's kernel for evaluation has no derivative at all, and
         # makes zeros of padded places, which it does not while it trains.
         _Switch(mha.get_fastpath_enabled, mha.set_fastpath_enabled, False),
@@ -50,8 +53,32 @@ SWITCHES = {
 """What is set for which kind of layer."""
 
 
+_LOCK = threading.Lock()
+_n_users: Counter[str] = Counter()
+_found: dict[str, list[bool]] = {}
+
+
+def _hold(kind: str) -> None:
+    """Set the switches of a kind of layer, for one user more."""
+    with _LOCK:
+        _n_users[kind] += 1
+        if _n_users[kind] == 1:
+            _found[kind] = [switch.read() for switch in SWITCHES[kind]]
+            for switch in SWITCHES[kind]:
+                switch.write(switch.wanted)
+
+
+def _release(kind: str) -> None:
+    """Set them as they were found when the last user has gone."""
+    with _LOCK:
+        _n_users[kind] -= 1
+        if _n_users[kind] == 0:
+            for switch, value in zip(SWITCHES[kind], _found[kind], strict=True):
+                switch.write(value)
+
+
 class TrackedKernels:
-    """Context for passes of a module: with kernels that can be repeated.
+    """Context for passes of modules: with kernels that can be repeated.
 
     To the same bits, and differentiated twice. Fused kernels differ from these by
     rounding, but with dropout a GPU draws other masks in them: steps have to be made
@@ -59,12 +86,18 @@ class TrackedKernels:
 
     Parameters
     ----------
-    module : nn.Module
-        Of its layers, and its classes that are not torch's, it depends what is set.
+    *modules : nn.Module
+        Network and criterion. Of their layers, and their classes that are not torch's,
+        it depends what is set.
+
+    Notes
+    -----
+    Settings of torch are global. What the first user finds comes back when the last
+    one has gone, whatever their order.
     """
 
-    def __init__(self, module: nn.Module):
-        layers = list(module.modules())
+    def __init__(self, *modules: nn.Module):
+        layers = [layer for module in modules for layer in module.modules()]
         has_own = not all(map(is_known, layers))
 
         def has(kind: type[nn.Module]) -> bool:
@@ -76,23 +109,24 @@ class TrackedKernels:
             "convolution": has_own or has(_ConvNd),
         }
         self._kinds = [kind for kind, is_needed in needed.items() if is_needed]
-        self._found: list[list[bool]] = []
+        self._depth = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_depth": 0}  # a copy has set nothing
 
     def set(self) -> None:
         """Allow these kernels alone, until `reset`."""
-        if not self._kinds:
-            return
-        switches = self._switches()
-        self._found.append([switch.read() for switch in switches])
-        for switch in switches:
-            switch.write(switch.wanted)
+        self._depth += 1
+        for kind in self._kinds:
+            _hold(kind)
 
     def reset(self) -> None:
-        """Allow what was allowed before the last `set`, if there was one."""
-        if not self._found:
+        """Undo the last `set`, if there was one."""
+        if self._depth == 0:
             return
-        for switch, found in zip(self._switches(), self._found.pop(), strict=True):
-            switch.write(found)
+        self._depth -= 1
+        for kind in self._kinds:
+            _release(kind)
 
     def __enter__(self) -> None:
         self.set()
@@ -104,6 +138,3 @@ class TrackedKernels:
         trace: TracebackType | None,
     ) -> None:
         self.reset()
-
-    def _switches(self) -> list[_Switch]:
-        return [switch for kind in self._kinds for switch in SWITCHES[kind]]

@@ -50,7 +50,7 @@ def copied(module: nn.Module, *others: Any) -> Any:
     copy: the values are taken, not what they were computed from.
     """
     results = {
-        id(value): value.detach()
+        id(value): value.detach().clone()
         for layer in module.modules()
         for attribute in vars(layer).values()
         for value in _tensors_of(attribute)
@@ -59,12 +59,15 @@ def copied(module: nn.Module, *others: Any) -> Any:
     return copy.deepcopy((module, *others) if others else module, results)
 
 
-def _tensors_of(attribute: Any) -> Iterator[Tensor]:
-    """Yield the tensors of an attribute: itself, or in a container."""
+def _tensors_of(attribute: Any, depth: int = 3) -> Iterator[Tensor]:
+    """Yield the tensors of an attribute: itself, or in containers of containers."""
+    if isinstance(attribute, Tensor):
+        yield attribute
     if isinstance(attribute, Mapping):
         attribute = list(attribute.values())
-    parts = attribute if isinstance(attribute, list | tuple) else [attribute]
-    return (part for part in parts if isinstance(part, Tensor))
+    if depth > 0 and isinstance(attribute, list | tuple):
+        for part in attribute:
+            yield from _tensors_of(part, depth - 1)
 
 
 def check_leaves(module: nn.Module) -> None:

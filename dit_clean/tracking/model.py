@@ -110,7 +110,7 @@ class TrackedModel:
     @cached_property
     def kernels(self) -> TrackedKernels:
         """What the network computes with."""
-        return TrackedKernels(self.module)
+        return TrackedKernels(self.module, self.loss.criterion)
 
     def to(self, device: Any) -> "TrackedModel":
         """Return the model on a torch device; its data go to the CPU.

@@ -282,7 +282,7 @@ def check_outputs(
 
 def _shape_remedy(output: Tensor, n_outputs: int, *, is_classifier: bool) -> str:
     """Return what to do about outputs of another shape than (n, n_outputs)."""
-    is_flat, is_single = output.ndim == 1, output[0].numel() == 1
+    is_flat, is_single = output.ndim == 1, output.shape[1:].numel() == 1
     if is_classifier and is_single and n_outputs == BINARY:
         return (
             "Give its last layer two outputs, one logit for each class, and use "

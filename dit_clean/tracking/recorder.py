@@ -105,7 +105,7 @@ class StepRecorder:
         self.keeps_states = True
         self._reader = StateReader(module, optimizer)
         self._passes = PassWatch(module, model.loss.criterion)
-        self._kernels = TrackedKernels(module)
+        self._kernels = TrackedKernels(module, model.loss.criterion)
         check_module(module)
         check_equal_counts(module, optimizer)
         # Of the first step, as far as is known, and of the last one.
@@ -149,6 +149,8 @@ class StepRecorder:
         """
         if self._pending:
             self._refuse_unrecorded()
+        if self.is_in_step:  # that an exception has ended
+            self.cancel()
         self._sample_indices, self._epoch = as_row_numbers(sample_indices), epoch
         self.is_in_step = True
         self._passes.begin()
@@ -287,6 +289,7 @@ class _Step:
         try:
             self.recorder.begin(self.sample_indices, self.epoch)
         except BaseException:
+            self.recorder.cancel()
             self.lock.release()
             raise
 

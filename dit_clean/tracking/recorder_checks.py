@@ -93,7 +93,7 @@ def check_module(module: nn.Module) -> None:
         id(p) for layer in module.modules() for p in layer.parameters(recurse=False)
     )
     for name, layer in module.named_modules():
-        label = _labeled(name, layer)
+        label = labeled(name, layer)
         if any(is_lazy(p) for p in layer.parameters(recurse=False)):
             raise ValueError(
                 f"{label} is lazy: its parameters have no shape before the first "
@@ -123,14 +123,15 @@ def check_module(module: nn.Module) -> None:
 def refuse_trained_padding(name: str, layer: nn.Module) -> NoReturn:
     """Raise since another layer trains an embedding's row of padding."""
     raise ValueError(
-        f"{_labeled(name, layer)} shares its weights with another layer, which trains "
+        f"{labeled(name, layer)} shares its weights with another layer, which trains "
         "the row of padding_idx that the embedding takes for a constant: there is no "
         "second derivative of that. Build it with padding_idx=None, and mask the "
         "padding."
     )
 
 
-def _labeled(name: str, layer: nn.Module) -> str:
+def labeled(name: str, layer: nn.Module) -> str:
+    """Return what errors call a layer."""
     return f"Layer {name or 'module'!r} ({type(layer).__name__})"
 
 

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dit_clean.tracking.generator import replayed_rng
-from dit_clean.tracking.kernels import TrackedKernels
 from dit_clean.tracking.layers import copied
 from dit_clean.tracking.layout import (
     FlatCopier,
@@ -39,7 +38,6 @@ class Replayer:
         self.module, self.optimizer = copied(module, optimizer)
         self.layout = ParameterLayout.of(self.module, self.optimizer)
         self.reader = StateReader(self.module, self.optimizer)
-        self._kernels = TrackedKernels(self.module)
 
     def to(self, device: Any) -> "Replayer":
         """Return a replayer on a torch device."""
@@ -118,7 +116,7 @@ class Replayer:
         self.optimizer.zero_grad()
         set_modes(self.module, record.modes)
         X, _ = model.batch(record.sample_indices)
-        with self._kernels, replayed_rng(record.rng_state, model.device):
+        with model.kernels, replayed_rng(record.rng_state, model.device):
             output = self.module(**X) if isinstance(X, Mapping) else self.module(X)
             loss = model.training_loss(output, record.sample_indices, removed)
             loss.backward()

@@ -5,8 +5,12 @@ import pandas as pd
 import polars as pl
 import pytest
 import sklearn
+import torch
 from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_diabetes
+from sklearn.feature_selection import RFECV
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import (
@@ -83,10 +87,22 @@ def test_folds_are_shuffled_and_balanced():
         pl.Series,
         lambda groups: [f"patient {g}" for g in groups],
         lambda groups: pd.Series(groups, dtype="category"),
-        lambda groups: np.array([("site", g) for g in groups], dtype="U4,i8"),
+        torch.as_tensor,
+        lambda groups: [("site", g) for g in groups],
+        lambda groups: [g if g else "0" for g in groups],
         lambda groups: pd.Timestamp("2026-01-01") + pd.to_timedelta(groups, unit="D"),
     ],
-    ids=["list", "pandas", "polars", "texts", "categories", "pairs", "dates"],
+    ids=[
+        "list",
+        "pandas",
+        "polars",
+        "texts",
+        "categories",
+        "tensor",
+        "pairs",
+        "mixed",
+        "dates",
+    ],
 )
 def test_groups_are_anything_that_can_be_told_apart(as_given):
     X, y = load_mixed_iris()
@@ -107,9 +123,14 @@ def with_gaps(values, row):
         (with_gaps(GROUPS, 7), r"no entry in 1 of 150 rows \(first: row 7\)"),
         (pd.Series(with_gaps(GROUPS, 7), dtype="Int64"), "no entry in 1 of 150 rows"),
         (np.where(GROUPS == 1, np.nan, GROUPS), "no entry in 15 of 150 rows"),
-        (np.zeros(150), "There are 1 groups for cv=3 folds"),
-        (np.c_[GROUPS, GROUPS], "1d array"),
-        (np.arange(150) % 3, r"class \d at once.*A class must be in two groups"),
+        ([f"{g}" if g else np.nan for g in GROUPS], "no entry in 15 of 150 rows"),
+        (pd.to_datetime(np.where(GROUPS, 1, None)), "no entry in 15 of 150 rows"),
+        (np.where(GROUPS, 1, None).astype("M8[s]"), "no entry in 15 of 150 rows"),
+        (np.zeros(150), "fewer different entries than cv=3 folds, 1, and"),
+        (np.c_[GROUPS, GROUPS], "groups must be one column"),
+        (pd.DataFrame({"patient": GROUPS}), "groups must be one column"),
+        ([[g] for g in GROUPS], "groups must be one column"),
+        (np.arange(150) % 3, r"at once \(fold 0 of cv=3\).*in one group alone"),
     ],
 )
 def test_groups_that_cannot_be_used_are_refused(groups, message):
@@ -122,7 +143,7 @@ def test_splitters_that_tear_groups_apart_are_refused():
     cleaner = clone(CLEANER).set_params(cv=KFold(3))
     with (
         pytest.warns(UserWarning, match="ignored by KFold"),
-        pytest.raises(ValueError, match=r"cv tears \d+ groups apart \(fold 0 of KFold"),
+        pytest.raises(ValueError, match=r"groups apart, \d+ of them in fold 0"),
     ):
         cleaner.fit(*load_mixed_iris(), groups=GROUPS)
 
@@ -140,14 +161,48 @@ def test_groups_in_another_order_are_warned_of():
         clone(CLEANER).fit(X, y, groups=groups[::-1])
 
 
-def test_models_pass_them_to_the_cleaner_and_to_a_search():
+class TakesGroups(LogisticRegression):
+    def fit(self, X, y, groups=None):
+        self.groups_ = groups
+        return super().fit(X, y)
+
+
+MODELS = {
+    "none": None,
+    "without": LogisticRegression(max_iter=1000),
+    "own": TakesGroups(max_iter=1000),
+    "search": GridSearchCV(TakesGroups(), {"C": [1.0]}, cv=GroupKFold(3)),
+    "elimination": RFECV(LogisticRegression(max_iter=1000), cv=GroupKFold(3)),
+    "calibrated": CalibratedClassifierCV(LogisticRegression(max_iter=1000)),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_pass_them_to_the_cleaner_and_to_who_takes_them(name):
     X, y = load_mixed_iris()
-    model = CleanedClassifier(cleaner=CLEANER).fit(X, y, groups=GROUPS)
-    assert_kept_together(model.cleaner_, GROUPS)
-    search = GridSearchCV(LogisticRegression(), {"C": [1.0]}, cv=GroupKFold(3))
-    model = CleanedClassifier(search, CLEANER).fit(X, y, groups=GROUPS)
+    model = CleanedClassifier(MODELS[name], CLEANER).fit(X, y, groups=GROUPS)
     assert_kept_together(model.cleaner_, GROUPS)
     assert model.predict(X).shape == (150,)
+    if name == "own":
+        assert np.array_equal(model.estimator_.groups_, model.cleaner_.filter(GROUPS))
+
+
+def test_groups_of_a_frozen_cleaner_are_for_the_search():
+    X, y = load_mixed_iris()
+    frozen = FrozenEstimator(clone(CLEANER).fit(X, y))
+    CleanedClassifier(MODELS["search"], frozen).fit(X, y, groups=GROUPS)
+    with pytest.raises(ValueError, match="groups would have no effect"):
+        CleanedClassifier(MODELS["without"], frozen).fit(X, y, groups=GROUPS)
+
+
+def test_splitters_without_groups_are_refused():
+    class Own(KFold):
+        def split(self, X, y):
+            return super().split(X, y)
+
+    cleaner = clone(CLEANER).set_params(cv=Own(3))
+    with pytest.raises(TypeError, match="takes no groups"):
+        cleaner.fit(*load_mixed_iris(), groups=GROUPS)
 
 
 def test_samplers_and_pipelines_pass_them_on():

@@ -364,9 +364,41 @@ def test_wrong_ones_of_images_are(images):
         track(net, *images, random_state=0)
 
 
+class Recurrent(nn.Module):
+    """Starts from zeros in the default precision, as many do."""
+
+    def __init__(self, detached=False):
+        super().__init__()
+        self.detached = detached
+        self.body, self.head = nn.Linear(N_COLUMNS + 8, 8), nn.Linear(8, N_LABELS)
+
+    def forward(self, X):
+        hidden = torch.zeros(len(X), 8)
+        for _ in range(3):
+            gate = torch.relu(self.body(torch.cat([X, hidden], 1)))
+            hidden = hidden + (gate.detach() if self.detached else gate) * gate
+        return self.head(hidden)
+
+
+def test_tensors_of_the_default_precision_are_in_double_too():
+    X, y = make_rows()
+    track(make_net(Recurrent, lr=0.01), X, y, random_state=0)
+    with pytest.raises(ValueError, match="derivatives of Recurrent are wrong"):
+        track(make_net(Recurrent, module__detached=True), X, y, random_state=0)
+    assert torch.get_default_dtype() == torch.float32
+
+
 def test_without_double_precision_kinks_are_no_reason_to_refuse(images, monkeypatch):
     monkeypatch.setattr(derivative_check, "DOUBLE", derivative_check.AS_IS)
-    track(make_net(Image, max_epochs=1), *images, random_state=0)
+    with pytest.warns(UserWarning, match="derivatives of Image cannot be checked"):
+        track(make_net(Image, max_epochs=1), *images, random_state=0)
+
+
+def test_without_double_precision_smooth_networks_are_refused(monkeypatch):
+    monkeypatch.setattr(derivative_check, "DOUBLE", derivative_check.AS_IS)
+    net = make_net(Layers, module__between="detached")
+    with pytest.raises(ValueError, match="second derivatives of Layers are wrong"):
+        track(net, *make_rows(), random_state=0)
 
 
 def test_a_loop_is_told_by_the_check_of_its_replay():

@@ -9,7 +9,7 @@ import torch
 from dit_clean.influence import UPDATE_RULES, update_rule_of
 from dit_clean.influence.adjoint import rule_vjp
 from dit_clean.influence.update_vjps import UPDATE_VJPS
-from dit_clean.tracking import StepRecord
+from dit_clean.tracking import StepRecord, TrainingState
 from dit_clean.tracking.replay import StateReader
 
 SGD, ADAM, ADAMW = torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW
@@ -115,3 +115,28 @@ def test_closed_products_equal_autograds(optimizer_type, options, n_queries):
             exact = {"rtol": 1e-12, "atol": 1e-12}
             torch.testing.assert_close(found[0], truth[0], **exact)
             torch.testing.assert_close(found[1], truth[1], **exact)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("betas", [(0.9, 0.999), (0.9, 0.5)])
+@pytest.mark.parametrize("size", [1e-22, 5e-22, 1e-12])
+@pytest.mark.parametrize("optimizer_type", [torch.optim.Adam, torch.optim.AdamW])
+def test_closed_products_where_squares_underflow(optimizer_type, size, betas, dtype):
+    """The mean of gradients may be left where the mean of their squares is 0."""
+    optimizer = optimizer_type([torch.nn.Parameter(torch.zeros(3))], betas=betas)
+    (hyper,) = StateReader(torch.nn.Identity(), optimizer).hyper()
+    hyper = hyper | {"step": 3}
+    grad = torch.tensor([0.0, size, 1.0], dtype=dtype)
+    slots = {
+        "exp_avg": torch.tensor([1e-3, 0.0, 0.1], dtype=dtype),
+        "exp_avg_sq": torch.tensor([0.0, 0.0, 0.1], dtype=dtype),
+    }
+    adjoint = {name: torch.ones(1, 3, dtype=dtype) for name in ("params", *slots)}
+    found = UPDATE_VJPS[optimizer_type](slots, grad, hyper, adjoint)
+    state = TrainingState(torch.zeros(3, dtype=dtype), slots, {})
+    record = StepRecord(0, 0, torch.arange(1), (hyper,))
+    rule = update_rule_of(optimizer_type)
+    truth = rule_vjp(rule, (slice(0, 3),), record, state, grad, adjoint)
+    exact = {"rtol": 1e-5, "atol": 1e-5}
+    torch.testing.assert_close(found[0], truth[0], **exact)
+    torch.testing.assert_close(found[1], truth[1], **exact)

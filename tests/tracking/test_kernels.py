@@ -1,5 +1,6 @@
 """Training, its replays and questions use the same kernels of torch."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -69,6 +70,59 @@ def test_kernels_that_cannot_be_repeated_are_off_inside(module, off):
             assert fast() == ALL - off
         assert fast() == ALL - off
     assert fast() == ALL
+
+
+def test_math_is_switched_on_where_the_caller_has_it_off():
+    cuda.enable_math_sdp(False)
+    try:
+        with TrackedKernels(Own()):
+            assert cuda.math_sdp_enabled()
+        assert not cuda.math_sdp_enabled()
+    finally:
+        cuda.enable_math_sdp(True)
+
+
+def test_the_order_in_which_users_leave_does_not_matter():
+    first, second = TrackedKernels(Own()), TrackedKernels(Own())
+    first.set()
+    second.set()
+    first.reset()
+    assert fast() == {"cudnn"}
+    copy.deepcopy(second).reset()
+    second.reset()
+    second.reset()
+    assert fast() == ALL
+
+
+def test_a_criterion_is_looked_at_too():
+    with TrackedKernels(nn.Linear(2, 2), Own()):
+        assert fast() == {"cudnn"}
+
+
+def make_recorder():
+    net, X, y = make_parts()
+    net.append(Identity())
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    return StepRecorder(TrackedModel.of(net, LOSS, X, y), net, optimizer)
+
+
+def test_steps_that_never_end_leave_nothing_behind():
+    recorder = make_recorder()
+    for _ in range(3):
+        recorder.begin(range(45), 0)
+    recorder.close()
+    assert fast() == ALL
+    assert not recorder.module._forward_pre_hooks
+
+
+def test_a_step_that_cannot_begin_leaves_nothing_behind(monkeypatch):
+    recorder = make_recorder()
+    monkeypatch.setattr(recorder, "_reader", None)
+    with pytest.raises(AttributeError), recorder.step(range(45), 0):
+        raise AssertionError
+    assert fast() == ALL
+    assert not recorder.is_in_step
+    assert not recorder.module._forward_pre_hooks
 
 
 @pytest.mark.parametrize("name", ATTENTION)

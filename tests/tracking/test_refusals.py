@@ -13,7 +13,7 @@ from torch.nn.utils import prune
 from torch.utils.data import DataLoader, default_collate
 
 from dit_clean import InfluenceCleaner, track
-from dit_clean.queries import ClassProbability
+from dit_clean.queries import ClassProbability, MeanLoss
 from dit_clean.tracking import TrackedModel
 from tests.nets import Linear, make_net, make_rows
 
@@ -213,12 +213,20 @@ class FirstEntropy(nn.CrossEntropyLoss):
         return super().forward(output[0][1], target)
 
 
+def test_losses_of_ones_own_may_take_whatever_the_network_returns():
+    X, y = make_rows()
+    settings = {"criterion": FirstEntropy, "lr": 0.01}
+    run = track(make_net(Several, module__kind=tuple, **settings), X, y, random_state=0)
+    query = MeanLoss(X, y)
+    assert np.corrcoef(run.influence(query), run.leave_one_out(query))[0, 1] > 0.99
+
+
 @pytest.mark.parametrize("kind", [tuple, dict])
 def test_outputs_that_are_no_tensor_are_refused_by_type(kind):
     message = f"returns a {kind.__name__}, where one tensor.*only the logits"
-    net = make_net(Several, module__kind=kind, criterion=FirstEntropy)
-    refused(net, TypeError, message)
+    refused(make_net(Several, module__kind=kind), TypeError, message)
     X, y = make_rows()
+    net = make_net(Several, module__kind=kind, criterion=FirstEntropy)
     with pytest.raises(TypeError, match=message):
         InfluenceCleaner(net, random_state=0).fit(X, y)
     model = TrackedModel.of(Several(kind), FirstEntropy(), X, y)
@@ -285,14 +293,15 @@ def test_layers_that_hold_an_earlier_output_are_copied_without_its_graph():
     class Holds(Linear):
         def forward(self, X):
             self.features = super().forward(X)
-            self.all_features = {"last": self.features}
+            self.all_features = {"last": [(self.features, 1)]}
             return self.features
 
     module = Holds()
     output = module(torch.randn(2, 4))
     copied = TrackedModel.of(module, nn.CrossEntropyLoss(), *make_rows()).module
     assert module.features is output
-    assert copied.features is copied.all_features["last"]
+    assert copied.features is copied.all_features["last"][0][0]
+    assert copied.features.data_ptr() != output.data_ptr()
     assert copied.features.is_leaf
     assert torch.equal(copied.features, output)
 
