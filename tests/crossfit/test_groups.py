@@ -236,11 +236,11 @@ def test_a_cross_validation_routes_them():
 
 def test_labels_that_are_wrong_for_whole_groups_are_found():
     generator = np.random.default_rng(0)
-    patients, ill = np.repeat(np.arange(150), 6), generator.integers(2, size=150)
-    looks = generator.standard_normal((150, 20))
-    X = looks[patients] + generator.standard_normal((900, 20)) / 2
+    patients, ill = np.repeat(np.arange(200), 6), generator.integers(2, size=200)
+    looks = generator.standard_normal((200, 20))
+    X = looks[patients] + generator.standard_normal((1200, 20)) / 2
     X[:, 0] += 4 * ill[patients]
-    wrong = patients < 15
+    wrong = patients < 20
     y = np.where(wrong, 1 - ill[patients], ill[patients])
     by_group, by_row = (
         average_precision_score(
