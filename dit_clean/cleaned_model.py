@@ -147,11 +147,10 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
     def _routed(self, fit_params: dict[str, Any], model: Any) -> tuple[dict, dict]:
         """Return the parameters of the cleaner's and of the model's `fit`."""
         if not (fit_params and get_config()["enable_metadata_routing"]):
-            groups = {k: v for k, v in fit_params.items() if k == "groups"}
-            others = {k: v for k, v in fit_params.items() if k != "groups"}
-            to_model = others | groups if _takes_groups(model) else others
-            is_for_model = to_model is not others and self._is_frozen
-            return {} if is_for_model else groups, to_model
+            to_cleaner = {k: v for k, v in fit_params.items() if k == "groups"}
+            if _takes_groups(model):
+                return {} if self._is_frozen else to_cleaner, dict(fit_params)
+            return to_cleaner, {k: v for k, v in fit_params.items() if k != "groups"}
         routed = process_routing(self, "fit", **fit_params)
         to_cleaner = routed.cleaner.fit if "cleaner" in routed else {}
         return dict(to_cleaner), dict(routed.estimator.fit)

@@ -96,10 +96,10 @@ class Replayer:
                     self.optimizer.state[p][slot] = part.view(p.shape).clone()
             if "step" in settings:
                 # Where torch's optimizers keep it, and load it to.
-                is_beside = settings.get("capturable") or settings.get("fused")
+                counts_on_device = settings.get("capturable") or settings.get("fused")
                 for p in params:
                     step = torch.tensor(float(settings["step"]), dtype=torch.float32)
-                    step = step.to(p.device) if is_beside else step
+                    step = step.to(p.device) if counts_on_device else step
                     self.optimizer.state[p]["step"] = step
 
     def _step(
