@@ -12,8 +12,8 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from dit_clean.targets import Targets
 from dit_clean.tracking.exclusive import borrowed_generators
+from dit_clean.tracking.layers import labeled
 from dit_clean.tracking.networks import cuda_devices, make_default_net
-from dit_clean.tracking.recorder_checks import labeled
 
 DEFAULT_LR = {"sgd": 0.1, "adam": 0.001, "adamw": 0.001}
 GPU_WEIGHTS = 2**18

@@ -70,6 +70,11 @@ def _tensors_of(attribute: Any, depth: int = 3) -> Iterator[Tensor]:
             yield from _tensors_of(part, depth - 1)
 
 
+def labeled(name: str, layer: nn.Module) -> str:
+    """Return what errors call a layer."""
+    return f"Layer {name or 'module'!r} ({type(layer).__name__})"
+
+
 def check_leaves(module: nn.Module) -> None:
     """Raise if a hook of a layer computes one of its weights from other parameters.
 
@@ -84,9 +89,9 @@ def check_leaves(module: nn.Module) -> None:
             if not (isinstance(value, Tensor) and sources & layer._parameters.keys()):
                 continue
             raise ValueError(
-                f"Layer {name or 'module'!r} ({type(layer).__name__}) computes its "
-                f"{attribute} from other parameters in a hook, and torch cannot copy "
-                "that. Use torch.nn.utils.parametrizations.weight_norm in place of "
+                f"{labeled(name, layer)} computes its {attribute} from other "
+                "parameters in a hook, and torch cannot copy that. Use "
+                "torch.nn.utils.parametrizations.weight_norm in place of "
                 "torch.nn.utils.weight_norm, and make pruning permanent: "
                 f"torch.nn.utils.prune.remove(layer, {attribute!r})."
             )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
-from dit_clean.tracking.layers import check_leaves
+from dit_clean.tracking.layers import check_leaves, labeled
 from dit_clean.tracking.layout import ParameterLayout, optimizer_parameters
 from dit_clean.tracking.rows import Rows, are_finite
 from dit_clean.tracking.storage import TrainingState, are_same
@@ -128,11 +128,6 @@ def refuse_trained_padding(name: str, layer: nn.Module) -> NoReturn:
         "second derivative of that. Build it with padding_idx=None, and mask the "
         "padding."
     )
-
-
-def labeled(name: str, layer: nn.Module) -> str:
-    """Return what errors call a layer."""
-    return f"Layer {name or 'module'!r} ({type(layer).__name__})"
 
 
 def check_precision(device: torch.device) -> None:
