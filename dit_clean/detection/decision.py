@@ -80,9 +80,10 @@ def judge_labels(
     rows, labels = np.arange(len(evidence.labels)), evidence.labels
     help_ = label_help(influence)[: _n_queries_heard(evidence)]
     readings = Readings(evidence, help_, window)
-    believed = [_believed(readings, one) for one in EXPLANATIONS[scoring]]
-    posteriors, fits, trusts = zip(*believed, strict=True)
-    shares = trusts * softmax(np.array(fits) / DECISIVE_FIT)
+    trusts = [(one, _trust(one, evidence)) for one in EXPLANATIONS[scoring]]
+    believed = [_believed(readings, *pair) for pair in trusts if pair[1] > 0]
+    posteriors, scores = zip(*believed, strict=True)
+    shares = softmax(np.array(scores))
     posterior = np.average(posteriors, axis=0, weights=shares)
     suspicion = np.clip(1 - posterior[rows, labels], 0, 1)
     posterior[rows, labels] = 0
@@ -159,22 +160,26 @@ class Readings:
         return np.stack([*outputs, *helps], axis=-1)
 
 
+def _trust(explanation: Explanation, evidence: LabelEvidence) -> float:
+    """Return how far an explanation is to be trusted, in [0, 1]."""
+    if len(explanation.kinds) == 1:
+        return 1.0
+    return influence_trust(evidence.labels, evidence.n_folds)
+
+
 def _believed(
-    readings: Readings, explanation: Explanation
-) -> tuple[np.ndarray, float, float]:
+    readings: Readings, explanation: Explanation, trust: float
+) -> tuple[np.ndarray, float]:
     """Return P(true label | sample, given label) by one explanation.
 
-    And how well that explains the given labels, their mean log-probability; and how
-    far it is to be trusted, in [0, 1].
+    And the log of how much that counts, up to a constant of all explanations.
     """
-    evidence, kinds, trust = readings.evidence, explanation.kinds, 1.0
     model = _fitted(readings, explanation)
-    fit = model.log_likelihood
-    if len(kinds) > 1:
-        trust = influence_trust(evidence.labels, evidence.n_folds)
+    score = model.log_likelihood / DECISIVE_FIT + np.log(trust)
+    if "influence" in explanation.kinds:
         model = _trusting(model, len(readings.help_), trust)
-    posterior = true_label_posterior(model, readings.full(kinds), evidence.labels)
-    return posterior, fit, trust
+    full = readings.full(explanation.kinds)
+    return true_label_posterior(model, full, readings.evidence.labels), float(score)
 
 
 def _fitted(readings: Readings, explanation: Explanation) -> LabelNoiseModel:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import median_filter
+from scipy.special import expit, logit
 from scipy.stats import cauchy
 from scipy.stats import t as student
 
@@ -16,6 +17,9 @@ LOCALITY = 0.25
 """How far the spread of residuals is that of similar predictions, not of all."""
 N_NEIGHBORS = 150
 """Samples of similar prediction that the local spread of residuals is read off."""
+SURE = 10.0
+"""Log-odds from which on they grow slowly, so that the worst of sure errors can still
+be told from the others: floats end at 1."""
 
 
 @dataclass(frozen=True)
@@ -124,12 +128,13 @@ def wrong_target_probability(
     residual = targets - prediction
     spread = local_spread(residual, prediction)
     low, center, high = np.percentile(targets, [25, 50, 75])
-    anywhere = cauchy.pdf(targets, center, max((high - low) / 2, spread.min()))
+    anywhere = cauchy.logpdf(targets, center, max((high - low) / 2, spread.min()))
     rate, factor = 0.1, 1.0
     for _ in range(n_iter):
-        right = (1 - rate) * student.pdf(residual, TAIL, 0, factor * spread)
-        wrong = rate * anywhere
-        probability = wrong / (wrong + right)
+        right = student.logpdf(residual, TAIL, 0, factor * spread)
+        log_odds = logit(rate) + anywhere - right
+        above = np.maximum(log_odds - SURE, 0)
+        probability = expit(np.minimum(log_odds, SURE) + np.log1p(above))
         rate = np.clip(probability.mean(), 1e-4, 0.5)
         pull = (TAIL + 1) / (TAIL + (residual / (factor * spread)) ** 2)
         square = (1 - probability) * pull * (residual / spread) ** 2

@@ -89,7 +89,7 @@ def test_combined_lies_between_its_answers():
     readings = Readings(evidence, label_help(influence), slice(0, 4))
     answers = np.array(
         [
-            1 - _believed(readings, one)[0][rows, evidence.labels]
+            1 - _believed(readings, one, 1.0)[0][rows, evidence.labels]
             for one in EXPLANATIONS["combined"]
         ]
     )
@@ -98,6 +98,22 @@ def test_combined_lies_between_its_answers():
     apart = high - low > 1e-6
     assert apart.mean() > 0.2
     assert ((low < found) & (found < high))[apart].all()
+
+
+def test_influence_that_is_not_trusted_is_not_looked_at():
+    """Of 12 samples in three classes."""
+    evidence, influence = make_evidence()
+    rows = np.arange(12)
+    few = LabelEvidence(
+        rows % 3, evidence.in_sample[rows], evidence.held_out[rows], n_folds=3
+    )
+    assert influence_trust(few.labels, few.n_folds) == 0
+    nothing = np.full_like(influence[:, rows], np.nan)
+    found, expected = (
+        judge_labels(few, nothing, slice(0, 4), scoring)
+        for scoring in ("combined", "margin")
+    )
+    assert np.array_equal(found.suspicion, expected.suspicion)
 
 
 def repeated(made, n_times):

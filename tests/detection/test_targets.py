@@ -101,6 +101,17 @@ def test_contamination_is_the_fraction_flagged():
     assert decision.flagged.sum() == 30
 
 
+def test_gross_errors_are_ranked_by_their_size():
+    evidence, influence = make_evidence(planted=False)
+    targets = evidence.targets.copy()
+    targets[PLANTED] += np.geomspace(1e2, 1e6, len(PLANTED))
+    gross = replace(evidence, targets=targets)
+    decision = decide_targets(gross, influence, slice(0, 3), contamination=0.01)
+    assert np.flatnonzero(decision.flagged).tolist() == PLANTED[-3:].tolist()
+    assert (np.diff(decision.suspicion[PLANTED]) > 0).all()
+    assert decision.suspicion.max() < 1
+
+
 def test_samples_that_are_all_alike_are_not_all_flagged():
     same = np.zeros((20, 2))
     evidence = TargetEvidence(np.ones(20), same, same, n_folds=3)
