@@ -4,15 +4,21 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import median_filter
-from scipy.special import expit, logit
-from scipy.stats import cauchy
+from scipy.special import expit, softmax
 from scipy.stats import t as student
 
 from dit_clean.detection.evidence import mean_of_networks
 from dit_clean.detection.judgement import Judgement
 
-TAIL = 10
-"""Degrees of freedom of the residuals of right targets: heavier tails than normal."""
+TAIL = 6
+"""Degrees of freedom of the residuals of right targets, and of all targets: heavier
+tails than normal."""
+GROSS = 5.0
+"""Spreads from which on a residual may be a gross error, of whatever size."""
+EDGE = 6.0
+"""Power of the size by which gross errors set in around `GROSS`."""
+MAX_RATE = 0.5
+"""Of wrong targets: more are no exceptions."""
 LOCALITY = 0.25
 """How far the spread of residuals is that of similar predictions, not of all."""
 N_NEIGHBORS = 150
@@ -106,19 +112,21 @@ def judge_targets(
 
 
 def wrong_target_probability(
-    targets: np.ndarray, prediction: np.ndarray, *, n_iter: int = 50
+    targets: np.ndarray, prediction: np.ndarray, *, n_iter: int = 100
 ) -> np.ndarray:
     """Return the probability that each target is wrong, given a prediction.
 
-    A mixture fitted by expectation-maximization: right targets lie around the
-    prediction (Student's t, with the spread of samples of similar prediction); wrong
-    ones lie anywhere (Cauchy, around the median of all targets).
+    A mixture fitted by expectation-maximization. Right targets lie around the
+    prediction (Student's t, with the spread of samples of similar prediction). Wrong
+    ones are those of other samples (Student's t around the median of all targets), or
+    gross errors: of any size from some spreads on to the largest residual, each order
+    of magnitude as likely as another.
 
     Parameters
     ----------
     targets, prediction : ndarray of shape (n_samples,)
         In the same unit.
-    n_iter : int, default=50
+    n_iter : int, default=100
         Steps of expectation-maximization.
 
     Returns
@@ -127,20 +135,37 @@ def wrong_target_probability(
     """
     residual = targets - prediction
     spread = local_spread(residual, prediction)
-    low, center, high = np.percentile(targets, [25, 50, 75])
-    anywhere = cauchy.logpdf(targets, center, max((high - low) / 2, spread.min()))
-    rate, factor = 0.1, 1.0
+    of_others = _log_density(targets, spread.min())
+    rates, factor = np.array([0.05, 0.05]), 1.0
     for _ in range(n_iter):
-        right = student.logpdf(residual, TAIL, 0, factor * spread)
-        log_odds = logit(rate) + anywhere - right
-        above = np.maximum(log_odds - SURE, 0)
-        probability = expit(np.minimum(log_odds, SURE) + np.log1p(above))
-        rate = np.clip(probability.mean(), 1e-4, 0.5)
-        pull = (TAIL + 1) / (TAIL + (residual / (factor * spread)) ** 2)
-        square = (1 - probability) * pull * (residual / spread) ** 2
-        factor = np.sqrt(square.sum() / max((1 - probability).sum(), 1.0))
-        factor = max(factor, 1e-3)
-    return probability
+        scale = factor * spread
+        right = student.logpdf(residual, TAIL, 0, scale)
+        logs = np.stack([right, of_others, _gross_log_density(residual, scale)])
+        logs += np.log([1 - rates.sum(), *rates])[:, None]
+        is_right, *is_wrong = softmax(logs, axis=0)
+        rates = np.maximum(np.mean(is_wrong, axis=1), 1e-4)
+        rates *= min(1.0, MAX_RATE / rates.sum())
+        pull = (TAIL + 1) / (TAIL + (residual / scale) ** 2)
+        square = is_right * pull * (residual / spread) ** 2
+        factor = max(np.sqrt(square.sum() / max(is_right.sum(), 1.0)), 1e-3)
+    log_odds = np.logaddexp(*logs[1:]) - logs[0]
+    above = np.maximum(log_odds - SURE, 0)
+    return expit(np.minimum(log_odds, SURE) + np.log1p(above))
+
+
+def _log_density(targets: np.ndarray, least_spread: float) -> np.ndarray:
+    """Return the log-density of targets among all targets."""
+    low, center, high = np.percentile(targets, [25, 50, 75])
+    scale = (high - low) / (2 * student.ppf(0.75, TAIL))
+    return student.logpdf(targets, TAIL, center, max(scale, least_spread))
+
+
+def _gross_log_density(residual: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Return the log-density of gross errors: even in the log of their size."""
+    size = np.maximum(np.abs(residual) / scale, np.finfo(np.float64).tiny)
+    decades = np.log(max(size.max() / GROSS, 2.0))
+    edge = np.logaddexp(0, -EDGE * np.log(size / GROSS))
+    return -np.log(2 * scale * size * decades) - edge
 
 
 def local_spread(residual: np.ndarray, prediction: np.ndarray) -> np.ndarray:
