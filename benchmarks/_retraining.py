@@ -117,7 +117,8 @@ def _loss_of(trajectory: Trajectory, record: StepRecord):
 
     def loss(theta: Tensor, kept: Tensor) -> Tensor:
         losses, _, divisor = model.batch_losses(
-            layout.unflatten(theta), record.sample_indices, record.rng_state
+            layout.unflatten(theta),
+            record.sample_indices,  # vmap takes no dropout
         )
         return (losses * kept).sum() / divisor
 

@@ -134,6 +134,11 @@ def test_a_run_leaves_the_generators_as_found():
     assert torch.equal(torch.cuda.get_rng_state(), before)
 
 
+def test_shuffling_on_the_cpu_leaves_the_generator_of_the_device():
+    trajectory = track_on("cuda", Mixed, *make_rows()).trajectory
+    assert [r.step for r in trajectory if r.rng_state is not None] == [0]
+
+
 @pytest.mark.parametrize("data_device", ["cuda", "cpu"])
 def test_plain_loops(data_device):
     X, y = (torch.as_tensor(values, device=data_device) for values in make_rows())

@@ -80,7 +80,7 @@ def batch_gradient(
         followed_statistics(variables, before) as after,
     ):
         losses, weights, divisor = _batch_losses(
-            model, variables, record, each_label=each_label
+            model, variables, record, state, each_label=each_label
         )
     weights.requires_grad_()
     total = (weights * losses).sum() / divisor
@@ -108,7 +108,7 @@ def loss_gradient(
     theta, params = _leaf(layout, state)
     variables = state.copied_buffers() | params
     with model.kernels:
-        losses, weights, divisor = _batch_losses(model, variables, record)
+        losses, weights, divisor = _batch_losses(model, variables, record, state)
         (grad,) = torch.autograd.grad((weights * losses).sum() / divisor, theta)
     return grad
 
@@ -225,6 +225,7 @@ def _batch_losses(
     model: TrackedModel,
     variables: dict[str, Tensor],
     record: StepRecord,
+    state: TrainingState,
     *,
     each_label: bool = False,
 ) -> tuple[Tensor, Tensor, Any]:
@@ -232,7 +233,7 @@ def _batch_losses(
     return model.batch_losses(
         variables,
         record.sample_indices,
-        record.rng_state,
+        record.draws_from(state.rng_state),
         record.modes,
         each_label=each_label,
     )

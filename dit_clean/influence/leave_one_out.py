@@ -48,6 +48,9 @@ def leave_one_out(
     Notes
     -----
     Cost: a training run for each sample.
+
+    A network of your own in which values decide *how many* random numbers are drawn
+    draws others than the recorded ones, until the next epoch.
     """
     return leave_out(
         trajectory,

@@ -62,9 +62,8 @@ def _followed_in_first_step(trajectory: Trajectory) -> set[str]:
     before = {name: state.buffers[name] for name in statistics_names(model.module)}
     variables = state.copied_buffers() | trajectory.layout.unflatten(state.params)
     with torch.no_grad(), followed_statistics(variables, before) as after:
-        model.batch_losses(
-            variables, record.sample_indices, record.rng_state, record.modes
-        )
+        rng_state = record.draws_from(state.rng_state)
+        model.batch_losses(variables, record.sample_indices, rng_state, record.modes)
     actual = trajectory.state(1).buffers
     return {
         name

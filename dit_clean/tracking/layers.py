@@ -38,6 +38,11 @@ def may_draw(layer: nn.Module) -> bool:
     return isinstance(layer, DRAWING) or not is_known(layer)
 
 
+def draws_by_value(layer: nn.Module) -> bool:
+    """Tell whether how many numbers a layer draws depends on its inputs' values."""
+    return isinstance(layer, nn.RReLU)  # one for each negative value, on a CPU
+
+
 def may_depend_on_mode(layer: nn.Module) -> bool:
     """Tell whether a layer may do something else in evaluation mode."""
     return isinstance(layer, MODAL) or not is_known(layer)

@@ -1,15 +1,23 @@
 """What the forward pass of a step starts from, noticed while recording."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from dit_clean.tracking.generator import get_rng_state
-from dit_clean.tracking.layers import may_depend_on_mode, may_draw
+from dit_clean.tracking.layers import draws_by_value, may_depend_on_mode, may_draw
 from dit_clean.tracking.model import get_modes
 from dit_clean.tracking.recorder_checks import check_precision, check_same_pass
+
+
+class _Look(NamedTuple):
+    """State of the generator, and its bytes, which compare faster than tensors."""
+
+    state: Tensor
+    bits: bytes
 
 
 class PassWatch:
@@ -19,6 +27,11 @@ class PassWatch:
     optimizer's closure, if it has one; else the passes have to be alike. Where all
     passes of a network are alike only the first step of an epoch is looked at: to be
     told of a pass takes 6 us, a look at the random state 10 us.
+
+    Passes that draw random numbers mostly go on from where the one before left the
+    generator, so that this is all a replay has to know. It is looked at as soon as the
+    pass is over: whatever else the loop draws, then or later, makes the next pass start
+    elsewhere, which is seen.
 
     Parameters
     ----------
@@ -36,12 +49,24 @@ class PassWatch:
         self._module, self._modules = module, list(module.modules())
         self._device = next(module.parameters()).device
         self._draws = any(map(may_draw, [*self._modules, criterion]))
+        # Else a run without some samples would draw other numbers at all later steps.
+        self._can_follow = self._draws and not any(map(draws_by_value, self._modules))
+        # After the first step, only if there have been draws: a hook takes 6 us too.
+        self._follows, self._has_drawn = self._can_follow, False
         self._may_differ = self._draws or any(map(may_depend_on_mode, self._modules))
         self._is_first = True
         self._has_passed = self._is_updating = False
-        self._hook: RemovableHandle | None = None
-        self._bits = b""
+        self._hooks: list[RemovableHandle] = []
+        self._start: _Look | None = None
+        self._end: _Look | None = None
+        self._left: _Look | None = None
+        self._depth = 0
         self.modes: tuple[bool, ...] | None = None
+
+    @property
+    def left(self) -> Tensor | None:
+        """Random state where the last pass that drew left the generator, if known."""
+        return None if self._left is None else self._left.state
 
     def begin_epoch(self) -> None:
         """Look at the next step in any case."""
@@ -52,11 +77,14 @@ class PassWatch:
         if not (self._may_differ or self._is_first):
             return
         self._has_passed = self._is_updating = self._is_first = False
-        # Before hooks of others, which may draw random numbers.
-        self._hook = self._module.register_forward_pre_hook(
-            _BeforePass(self), prepend=True
-        )
-        self._look()
+        self._depth, self._is_awaited = 0, False
+        # Before hooks of others, which may draw random numbers, and after them.
+        hook = _PassHook(self.before_pass)
+        self._hooks = [self._module.register_forward_pre_hook(hook, prepend=True)]
+        if self._follows:
+            hook = _PassHook(self.after_pass)
+            self._hooks.append(self._module.register_forward_hook(hook))
+        self._start, self._end = self._look(), None
 
     def before_pass(self) -> None:
         """Note what a pass starts from.
@@ -66,16 +94,23 @@ class PassWatch:
         RuntimeError
             If it runs under autocast, or starts from something else than one before.
         """
+        self._depth += 1  # a module may call itself
         if not torch.is_grad_enabled():
             return
         check_precision(self._device)
         if not self._may_differ or (self._is_updating and self._has_passed):
             return
-        modes, bits = get_modes(self._modules), self._bits
-        self._look()
+        modes, start = get_modes(self._modules), self._look()
         if self._has_passed:
-            check_same_pass((self.modes, bits), (modes, self._bits))
-        self._has_passed, self.modes = True, modes
+            check_same_pass((self.modes, _bits(self._start)), (modes, _bits(start)))
+        self._has_passed = self._is_awaited = True
+        self.modes, self._start = modes, start
+
+    def after_pass(self) -> None:
+        """Note where the pass that counts leaves the generator."""
+        self._depth -= 1
+        if self._is_awaited and self._depth == 0:
+            self._end, self._is_awaited = self._look(), False
 
     def before_update(self, *, has_closure: bool) -> None:
         """Note the modes if no pass was seen: of module.forward, or a compiled one.
@@ -93,40 +128,59 @@ class PassWatch:
 
     def end(self) -> None:
         """Leave the module as it was found."""
-        if self._hook is not None:
-            self._hook.remove()
-            self._hook = None
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
 
-    def drawn_from(self) -> Tensor | None:
-        """Return the random state of the pass if it has been drawn from, else None."""
-        if not self._draws or self._present()[1] == self._bits:
+    def rng_state_to_keep(self) -> Tensor | None:
+        """Return the random state of the step's pass if a replay has to be told it.
+
+        Not if nothing has been drawn, nor if the pass went on from `left`, which is
+        brought up to date.
+        """
+        if self._start is None:
             return None
-        return self._state
+        drew = self._drew(self._start)
+        self._has_drawn = self._has_drawn or drew
+        self._follows = self._can_follow and self._has_drawn
+        if not drew:
+            return None
+        goes_on = _bits(self._left) == self._start.bits
+        self._left = self._end
+        return None if goes_on else self._start.state
 
-    def _look(self) -> None:
-        if self._draws:
-            self._state, self._bits = self._present()
+    def _drew(self, start: _Look) -> bool:
+        if self._end is not None and self._end.bits != start.bits:
+            return True
+        # The loss may draw too, and a pass of module.forward is not seen.
+        return _bits(self._look()) != start.bits
 
-    def _present(self) -> tuple[Tensor, bytes]:
+    def _look(self) -> _Look | None:
+        if not self._draws:
+            return None
         state = get_rng_state(self._device)
-        return state, state.numpy().tobytes()  # which compare faster than tensors
+        return _Look(state, state.numpy().tobytes())
 
 
-class _BeforePass:
+def _bits(look: _Look | None) -> bytes:
+    return b"" if look is None else look.bits
+
+
+class _PassHook:
     """Hook of the module: tells of a forward pass.
 
     A copy of the module, or a saved one, goes without the watch.
     """
 
-    __name__ = "before_pass"  # torch.jit.script asks for it
+    __name__ = "pass_hook"  # torch.jit.script asks for it
 
-    def __init__(self, watch: PassWatch | None = None):
-        self.watch = watch
+    def __init__(self, tell: Callable[[], None] | None = None):
+        self.tell = tell
 
-    def __call__(self, module: nn.Module, inputs: Any) -> None:
+    def __call__(self, module: nn.Module, *values: Any) -> None:
         # What a compiler reads here it would watch: it would compile at every step.
-        if self.watch is not None and not torch.compiler.is_compiling():
-            self.watch.before_pass()
+        if self.tell is not None and not torch.compiler.is_compiling():
+            self.tell()
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
-        return _BeforePass, ()
+        return _PassHook, ()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from skorch.callbacks import Callback
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dit_clean.tracking import exclusive
@@ -28,7 +28,7 @@ from dit_clean.tracking.recorder_checks import (
     refuse_updates,
 )
 from dit_clean.tracking.replay import Replayer, StateReader
-from dit_clean.tracking.storage import StateStore
+from dit_clean.tracking.storage import StateStore, TrainingState
 from dit_clean.tracking.trajectory import StepRecord, Trajectory
 
 
@@ -171,7 +171,7 @@ class StepRecorder:
         if self._has_closure:
             self._note_gradients()
         records, hyper = self.trajectory.records, self._pending[0]
-        modes, rng_state = self._passes.modes, self._passes.drawn_from()
+        modes, rng_state = self._passes.modes, self._passes.rng_state_to_keep()
         if records:  # one copy for all steps of a constant rate
             last = records[-1]
             hyper = last.hyper if last.hyper == hyper else hyper
@@ -206,7 +206,7 @@ class StepRecorder:
         trajectory, before = self.trajectory, self._start
         check_in_range(trajectory.records[before:], trajectory.model.n_samples)
         self._start = trajectory.n_steps
-        trajectory.store.put(self._start, self._reader.state())
+        trajectory.store.put(self._start, self._state())
         check_finite(trajectory)
         self._passes.begin_epoch()
 
@@ -219,7 +219,7 @@ class StepRecorder:
         self.cancel()
         n_steps = self.trajectory.n_steps
         if n_steps > self._start and not self._pending:
-            self.trajectory.store.put(n_steps, self._reader.state())
+            self.trajectory.store.put(n_steps, self._state())
         self._hook.remove()
 
     def _refuse_unrecorded(self) -> None:
@@ -269,10 +269,13 @@ class StepRecorder:
         self._pending.append(self._reader.hyper())
 
     def _keep_state(self, step: int) -> None:
-        store, state = self.trajectory.store, self._reader.state(self._buffers)
+        store, state = self.trajectory.store, self._state(self._buffers)
         if step in store:  # from the end of an epoch
             check_unchanged(store[step], state, step)
         store.put(step, state)
+
+    def _state(self, buffers: Mapping[str, Tensor] | None = None) -> TrainingState:
+        return self._reader.state(buffers, self._passes.left)
 
 
 class _Step:

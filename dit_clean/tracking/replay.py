@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from dit_clean.tracking.generator import replayed_rng
+from dit_clean.tracking.generator import get_rng_state, replayed_rng
 from dit_clean.tracking.layers import copied
 from dit_clean.tracking.layout import (
     FlatCopier,
@@ -73,8 +73,10 @@ class Replayer:
         if not records:
             return
         self.load(state, records[0].hyper)
+        rng_state = state.rng_state
         for record in records:
-            yield self._step(model, record, removed)
+            rng_state = self._step(model, record, removed, rng_state)
+            yield self.reader.state(rng_state=rng_state)
 
     def load(self, state: TrainingState, hyper: tuple[Mapping[str, Any], ...]) -> None:
         """Set parameters, buffers and optimizer state."""
@@ -103,8 +105,13 @@ class Replayer:
                     self.optimizer.state[p]["step"] = step
 
     def _step(
-        self, model: TrackedModel, record: "StepRecord", removed: Tensor | None
-    ) -> TrainingState:
+        self,
+        model: TrackedModel,
+        record: "StepRecord",
+        removed: Tensor | None,
+        rng_state: Tensor | None,
+    ) -> Tensor | None:
+        """Make an update; take and return where forward passes leave the generator."""
         for group, settings in zip(
             self.optimizer.param_groups, record.hyper, strict=True
         ):
@@ -116,12 +123,15 @@ class Replayer:
         self.optimizer.zero_grad()
         set_modes(self.module, record.modes)
         X, _ = model.batch(record.sample_indices)
-        with model.kernels, replayed_rng(record.rng_state, model.device):
+        rng_state = record.draws_from(rng_state)
+        with model.kernels, replayed_rng(rng_state, model.device):
             output = self.module(**X) if isinstance(X, Mapping) else self.module(X)
+            if rng_state is not None:
+                rng_state = get_rng_state(model.device)
             loss = model.training_loss(output, record.sample_indices, removed)
             loss.backward()
         self.optimizer.step()
-        return self.reader.state()
+        return rng_state
 
 
 class StateReader:
@@ -155,13 +165,19 @@ class StateReader:
             for name, owner in self._owners
         }
 
-    def state(self, buffers: Mapping[str, Tensor] | None = None) -> TrainingState:
+    def state(
+        self,
+        buffers: Mapping[str, Tensor] | None = None,
+        rng_state: Tensor | None = None,
+    ) -> TrainingState:
         """Return a copy of parameters, optimizer state and buffers.
 
         Parameters
         ----------
         buffers : dict of str to Tensor, optional
             Taken instead of the present ones.
+        rng_state : Tensor, optional
+            Where the last forward pass left the generator, if it is known.
         """
         states = [self.optimizer.state.get(p, {}) for p in self.params]
         names = {
@@ -178,7 +194,8 @@ class StateReader:
             ]
             slots[slot] = self._slot_copiers[slot].copy(values)
         buffers = self.buffers() if buffers is None else buffers
-        return TrainingState(self._copier.copy(self.params), slots, buffers)
+        params = self._copier.copy(self.params)
+        return TrainingState(params, slots, buffers, rng_state)
 
     def hyper(self) -> tuple[dict[str, Any], ...]:
         """Return each group's hyper-parameters, and its count of past updates."""

@@ -34,27 +34,33 @@ class TrainingState:
         empty before the first update.
     buffers : dict of str to Tensor
         The module's buffers (running statistics of batch normalization).
+    rng_state : Tensor or None
+        State of torch's generator where the last forward pass that drew random numbers
+        (dropout) left it, on the CPU; None where none has, or it is not known. See
+        `StepRecord.draws_from`.
     """
 
     params: Tensor
     slots: Mapping[str, Tensor] = field(default_factory=dict)
     buffers: Mapping[str, Tensor] = field(default_factory=dict)
+    rng_state: Tensor | None = None
 
     @property
     def nbytes(self) -> int:
         """Memory of the state in bytes."""
         tensors = [self.params, *self.slots.values(), *self.buffers.values()]
-        return sum(tensor.nbytes for tensor in tensors)
+        rng_bytes = 0 if self.rng_state is None else self.rng_state.nbytes
+        return sum(tensor.nbytes for tensor in tensors) + rng_bytes
 
     def copied_buffers(self) -> dict[str, Tensor]:
         """Return copies of the buffers, for training mode writes to them."""
         return {name: values.clone() for name, values in self.buffers.items()}
 
     def to(self, device: Any) -> "TrainingState":
-        """Return the state on a torch device."""
+        """Return the state on a torch device, but for the random one."""
         slots = {name: values.to(device) for name, values in self.slots.items()}
         buffers = {name: values.to(device) for name, values in self.buffers.items()}
-        return TrainingState(self.params.to(device), slots, buffers)
+        return TrainingState(self.params.to(device), slots, buffers, self.rng_state)
 
 
 def are_same(one: Tensor, other: Tensor) -> bool:
@@ -76,7 +82,7 @@ class StateStore:
     Parameters
     ----------
     max_bytes : int, optional
-        Bound on the memory of the kept states, by default none.
+        Bound on the memory of the kept states, random states included, by default none.
     bytes_per_step : int, optional
         Memory that a step of training may take, for copying a large state takes time:
         a state of k times this size is kept at every k-th step, k at most

@@ -17,7 +17,7 @@ from dit_clean.tracking.model import TrackedModel
 from dit_clean.tracking.replay import Replayer
 from dit_clean.tracking.storage import MIN_STATES, StateStore, TrainingState
 
-FORMAT = 1
+FORMAT = 2
 """Of pickled runs, to be raised where they change."""
 
 
@@ -35,8 +35,9 @@ class StepRecord(NamedTuple):
     hyper : tuple of dict
         Every hyper-parameter of each optimizer group at this update.
     rng_state : Tensor or None
-        State of torch's generator before the forward pass; None where the forward
-        pass drew no random number (no dropout).
+        State of torch's generator before the forward pass; None where the pass drew no
+        random number (no dropout), or went on where the last one that did left the
+        generator. Ask `draws_from`.
     modes : tuple of bool or None
         Whether each of ``module.modules()`` was in training mode; None if all were.
     """
@@ -52,6 +53,16 @@ class StepRecord(NamedTuple):
     def learning_rate(self) -> float:
         """Learning rate of the first parameter group."""
         return float(self.hyper[0]["lr"])
+
+    def draws_from(self, left: Tensor | None) -> Tensor | None:
+        """Return the random state that the forward pass starts from, if it draws.
+
+        Parameters
+        ----------
+        left : Tensor or None
+            The `rng_state` of the training state before the step.
+        """
+        return left if self.rng_state is None else self.rng_state
 
 
 @dataclass(repr=False)

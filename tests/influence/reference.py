@@ -51,7 +51,8 @@ def _unrolled_states(trajectory, weight, removed):
             name: buffer if frozen else buffer.detach().clone()
             for name, buffer in buffers.items()
         }
-        with replayed_rng(record.rng_state, model.device), differentiable_norm():
+        drawn_from = record.draws_from(trajectory.state(record.step).rng_state)
+        with replayed_rng(drawn_from, model.device), differentiable_norm():
             output = functional_call(model.module, params | copies, (X,))
         buffers = _next_buffers(model.module, params, buffers, X)
         factor = weight[rows] if record.step in removed else torch.ones(len(rows))

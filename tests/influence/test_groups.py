@@ -51,13 +51,14 @@ def test_groups_of_one_are_leave_one_out():
     assert np.array_equal(together, alone)
 
 
-def test_leaving_out_a_group_is_training_without_its_loss_terms():
+@pytest.mark.parametrize("name", ["adam", "dropout"])
+def test_leaving_out_a_group_is_training_without_its_loss_terms(name):
     import torch
 
-    trajectory = train(CASES["adam"])
+    trajectory = train(CASES[name])
     weight = torch.ones(N_SAMPLES, dtype=torch.float64)
     weight[GROUPS[1]] = 0
-    without = train(CASES["adam"], removal_weight=weight)
+    without = train(CASES[name], removal_weight=weight)
     query = QUERIES["loss"]
     expected = float(
         query(without.params(12), without) - query(trajectory.params(12), trajectory)

@@ -45,7 +45,7 @@ def test_another_learning_rate_is_noticed():
 
 def test_another_dropout_mask_is_noticed():
     trajectory = train(CASES["dropout"], store=StateStore())
-    with_record(trajectory, 8, rng_state=trajectory.records[1].rng_state)
+    with_record(trajectory, 8, rng_state=trajectory.store[1].rng_state)
     with pytest.raises(RuntimeError, match="step 8 "):
         check_replay(trajectory)
 

@@ -107,7 +107,7 @@ def test_sample_in_no_batch_scores_zero():
 @pytest.mark.parametrize("name", ["momentum", "adam", "dropout", "groups-adamw"])
 @pytest.mark.parametrize("max_states", [2, 3, 5])
 def test_storage_policy_never_changes_a_score(name, max_states):
-    everything = train(CASES[name])
+    everything = train(CASES[name], store=StateStore())
     budget = max_states * everything.state(1).nbytes
     few = train(CASES[name], store=StateStore(max_bytes=budget))
     assert len(few.store) <= max_states + 1 < len(everything.store)

@@ -52,11 +52,19 @@ def seed():
     torch.manual_seed(5)
 
 
-@pytest.mark.parametrize("between", [lambda: None, lambda: torch.rand(1), seed])
+@pytest.mark.parametrize("between", [lambda: torch.rand(1), seed])
 @pytest.mark.parametrize("first", range(N_STEPS + 1))
 def test_steps_that_draw_are_known_from_the_first_one_on(first, between):
     recorder = train(Noisy(first), between)
     assert drew(recorder) == [step >= first for step in range(N_STEPS)]
+
+
+@pytest.mark.parametrize("first", range(N_STEPS + 1))
+def test_steps_that_go_on_drawing_need_no_random_state(first):
+    """Of draws that begin late, the first ones' end is not known yet."""
+    begin = [first] if first == 0 else [first, first + 1]
+    found = drew(train(Noisy(first)))
+    assert found == [step in begin for step in range(N_STEPS)]
 
 
 def test_draws_that_begin_late_are_repeated():
