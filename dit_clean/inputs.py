@@ -1,7 +1,5 @@
 """What users pass in, checked: inputs, validation samples, weights."""
 
-import inspect
-import warnings
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ from dit_clean.tables import is_frame
 from dit_clean.targets import Targets, check_gaps
 from dit_clean.texts import TEXT_REMEDY, check_no_raw_texts
 from dit_clean.tracking.rows import Rows, as_rows
+from dit_clean.warning import warn
 
 ARRAYS = {"accept_sparse": "csr", "allow_nd": True}
 TEXT = f"Categories are encoded in data frames: give pandas.DataFrame(X). {TEXT_REMEDY}"
@@ -131,21 +130,12 @@ def warn_of_other_order(X: Any, y: Any, names: tuple[str, str] = ("X", "y")) -> 
         return
     if given.isin(other).all():
         inputs, labels = names
-        warnings.warn(
+        warn(
             f"{inputs} and {labels} have the same index labels in another order, but "
             "their rows are paired by position. If the labels tell which rows belong "
             f"together, give {labels}.loc[{inputs}.index]; else reset the index of "
-            "both.",
-            stacklevel=_level_of_user(),
+            "both."
         )
-
-
-def _level_of_user() -> int:
-    """Return the `stacklevel`, for who asks, of the call from outside this package."""
-    frame, level = inspect.currentframe(), 0
-    while frame and frame.f_globals.get("__name__", "").startswith("dit_clean"):
-        frame, level = frame.f_back, level + 1
-    return level
 
 
 def check_sample_shape(estimator: Any, X: Any, *, reset: bool) -> None:
