@@ -59,7 +59,9 @@ def checked_data(
         warn_of_other_order(X, y)
     check = _checked_frame if is_frame(X) else _checked_array
     with _remedies():
-        return check(estimator, X, y, reset=reset, asks_y=asks_y)
+        checked = check(estimator, X, y, reset=reset, asks_y=asks_y)
+        check_sample_shape(estimator, checked[0] if asks_y else checked, reset=reset)
+        return checked
 
 
 def check_not_lazy(data: Any, name: str) -> None:
@@ -86,11 +88,9 @@ def _remedies() -> Iterator[None]:
 
 def _checked_array(estimator: Any, X: Any, y: Any, *, reset: bool, asks_y: bool) -> Any:
     least = 2 if asks_y else 1
-    checked = validate_data(
+    return validate_data(
         estimator, X, y, reset=reset, ensure_min_samples=least, **ARRAYS
     )
-    check_sample_shape(estimator, checked[0] if asks_y else checked, reset=reset)
-    return checked
 
 
 def _checked_frame(estimator: Any, X: Any, y: Any, *, reset: bool, asks_y: bool) -> Any:
@@ -143,7 +143,7 @@ def check_sample_shape(estimator: Any, X: Any, *, reset: bool) -> None:
     shape = tuple(X.shape[1:])
     if reset:
         estimator._sample_shape = shape
-    elif shape != getattr(estimator, "_sample_shape", shape):
+    elif shape != estimator._sample_shape:
         raise ValueError(
             f"X has samples of shape {shape}, but {type(estimator).__name__} was "
             f"fitted on samples of shape {estimator._sample_shape}."
