@@ -1,7 +1,7 @@
 """What users pass in, checked: inputs, validation samples, weights."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import column_or_1d, validate_data
 
-from dit_clean.columns import is_missing
+from dit_clean.influence.groups import numbered_groups
 from dit_clean.tables import is_frame
 from dit_clean.targets import Targets, check_gaps
 from dit_clean.texts import TEXT_REMEDY, check_no_raw_texts
@@ -190,40 +190,7 @@ def checked_groups(groups: Any, n_samples: int) -> np.ndarray | None:
     ValueError
         If there is not one entry for each row, or some are missing.
     """
-    if groups is None:
-        return None
-    if isinstance(groups, str):
-        raise ValueError(
-            f"groups={groups!r}, but one entry for each of the {n_samples} samples is "
-            f"needed: give the column itself, groups=X[{groups!r}]."
-        )
-    groups = groups.numpy() if isinstance(groups, torch.Tensor) else groups
-    # As they are: numpy makes texts of numbers and gaps that are among texts.
-    entries = list(groups)
-    is_column = len(getattr(groups, "shape", entries[:1])) == 1
-    if not (is_column and all(isinstance(entry, Hashable) for entry in entries)):
-        raise ValueError(
-            "groups must be one column: one number, text or tuple for each of the "
-            f"{n_samples} samples."
-        )
-    if len(entries) != n_samples:
-        raise ValueError(
-            f"groups has {len(entries)} entries, but one for each of the {n_samples} "
-            "samples is needed."
-        )
-    missing = [
-        row
-        for row, entry in enumerate(entries)
-        if is_missing(entry) or entry != entry  # noqa: PLR0124 (NaT of numpy)
-    ]
-    if missing:
-        raise ValueError(
-            f"groups has no entry in {len(missing)} of {n_samples} rows (first: row "
-            f"{missing[0]}). Give each of them a group, of its own if it belongs to no "
-            "other row."
-        )
-    numbers: dict[Any, int] = {}
-    return np.array([numbers.setdefault(entry, len(numbers)) for entry in entries])
+    return None if groups is None else numbered_groups(groups, n_samples)[1]
 
 
 def relative_weight(sample_weight: Any, n_samples: int) -> np.ndarray | None:

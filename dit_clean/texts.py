@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dit_clean.columns import is_missing
+from dit_clean.gaps import is_missing
 from dit_clean.tables import MIN_ROWS, TableEncoder
 from dit_clean.warning import warn
 

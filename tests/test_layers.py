@@ -40,7 +40,7 @@ FACADES = (
     "__main__",
 )  # nothing inside the package imports these
 # What every room may use, for it imports nothing but the libraries named below.
-BASE = ("warning",)
+BASE = ("gaps", "warning")
 FLOW = (
     BASE,
     ("tracking",),
