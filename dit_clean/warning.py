@@ -3,12 +3,13 @@
 import inspect
 import warnings
 
-BETWEEN = ("dit_clean", "imblearn", "joblib", "sklearn", "skorch", "torch")
-"""Packages whose frames may lie between the user's call and a warning."""
+PACKAGES = ("dit_clean", "imblearn", "joblib", "sklearn", "skorch", "torch")
+BETWEEN = (*PACKAGES, "contextlib", "functools")
+"""Modules whose frames may lie between the user's call and a warning."""
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn at the innermost line that is in none of the packages `BETWEEN`.
+    """Warn at the innermost line that is in none of the modules `BETWEEN`.
 
     Parameters
     ----------
