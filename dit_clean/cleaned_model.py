@@ -1,6 +1,5 @@
 """What cleaned classifiers and regressors share: clean, then fit a model."""
 
-from inspect import Parameter, signature
 from typing import Any
 
 from sklearn import get_config
@@ -9,13 +8,21 @@ from sklearn.base import (
     MetaEstimatorMixin,
     clone,
 )
-from sklearn.feature_selection import RFECV
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import (
+    StackingClassifier,
+    StackingRegressor,
+    VotingClassifier,
+    VotingRegressor,
+)
+from sklearn.feature_selection import RFE, RFECV
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
+    get_routing_for_object,
     process_routing,
 )
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
@@ -28,6 +35,15 @@ from dit_clean.tables import TableEncoder
 
 KINDS = {"classification": "classifier", "regression": "regressor"}
 PARAMETERS = {"strategy": is_one_of("filter", "weight", "relabel")}
+HAND_ON = (
+    RFE,
+    StackingClassifier,
+    StackingRegressor,
+    TransformedTargetRegressor,
+    VotingClassifier,
+    VotingRegressor,
+)
+"""Models whose `fit` names no weights, but hands them on without metadata routing."""
 
 
 class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
@@ -125,8 +141,8 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
     def __sklearn_tags__(self):
         """Return the tags of what both cleaner and model can do."""
         tags = super().__sklearn_tags__()
-        model = get_tags(self._model())
-        tags.input_tags.sparse = model.input_tags.sparse
+        model = _tags_of(self._model())
+        tags.input_tags.sparse = model is not None and model.input_tags.sparse
         tags.target_tags.required = True
         return tags
 
@@ -180,7 +196,8 @@ def check_model(model: Any, task: str) -> None:
             f"estimator must be a model that can predict, got {type(model).__name__}. "
             "The cleaner goes into the parameter cleaner."
         )
-    kind = get_tags(model).estimator_type if hasattr(model, "__sklearn_tags__") else ""
+    tags = _tags_of(model)
+    kind = None if tags is None else tags.estimator_type
     others = [other for other in KINDS if other != task and KINDS[other] == kind]
     if others:
         raise ValueError(
@@ -189,10 +206,20 @@ def check_model(model: Any, task: str) -> None:
         )
 
 
+def _tags_of(model: Any) -> Any:
+    """Return a model's tags, None of one that only has the methods of a model."""
+    return get_tags(model) if hasattr(model, "__sklearn_tags__") else None
+
+
+def _is_search(model: Any) -> bool:
+    """Tell whether a model fits another one, with parameters that it chooses."""
+    return hasattr(model, "estimator") and hasattr(model, "error_score")
+
+
 def _takes_groups(model: Any) -> bool:
     """Tell whether `fit` takes groups; that of a search hands them to its splitter."""
-    is_search = hasattr(model, "estimator") and hasattr(model, "error_score")
-    return is_search or isinstance(model, RFECV) or has_fit_parameter(model, "groups")
+    by_splitter = _is_search(model) or isinstance(model, RFECV)
+    return by_splitter or has_fit_parameter(model, "groups")
 
 
 def has_rows(value: Any, n_rows: int) -> bool:
@@ -203,17 +230,6 @@ def has_rows(value: Any, n_rows: int) -> bool:
     return len(shape) > 0 and shape[0] == n_rows
 
 
-def _may_take_weights(model: Any) -> bool:
-    """Tell whether `fit` takes sample weights, or hands on what it is given.
-
-    If it is scikit-learn's own, which refuses what cannot be handed on.
-    """
-    kinds = [p.kind for p in signature(model.fit).parameters.values()]
-    is_sklearns = type(model).__module__.startswith("sklearn.")
-    hands_on = is_sklearns and Parameter.VAR_KEYWORD in kinds
-    return hands_on or has_fit_parameter(model, "sample_weight")
-
-
 def _weight_parameter(estimator: Any) -> str:
     """Return the name under which `fit` takes sample weights.
 
@@ -222,19 +238,37 @@ def _weight_parameter(estimator: Any) -> str:
     ValueError
         If it takes none: names the estimator.
     """
-    final, prefix = estimator, ""
-    while isinstance(final, Pipeline) or hasattr(final, "refit"):
-        if isinstance(final, Pipeline):
-            name, final = final.steps[-1]
-            prefix += f"{name}__"
-        else:  # a search, which hands on what its fit gets
-            final = final.estimator
-    if not _may_take_weights(final):
+    is_routed = get_config()["enable_metadata_routing"]
+    final, prefix = (estimator, "") if is_routed else _final_model(estimator)
+    takes = has_fit_parameter(final, "sample_weight")
+    if not (takes or (_requests_weights if is_routed else _hands_on_weights)(final)):
+        none = "none"
+        if is_routed:
+            none += ", and no model in it has requested it (set_fit_request)"
         raise ValueError(
             'sample_weight and strategy="weight" need a model whose fit takes '
-            f"sample_weight, but {type(final).__name__} takes none. Use "
+            f"sample_weight, but {type(final).__name__} takes {none}. Use "
             'strategy="filter" or "relabel", without sample_weight.'
         )
-    # With metadata routing a pipeline takes it by its plain name.
-    is_routed = get_config()["enable_metadata_routing"]
-    return "sample_weight" if is_routed else f"{prefix}sample_weight"
+    return f"{prefix}sample_weight"
+
+
+def _final_model(model: Any) -> tuple[Any, str]:
+    """Return what pipelines and searches train, and the prefix of its parameters."""
+    if isinstance(model, Pipeline):
+        name, last = model.steps[-1]
+        final, prefix = _final_model(last)
+        return final, f"{name}__{prefix}"
+    # A search hands on what its fit gets.
+    return _final_model(model.estimator) if _is_search(model) else (model, "")
+
+
+def _hands_on_weights(model: Any) -> bool:
+    # Of them an RFECV alone needs metadata routing for it.
+    return isinstance(model, HAND_ON) and not isinstance(model, RFECV)
+
+
+def _requests_weights(model: Any) -> bool:
+    """Tell whether a model in this one has requested them by metadata routing."""
+    routing = get_routing_for_object(model)
+    return "sample_weight" in routing.consumes("fit", ["sample_weight"])

@@ -1,11 +1,12 @@
 """What columns of a data frame hold: numbers, categories, or what cannot be read."""
 
-import math
 from datetime import date, time, timedelta
 from numbers import Number
 from typing import Any
 
 import numpy as np
+
+from dit_clean.gaps import is_missing
 
 TIMES = (date, time, timedelta, np.datetime64, np.timedelta64)
 CONTAINERS = (list, tuple, dict, set, np.ndarray)
@@ -18,12 +19,6 @@ _COMPLEX = (
     "Column {name!r} holds complex numbers ({what}), which networks cannot read. Give "
     "real and imaginary parts as two columns."
 )
-
-
-def is_missing(value: Any) -> bool:
-    """Tell whether one value of a column or of y is a missing one."""
-    is_nan = isinstance(value, float) and math.isnan(value)
-    return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
 
 
 def is_numeric(dtype: Any, name: Any) -> bool:

@@ -39,9 +39,11 @@ class CleanerParameter:
         -------
         self : object
         """
-        is_nested = any(name.startswith("cleaner__") for name in params)
-        if is_nested and params.get("cleaner", self.cleaner) is None:
-            params["cleaner"] = InfluenceCleaner()
+        nested = [name for name in params if name.startswith("cleaner__")]
+        if nested and params.get("cleaner", self.cleaner) is None:
+            own = {name.removeprefix("cleaner__"): params.pop(name) for name in nested}
+            # Complete before it is set: a wrong name leaves nothing behind.
+            params["cleaner"] = InfluenceCleaner().set_params(**own)
         return super().set_params(**params)
 
     def _fitted_cleaner(self, X: Any, y: Any, **fit_params: Any) -> Any:
@@ -50,22 +52,30 @@ class CleanerParameter:
         Raises
         ------
         ValueError
-            If a frozen cleaner was fitted on other data.
+            If a frozen cleaner was fitted on other data, or a cleaner is for the other
+            kind of y.
         """
-        if not isinstance(self.cleaner, FrozenEstimator):
-            cleaner = self._unfitted_cleaner()
-            if self._task is None:
-                return cleaner.fit(X, y, **fit_params)
-            self._check_task(cleaner)
-            try:
-                return cleaner.set_params(task=self._task).fit(X, y, **fit_params)
-            except ValueError as error:
-                message = _as_models(str(error))
-                if message == str(error):
-                    raise
-                raise ValueError(message) from error
+        if isinstance(self.cleaner, FrozenEstimator):
+            return self._frozen_cleaner(X, y, fit_params)
+        cleaner = self._unfitted_cleaner()
+        if self._task is None:
+            return cleaner.fit(X, y, **fit_params)
+        self._check_task(cleaner.task)
+        try:
+            return cleaner.set_params(task=self._task).fit(X, y, **fit_params)
+        except ValueError as error:
+            message = _as_models(str(error))
+            if message == str(error):
+                raise
+            raise ValueError(message) from error
+
+    def _frozen_cleaner(self, X: Any, y: Any, fit_params: dict[str, Any]) -> Any:
+        """Return the cleaner that is fitted already, or raise if it cannot be used."""
         cleaner = self.cleaner.estimator
+        _check_is_cleaner(cleaner)
         check_is_fitted(cleaner)
+        is_classifier = cleaner._data.targets.is_classifier
+        self._check_task("classification" if is_classifier else "regression")
         given = [name for name, value in fit_params.items() if value is not None]
         if given:
             raise ValueError(
@@ -81,12 +91,12 @@ class CleanerParameter:
             )
         return cleaner
 
-    def _check_task(self, cleaner: Any) -> None:
-        """Raise if a cleaner was set up for the other kind of y."""
-        if cleaner.task in USE and cleaner.task != self._task:
+    def _check_task(self, task: str) -> None:
+        """Raise if a cleaner is set up for the other kind of y, or fitted on it."""
+        if self._task is not None and task in USE and task != self._task:
             raise ValueError(
-                f"{type(self).__name__} is not for a cleaner with task="
-                f"{cleaner.task!r}: {USE[cleaner.task]}, or leave its task at 'auto'."
+                f"{type(self).__name__} is not for a cleaner whose task is {task}: "
+                f"{USE[task]}, or give the cleaner task={self._task!r}."
             )
 
     def _unfitted_cleaner(self) -> Any:
@@ -97,16 +107,20 @@ class CleanerParameter:
         TypeError
             If it is no cleaner.
         """
-        if not isinstance(self.cleaner, InfluenceCleaner | None):
-            raise TypeError(
-                "cleaner must be an InfluenceCleaner, fitted and frozen or not, got "
-                f"{type(self.cleaner).__name__}. Other steps go before the whole, in a "
-                "pipeline."
-            )
+        if self.cleaner is not None:
+            _check_is_cleaner(self.cleaner)
         cleaner = InfluenceCleaner() if self.cleaner is None else clone(self.cleaner)
         if self.random_state is not None and cleaner.random_state is None:
             cleaner.set_params(random_state=self.random_state)
         return cleaner
+
+
+def _check_is_cleaner(cleaner: Any) -> None:
+    if not isinstance(cleaner, InfluenceCleaner):
+        raise TypeError(
+            "cleaner must be an InfluenceCleaner, fitted and frozen or not, got "
+            f"{type(cleaner).__name__}. Other steps go before the whole, in a pipeline."
+        )
 
 
 def _as_models(message: str) -> str:

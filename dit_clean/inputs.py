@@ -1,9 +1,7 @@
 """What users pass in, checked: inputs, validation samples, weights."""
 
-import inspect
-import warnings
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,11 +12,12 @@ from sklearn.base import TransformerMixin
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import column_or_1d, validate_data
 
-from dit_clean.columns import is_missing
+from dit_clean.influence.groups import numbered_groups
 from dit_clean.tables import is_frame
 from dit_clean.targets import Targets, check_gaps
 from dit_clean.texts import TEXT_REMEDY, check_no_raw_texts
 from dit_clean.tracking.rows import Rows, as_rows
+from dit_clean.warning import warn
 
 ARRAYS = {"accept_sparse": "csr", "allow_nd": True}
 TEXT = f"Categories are encoded in data frames: give pandas.DataFrame(X). {TEXT_REMEDY}"
@@ -60,7 +59,9 @@ def checked_data(
         warn_of_other_order(X, y)
     check = _checked_frame if is_frame(X) else _checked_array
     with _remedies():
-        return check(estimator, X, y, reset=reset, asks_y=asks_y)
+        checked = check(estimator, X, y, reset=reset, asks_y=asks_y)
+        check_sample_shape(estimator, checked[0] if asks_y else checked, reset=reset)
+        return checked
 
 
 def check_not_lazy(data: Any, name: str) -> None:
@@ -87,11 +88,9 @@ def _remedies() -> Iterator[None]:
 
 def _checked_array(estimator: Any, X: Any, y: Any, *, reset: bool, asks_y: bool) -> Any:
     least = 2 if asks_y else 1
-    checked = validate_data(
+    return validate_data(
         estimator, X, y, reset=reset, ensure_min_samples=least, **ARRAYS
     )
-    check_sample_shape(estimator, checked[0] if asks_y else checked, reset=reset)
-    return checked
 
 
 def _checked_frame(estimator: Any, X: Any, y: Any, *, reset: bool, asks_y: bool) -> Any:
@@ -131,21 +130,12 @@ def warn_of_other_order(X: Any, y: Any, names: tuple[str, str] = ("X", "y")) -> 
         return
     if given.isin(other).all():
         inputs, labels = names
-        warnings.warn(
+        warn(
             f"{inputs} and {labels} have the same index labels in another order, but "
             "their rows are paired by position. If the labels tell which rows belong "
             f"together, give {labels}.loc[{inputs}.index]; else reset the index of "
-            "both.",
-            stacklevel=_level_of_user(),
+            "both."
         )
-
-
-def _level_of_user() -> int:
-    """Return the `stacklevel`, for who asks, of the call from outside this package."""
-    frame, level = inspect.currentframe(), 0
-    while frame and frame.f_globals.get("__name__", "").startswith("dit_clean"):
-        frame, level = frame.f_back, level + 1
-    return level
 
 
 def check_sample_shape(estimator: Any, X: Any, *, reset: bool) -> None:
@@ -153,7 +143,7 @@ def check_sample_shape(estimator: Any, X: Any, *, reset: bool) -> None:
     shape = tuple(X.shape[1:])
     if reset:
         estimator._sample_shape = shape
-    elif shape != getattr(estimator, "_sample_shape", shape):
+    elif shape != estimator._sample_shape:
         raise ValueError(
             f"X has samples of shape {shape}, but {type(estimator).__name__} was "
             f"fitted on samples of shape {estimator._sample_shape}."
@@ -200,40 +190,7 @@ def checked_groups(groups: Any, n_samples: int) -> np.ndarray | None:
     ValueError
         If there is not one entry for each row, or some are missing.
     """
-    if groups is None:
-        return None
-    if isinstance(groups, str):
-        raise ValueError(
-            f"groups={groups!r}, but one entry for each of the {n_samples} samples is "
-            f"needed: give the column itself, groups=X[{groups!r}]."
-        )
-    groups = groups.numpy() if isinstance(groups, torch.Tensor) else groups
-    # As they are: numpy makes texts of numbers and gaps that are among texts.
-    entries = list(groups)
-    is_column = len(getattr(groups, "shape", entries[:1])) == 1
-    if not (is_column and all(isinstance(entry, Hashable) for entry in entries)):
-        raise ValueError(
-            "groups must be one column: one number, text or tuple for each of the "
-            f"{n_samples} samples."
-        )
-    if len(entries) != n_samples:
-        raise ValueError(
-            f"groups has {len(entries)} entries, but one for each of the {n_samples} "
-            "samples is needed."
-        )
-    missing = [
-        row
-        for row, entry in enumerate(entries)
-        if is_missing(entry) or entry != entry  # noqa: PLR0124 (NaT of numpy)
-    ]
-    if missing:
-        raise ValueError(
-            f"groups has no entry in {len(missing)} of {n_samples} rows (first: row "
-            f"{missing[0]}). Give each of them a group, of its own if it belongs to no "
-            "other row."
-        )
-    numbers: dict[Any, int] = {}
-    return np.array([numbers.setdefault(entry, len(numbers)) for entry in entries])
+    return None if groups is None else numbered_groups(groups, n_samples)[1]
 
 
 def relative_weight(sample_weight: Any, n_samples: int) -> np.ndarray | None:

@@ -2,13 +2,13 @@
 
 import os
 import re
-import warnings
 from typing import Any
 
 from joblib import Memory
 from sklearn.utils.validation import check_memory
 
 from dit_clean.tracking.storage import AUTO_BYTES
+from dit_clean.warning import warn
 
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -76,9 +76,8 @@ def warn_of_no_seed(memory: Any, random_state: Any) -> None:
         Names the parameter to set.
     """
     if random_state is None and getattr(as_memory(memory), "store_backend", memory):
-        warnings.warn(
+        warn(
             "memory= keeps runs for later fits from the same seeds, and each fit with "
             "random_state=None draws its own: what it writes is never read again. Set "
-            "random_state to an int.",
-            stacklevel=4,
+            "random_state to an int."
         )

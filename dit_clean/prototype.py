@@ -14,6 +14,7 @@ from dit_clean.targets import Targets
 from dit_clean.tracking.exclusive import borrowed_generators
 from dit_clean.tracking.layers import labeled
 from dit_clean.tracking.networks import cuda_devices, make_default_net
+from dit_clean.warning import warn
 
 DEFAULT_LR = {"sgd": 0.1, "adam": 0.001, "adamw": 0.001}
 GPU_WEIGHTS = 2**18
@@ -83,17 +84,47 @@ def check_can_be_sent(net: NeuralNet, n_jobs: int | None) -> None:
     ValueError
         Names the layer.
     """
-    if joblib.effective_n_jobs(n_jobs) == 1:
-        return
+    layer = "" if joblib.effective_n_jobs(n_jobs) == 1 else _parametrized_layer(net)
+    if layer:
+        raise ValueError(
+            f"{layer} is parametrized (weight_norm, spectral_norm), which torch cannot "
+            f"pickle, as n_jobs={n_jobs} needs it. Leave n_jobs out, or compute the "
+            "weight in the layer's own forward."
+        )
+
+
+def can_be_kept(net: NeuralNet) -> bool:
+    """Tell whether torch can pickle trained networks, so that `memory` keeps them.
+
+    Parameters
+    ----------
+    net : NeuralNet
+        Not touched.
+
+    Warns
+    -----
+    UserWarning
+        If it cannot: names the layer, and what is not kept.
+    """
+    layer = _parametrized_layer(net)
+    if layer:
+        warn(
+            "memory= keeps what the networks have shown, but not the networks: "
+            f"{layer} is parametrized (weight_norm, spectral_norm), which torch cannot "
+            "pickle. Later fits decide without training, and questions about influence "
+            "then train again. To keep the networks, compute the weight in the layer's "
+            "own forward."
+        )
+    return not layer
+
+
+def _parametrized_layer(net: NeuralNet) -> str:
+    """Return what errors call the first parametrized layer of a net, "" without one."""
     with borrowed_generators(cuda_devices(net)):
         module = clone(net).initialize().module_
-    for name, layer in module.named_modules():
-        if is_parametrized(layer):
-            raise ValueError(
-                f"{labeled(name, layer)} is parametrized (weight_norm, spectral_norm), "
-                f"which torch cannot pickle, as n_jobs={n_jobs} needs it. Leave n_jobs "
-                "out, or compute the weight in the layer's own forward."
-            )
+    layers = module.named_modules()
+    found = (labeled(name, layer) for name, layer in layers if is_parametrized(layer))
+    return next(found, "")
 
 
 def fast_device(sizes: Sequence[int]) -> str:

@@ -14,6 +14,7 @@ from dit_clean.crossfit import (
     decision_epochs,
     kept_judgement,
 )
+from dit_clean.crossfit.hashing import hash_of
 from dit_clean.detection import (
     Decision,
     Judgement,
@@ -141,9 +142,13 @@ def _differ(value: Any, other: Any) -> bool:
     if value is other:
         return False
     try:
-        return bool(value != other)
-    except (ValueError, RuntimeError):  # arrays and tensors
-        return True
+        are_others = value != other
+    except (ValueError, RuntimeError):  # containers of arrays or tensors
+        are_others = None
+    if isinstance(are_others, bool | np.bool_):
+        return bool(are_others)
+    # Arrays by their content: a cleaner that joblib has loaded holds them twice.
+    return hash_of(value) != hash_of(other)
 
 
 def _judge(

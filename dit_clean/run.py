@@ -1,6 +1,5 @@
 """Tracking the training of a skorch net."""
 
-import warnings
 from collections.abc import Callable, Collection
 from typing import Any, cast
 
@@ -29,6 +28,7 @@ from dit_clean.tracking.probabilities import check_probabilities, takes_log
 from dit_clean.tracking.recorder_checks import check_module
 from dit_clean.tracking.rows import as_rows, as_targets, cast_floats, own_rows
 from dit_clean.tracking.weighting import SampleWeighting
+from dit_clean.warning import warn
 
 
 def track(
@@ -132,11 +132,10 @@ def warn_of_unseen(trajectory: Trajectory) -> None:
     seen = torch.cat([record.sample_indices for record in trajectory]).unique()
     n_samples = trajectory.model.n_samples
     if len(seen) < n_samples:
-        warnings.warn(
+        warn(
             f"{n_samples - len(seen)} of {n_samples} samples were in no batch: their "
             "influence is 0. skorch sets a fifth aside for validation unless "
-            "train_split=None.",
-            stacklevel=3,
+            "train_split=None."
         )
 
 
@@ -145,12 +144,11 @@ def _warn_of_other_parameters(trajectory: Trajectory, net: NeuralNet) -> None:
     parameters = dict(net.module_.named_parameters())
     last = trajectory.params(trajectory.n_steps)
     if not all(torch.equal(values, parameters[name]) for name, values in last.items()):
-        warnings.warn(
+        warn(
             "run.net_ has other parameters than the last step of training has left: a "
             "callback has loaded or averaged some (EarlyStopping and Checkpoint with "
             "load_best=True). Influence is on the network of the last step; give the "
-            "`window`, or `query_step`, of the epoch whose network you mean.",
-            stacklevel=3,
+            "`window`, or `query_step`, of the epoch whose network you mean."
         )
 
 

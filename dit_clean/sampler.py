@@ -73,7 +73,9 @@ class InfluenceSampler(CleanerParameter, BaseSampler):
         return tags
 
     @unchanged_on_failure
-    def fit_resample(self, X, y, **params):
+    def fit_resample(
+        self, X, y, *, X_val=None, y_val=None, sample_weight=None, groups=None
+    ):
         """Return the rows that are kept.
 
         Parameters
@@ -82,8 +84,10 @@ class InfluenceSampler(CleanerParameter, BaseSampler):
             Training inputs.
         y : array-like of shape (n_samples,)
             Labels, some of them wrong.
-        **params
-            For the cleaner's `fit`, such as `groups`.
+        X_val, y_val, sample_weight, groups : array-like, optional
+            For the cleaner's `fit`. Pipelines of imbalanced-learn pass them on with
+            metadata routing only (``set_fit_resample_request(groups=True)``): without
+            it they drop ``influencesampler__groups`` and say nothing.
 
         Returns
         -------
@@ -95,6 +99,12 @@ class InfluenceSampler(CleanerParameter, BaseSampler):
             If y is taken for a regression target.
         """
         self._check_are_labels(y)
+        params = {
+            "X_val": X_val,
+            "y_val": y_val,
+            "sample_weight": sample_weight,
+            "groups": groups,
+        }
         # imbalanced-learn takes every data frame for one of pandas.
         if is_frame(X) and not hasattr(X, "iloc"):
             self._fit_resample(*checked_data(self, X, y), **params)

@@ -1,6 +1,5 @@
 """Rows kept, rows replaced: the methods by which a cleaner hands back data."""
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from dit_clean.crossfit import TrainingData
 from dit_clean.detection import nearest_target_rows, replacement_rows
 from dit_clean.inputs import checked_data, warn_of_other_order
 from dit_clean.tables import MATRIX_AXES, is_frame, select_rows
+from dit_clean.warning import warn
 
 
 class RowSelection(OneToOneFeatureMixin, TransformerMixin):
@@ -166,9 +166,8 @@ def warn_of_far_targets(targets: np.ndarray, kept: np.ndarray) -> None:
     low, high = targets[kept].min(), targets[kept].max()
     n_far = int(((targets < low) | (targets > high)).sum())
     if n_far:
-        warnings.warn(
+        warn(
             f"{n_far} flagged targets lie outside the range of the kept ones. "
             "fit_transform replaces rows of X and cannot change y, so that they go on "
-            "harming the model. Use CleanedRegressor, or fit it on filter(X, y).",
-            stacklevel=3,
+            "harming the model. Use CleanedRegressor, or fit it on filter(X, y)."
         )

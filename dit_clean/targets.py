@@ -10,7 +10,8 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 
-from dit_clean.columns import is_missing, is_time
+from dit_clean.columns import is_time
+from dit_clean.gaps import are_missing
 
 MANY_VALUES = 20
 """Whole-number floats with more distinct values than this may be a measurement."""
@@ -174,7 +175,6 @@ def check_labels(y: np.ndarray) -> None:
     check_gaps(y)
     if y.dtype.kind != "O":
         return
-    check_none_missing(np.array([is_missing(label) for label in y]))
     odd = next((v for v in y if not isinstance(v, LABEL_TYPES)), None)
     if odd is not None and is_time(odd):
         raise ValueError(_are_times(y, f", such as {odd!r}"))
@@ -193,22 +193,11 @@ def check_labels(y: np.ndarray) -> None:
 
 def check_gaps(y: Any) -> None:
     """Raise if a y of any container has gaps, as numpy and pandas write them."""
-    given = y if hasattr(y, "isna") else np.asarray(y)
-    are_numbers = getattr(getattr(given, "dtype", None), "kind", "") == "f"
-    if hasattr(given, "isna"):
-        missing = np.asarray(given.isna())
-    elif are_numbers:
-        missing = np.isnan(np.atleast_1d(given))
-    else:
-        return
-    if missing.size == len(missing):
-        check_none_missing(missing, are_numbers=are_numbers)
-
-
-def check_none_missing(missing: np.ndarray, *, are_numbers: bool = False) -> None:
-    """Raise if a label is missing; `missing` is a mask."""
+    missing = are_missing(y)
     rows = np.flatnonzero(missing)
-    if len(rows):
+    if len(rows) and missing.shape in ((missing.size,), (missing.size, 1)):
+        given = y if hasattr(y, "isna") else np.asarray(y)
+        are_numbers = getattr(getattr(given, "dtype", None), "kind", "") == "f"
         noun = "label or target" if are_numbers else "label"
         own = "" if are_numbers else ", or give them a label of their own"
         raise ValueError(

@@ -1,10 +1,10 @@
 """Free text among the inputs, which networks cannot read as it is."""
 
-import warnings
 from typing import Any
 
-from dit_clean.columns import is_missing
+from dit_clean.gaps import is_missing
 from dit_clean.tables import MIN_ROWS, TableEncoder
+from dit_clean.warning import warn
 
 TEXT_REMEDY = (
     "Free text has to be turned into numbers first, for example by TfidfVectorizer."
@@ -65,13 +65,12 @@ def warn_of_many_texts(encoder: TableEncoder, n_rows: int) -> None:
     """
     for name, n_texts in encoder.category_counts().items():
         if are_many_texts(n_texts, n_rows):
-            warnings.warn(
+            warn(
                 f"The column {name!r} holds {n_texts:,} different texts in {n_rows:,} "
                 f"rows; those in fewer than {MIN_ROWS} rows are taken for one "
                 "category. Such a column tells the networks little. "
                 f"{TEXT_REMEDY} Leave identifiers out.",
                 ManyTextsWarning,
-                stacklevel=4,
             )
 
 
@@ -93,12 +92,11 @@ def warn_of_rare_categories(encoder: TableEncoder, X: Any) -> None:
     counts, shared_rows = encoder.category_counts(), encoder.shared_rows(X)
     for name, shared in shared_rows.items():
         if shared > MANY_SHARED and not are_many_texts(counts[name], X.shape[0]):
-            warnings.warn(
+            warn(
                 f"The column {name!r} holds {counts[name]:,} different values, and "
                 f"{shared:.0%} of the rows hold one too rare for a category of its "
                 "own: these are taken for one category, and rows whose labels depend "
                 "on such values may be flagged. Group the values, or add a column of "
                 "numbers that describes them.",
                 RareCategoriesWarning,
-                stacklevel=4,
             )

@@ -2,6 +2,7 @@
 
 import pickle
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -28,6 +29,7 @@ from dit_clean.queries import (
 )
 from tests.nets import (
     Convolution,
+    Linear,
     Mixed,
     Probabilities,
     make_net,
@@ -47,6 +49,14 @@ class Tokens(nn.Module):
 
     def forward(self, X):
         return self.output(self.embedding(X).mean(1))
+
+
+class Started(Linear):
+    """Is given an array."""
+
+    def __init__(self, start):
+        super().__init__()
+        self.start = start
 
 
 def make_cleaner(net=None, **settings):
@@ -404,6 +414,20 @@ class TestSettings:
         with pytest.raises(ValueError, match="net__lr, net__max_epochs changed since"):
             cleaner.rescore()
 
+    @pytest.mark.parametrize(
+        "start",
+        [np.array([0.1, 0.2]), np.array([np.nan]), torch.ones(2), [np.ones(2), 1]],
+    )
+    def test_rescore_compares_arrays_by_content(self, start, data, tmp_path):
+        cleaner = make_cleaner(make_net(Started, module__start=start)).fit(*data)
+        joblib.dump(cleaner, tmp_path / "cleaner")
+        loaded = joblib.load(tmp_path / "cleaner")
+        loaded.set_params(contamination=0.1, batch_size=np.int64(16))
+        assert loaded.rescore().keep_mask_.sum() == 81
+        loaded.set_params(net__module__start=np.array([0.1, 0.3]))
+        with pytest.raises(ValueError, match="net__module__start changed since"):
+            loaded.rescore()
+
     def test_other_cuts_are_not_judged_again(self, data, monkeypatch):
         cleaner = make_cleaner().fit(*data)
         fresh = make_cleaner(contamination=0.3).fit(*data)
@@ -486,8 +510,6 @@ class TestSettings:
     @pytest.mark.parametrize("n_jobs", [2])
     @pytest.mark.slow
     def test_number_of_jobs_never_changes_a_bit(self, n_jobs, data):
-        import joblib
-
         net = make_net(Mixed, iterator_train__shuffle=True)
         alone = make_cleaner(net).fit(*data)
         together = make_cleaner(net, n_jobs=n_jobs).fit(*data)

@@ -349,7 +349,8 @@ def test_strings_of_arrays_point_to_data_frames():
 def test_missing_strings_of_a_series_are_counted():
     _, y = make_labels()
     y = pd.Series(np.array(list("abc"))[y]).where(np.arange(N_ROWS) != 5)
-    refused(ValueError, r"no label in 1 of 90 rows \(first: row 5\)", y=y)
+    for given in (y, y.tolist()):
+        refused(ValueError, r"no label in 1 of 90 rows \(first: row 5\)", y=given)
 
 
 def test_last_batch_of_one_row_is_refused_by_a_net_that_cannot_take_it():

@@ -39,7 +39,10 @@ FACADES = (
     "__init__",
     "__main__",
 )  # nothing inside the package imports these
+# What every room may use, for it imports nothing but the libraries named below.
+BASE = ("gaps", "warning")
 FLOW = (
+    BASE,
     ("tracking",),
     ("influence",),
     ("detection",),
@@ -58,8 +61,8 @@ HOMES = {
 }
 # ... these rooms do without the libraries named beside them ...
 BANNED = {"influence": ("skorch", "sklearn")}
-# ... and these import nothing but the libraries named, and themselves.
-ONLY = {"detection": ("numpy", "scipy")}
+# ... and these import nothing but the libraries named, themselves, and BASE.
+ONLY = {"detection": ("numpy", "scipy"), **dict.fromkeys(BASE, ("numpy",))}
 
 PACKAGE = Path(__file__).resolve().parents[1] / "dit_clean"
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
@@ -85,7 +88,8 @@ def is_allowed(room, name):
     if top == "dit_clean":
         target = inner[0] if inner else "__init__"
         rank = LAYER.get(target, LAYER["__init__"])
-        return target == room or (room not in ONLY and rank <= LAYER[room])
+        is_open = target in BASE or room not in ONLY
+        return target == room or (is_open and rank <= LAYER[room])
     if top in sys.stdlib_module_names:
         return True
     return (

@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback, PrintLog
+from torch.nn.utils.parametrizations import weight_norm
 
 from dit_clean import InfluenceCleaner, rescoring
 from dit_clean.crossfit import CrossFit, cache
@@ -33,6 +34,14 @@ class Net(nn.Module):
     def forward(self, X):
         return self.output(X)
 """
+
+
+class Normed(Linear):
+    """Torch cannot pickle it."""
+
+    def __init__(self):
+        super().__init__()
+        self.output = weight_norm(self.output)
 
 
 @pytest.fixture
@@ -234,6 +243,28 @@ def test_a_net_with_class_weights_is_trained_once(tmp_path, n_trainings):
             X.astype(np.float32), y
         )
     assert len(n_trainings) == N_NETWORKS
+
+
+def test_nets_that_torch_cannot_pickle_are_not_kept_but_what_they_have_shown(
+    tmp_path, n_trainings
+):
+    X, y = load_mixed_iris()
+    cleaner = InfluenceCleaner(make_net(Normed), memory=tmp_path, random_state=0)
+    plain = clone(cleaner).set_params(memory=None).fit(X, y)
+    n_trainings.clear()
+    match = r"not the networks: Layer 'output' \(.*is parametrized \(weight_norm"
+    with pytest.warns(UserWarning, match=match) as seen:
+        cleaner.fit(X, y)
+    assert [warning.filename for warning in seen] == [__file__]
+    expected = plain.influence(2, history="full")
+    assert np.array_equal(cleaner.influence(2, history="full"), expected)
+    again = clone(cleaner).fit(X, y)
+    assert len(n_trainings) == N_NETWORKS
+    assert np.array_equal(again.suspicion_, plain.suspicion_)
+    with pytest.warns(UserWarning, match=match) as seen:
+        assert np.array_equal(again.influence(2, history="full"), expected)
+    assert [warning.filename for warning in seen] == [__file__]
+    assert len(n_trainings) == 2 * N_NETWORKS
 
 
 def test_what_is_listed_of_a_cleaner_loads_no_runs(tmp_path):

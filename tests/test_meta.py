@@ -7,10 +7,21 @@ import sklearn
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.ensemble import StackingClassifier, VotingClassifier
+from sklearn.feature_selection import RFECV
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import (
+    LinearRegression,
+    LogisticRegression,
+    LogisticRegressionCV,
+)
 from sklearn.metrics import accuracy_score
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import (
+    FixedThresholdClassifier,
+    GridSearchCV,
+    TunedThresholdClassifierCV,
+    cross_val_score,
+)
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -94,6 +105,51 @@ def test_weights_reach_the_model_of_a_search(flipped):
     assert np.array_equal(seen, fitted.cleaner_.sample_weight_)
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("strategy", ["filter", "weight"])
+def test_weights_reach_a_model_that_only_looks_like_a_search(flipped, strategy):
+    X, y, _ = flipped
+    model = LogisticRegressionCV(Cs=[1.0], cv=2)
+    assert hasattr(model, "refit")
+    plain = CleanedClassifier(clone(model), CLEANER).fit(X, y)
+    weight = np.where(np.arange(len(y)) % 2, 2.0, 0.5)
+    fitted = CleanedClassifier(model, CLEANER, strategy).fit(X, y, sample_weight=weight)
+    assert not np.allclose(fitted.estimator_.coef_, plain.estimator_.coef_)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        TunedThresholdClassifierCV(LogisticRegression()),
+        RFECV(LogisticRegression()),
+        OneVsRestClassifier(LogisticRegression()),
+    ],
+)
+def test_models_that_need_routing_for_weights_are_refused_before_training(
+    flipped, model, monkeypatch
+):
+    X, y, _ = flipped
+    monkeypatch.setattr(InfluenceCleaner, "fit", None)
+    cleaned = CleanedClassifier(model, CLEANER, "weight")
+    match = f"{type(model).__name__} takes none. Use"
+    with pytest.raises(ValueError, match=match):
+        cleaned.fit(X, y)
+    with sklearn.config_context(enable_metadata_routing=True):
+        match = f"{type(model).__name__} takes none, and no model in it has requested"
+        with pytest.raises(ValueError, match=match):
+            cleaned.fit(X, y)
+
+
+def test_models_that_request_weights_get_them_by_routing(flipped):
+    X, y, _ = flipped
+    with sklearn.config_context(enable_metadata_routing=True):
+        inner = Recording().set_fit_request(sample_weight=True)
+        model = FixedThresholdClassifier(inner)
+        fitted = CleanedClassifier(model, CLEANER, "weight").fit(X, y)
+    seen = fitted.estimator_.estimator_.seen_[2]
+    assert np.array_equal(seen, fitted.cleaner_.sample_weight_)
+
+
 def test_model_of_a_search_without_sample_weight_is_refused_by_name(flipped):
     X, y, _ = flipped
     search = GridSearchCV(KNeighborsClassifier(), {})
@@ -174,8 +230,11 @@ def test_parameters_of_a_default_cleaner_can_be_set(kind):
     model = kind().set_params(random_state=4, cleaner__cv=2)
     cleaner = model._unfitted_cleaner()
     assert (cleaner.cv, cleaner.random_state) == (2, 4)
-    with pytest.raises(ValueError, match="Invalid parameter 'windows'"):
-        kind().set_params(cleaner__windows="late")
+    model = kind()
+    for wrong in ({}, {"random_state": 1}, {"strategies": 2}):
+        with pytest.raises(ValueError, match="Invalid parameter"):
+            model.set_params(cleaner__windows="late", **wrong)
+    assert model.cleaner is None
 
 
 def test_search_over_a_default_cleaner(flipped):
@@ -307,8 +366,10 @@ def test_seed_is_that_of_a_cleaner_without_one():
 def test_what_is_no_cleaner_is_refused(flipped):
     X, y, _ = flipped
     steps = make_pipeline(StandardScaler(), CLEANER)
-    with pytest.raises(TypeError, match=r"must be an InfluenceCleaner.*got Pipeline"):
-        CleanedClassifier(LogisticRegression(), steps).fit(X, y)
+    for given in (steps, FrozenEstimator(steps)):
+        match = r"must be an InfluenceCleaner.*got Pipeline"
+        with pytest.raises(TypeError, match=match):
+            CleanedClassifier(LogisticRegression(), given).fit(X, y)
 
 
 def test_models_of_the_other_kind_are_refused():
@@ -322,6 +383,50 @@ def test_models_of_the_other_kind_are_refused():
         CleanedRegressor(LogisticRegression(), CLEANER).fit(X, y)
 
 
+@pytest.mark.parametrize("is_frozen", [False, True])
+def test_cleaners_of_the_other_kind_are_refused(flipped, is_frozen):
+    X, y, _ = flipped
+    for kind, task, other in (
+        (CleanedClassifier, "regression", CleanedRegressor),
+        (CleanedRegressor, "classification", CleanedClassifier),
+    ):
+        cleaner = clone(CLEANER).set_params(task=task, max_epochs=1, contamination=0.1)
+        cleaner = FrozenEstimator(cleaner.fit(X, y)) if is_frozen else cleaner
+        match = f"not for a cleaner whose task is {task}: use {other.__name__}, or give"
+        with pytest.raises(ValueError, match=match):
+            kind(cleaner=cleaner).fit(X, y)
+
+
+class Duck:
+    """Has the methods of a classifier, and nothing else of scikit-learn."""
+
+    def __init__(self, scale=1.0):
+        self.scale = scale
+
+    def get_params(self, deep=True):
+        return {"scale": self.scale}
+
+    def set_params(self, **params):
+        self.scale = params.get("scale", self.scale)
+        return self
+
+    def fit(self, X, y, sample_weight=None):
+        self.model = LogisticRegression().fit(self.scale * X, y, sample_weight)
+        self.classes_ = self.model.classes_
+        return self
+
+    def predict(self, X):
+        return self.model.predict(self.scale * X)
+
+
+@pytest.mark.parametrize("strategy", ["filter", "weight", "relabel"])
+def test_models_need_nothing_of_scikit_learn_but_the_methods(flipped, strategy):
+    X, y, y_true = flipped
+    fitted = CleanedClassifier(Duck(), CLEANER, strategy).fit(X, y)
+    assert fitted.score(X, y_true) > 0.9
+    assert not hasattr(fitted, "predict_proba")
+
+
 def test_targets_of_the_other_kind_point_to_the_other_model():
     X, y = load_diabetes(return_X_y=True)
     classifier = CleanedClassifier(LogisticRegression(), CLEANER)
@@ -333,6 +438,6 @@ def test_targets_of_the_other_kind_point_to_the_other_model():
     with pytest.raises(ValueError, match="For labels use CleanedClassifier"):
         CleanedRegressor(cleaner=CLEANER).fit(X, np.where(y > 100, "high", "low"))
     other = clone(CLEANER).set_params(task="regression")
-    match = r"CleanedClassifier is not for .*task='regression': use CleanedRegressor"
+    match = r"CleanedClassifier is not for .*task is regression: use CleanedRegressor"
     with pytest.raises(ValueError, match=match):
         CleanedClassifier(cleaner=other).fit(X, y > 100)

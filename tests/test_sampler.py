@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import sklearn
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -47,6 +49,23 @@ def test_works_as_a_step_of_imbalanced_learns_pipeline(flipped):
     ).fit(X, y)
     assert model.predict(X).shape == (150,)
     assert (model.predict(X[:10]) == 0).all()
+
+
+def test_metadata_routing_brings_what_the_cleaner_takes(flipped):
+    pipeline = pytest.importorskip("imblearn.pipeline")
+    X, y = flipped
+    given = {"groups": np.arange(150) // 3, "sample_weight": np.arange(150) + 1.0}
+    given |= {"X_val": X[50:60], "y_val": y[50:60]}
+    expected = clone(CLEANER).fit(X, y, **given)
+    with sklearn.config_context(enable_metadata_routing=True):
+        sampler = InfluenceSampler(CLEANER)
+        sampler.set_fit_resample_request(**dict.fromkeys(given, True))
+        last = LogisticRegression(max_iter=1000).set_fit_request(sample_weight=False)
+        model = pipeline.make_pipeline(sampler, last)
+        model.fit(X, y, **given)
+    assert np.array_equal(model[0].cleaner_.suspicion_, expected.suspicion_)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'group'"):
+        InfluenceSampler(CLEANER).fit_resample(X, y, group=given["groups"])
 
 
 @pytest.mark.parametrize("container", [pd.DataFrame, sparse.csr_array])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dit_clean.audit.samples import in_microseconds
-from dit_clean.columns import is_missing
+from dit_clean.gaps import is_missing
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dit_clean.audit.samples import (
     row_numbers,
     row_of,
 )
-from dit_clean.columns import is_missing
+from dit_clean.gaps import is_missing
 from dit_clean.inputs import warn_of_other_order
 from dit_clean.tables import MATRIX_AXES, is_frame
 

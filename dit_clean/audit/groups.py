@@ -6,22 +6,23 @@ import numpy as np
 
 from dit_clean.audit.data import AuditData
 from dit_clean.audit.extras import require
-from dit_clean.audit.samples import cells, column_names, own_columns
+from dit_clean.audit.samples import column_names, own_columns
 from dit_clean.influence import group_influence
+from dit_clean.influence.groups import numbered_groups
 from dit_clean.inputs import warn_of_other_order
 
 LABELS = "label"
 
 
-def group_names(data: AuditData, groups: Any) -> np.ndarray:
-    """Return each sample's group, shape (n_samples,).
+def group_column(data: AuditData, groups: Any) -> Any:
+    """Return each sample's group: an array, series or list of n_samples entries.
 
     Parameters
     ----------
     data : AuditData
         From a fitted cleaner.
     groups : str or array-like of shape (n_samples,)
-        "label", the name of a column of X, or one name per sample.
+        "label", the name of a column of X, or one entry per sample.
 
     Raises
     ------
@@ -37,9 +38,7 @@ def group_names(data: AuditData, groups: Any) -> np.ndarray:
     if isinstance(groups, str) and groups == LABELS:
         _check_is_no_column(data, groups)
         return data.labels
-    values = cells(_column(data, groups) if isinstance(groups, str) else groups)
-    has_texts = any(isinstance(value, str) for value in values)
-    return np.array(values, dtype=object if has_texts else None)
+    return _column(data, groups) if isinstance(groups, str) else groups
 
 
 def _check_is_no_column(data: AuditData, name: str) -> None:
@@ -70,17 +69,16 @@ def group_table(data: AuditData, groups: Any, influence: np.ndarray) -> Any:
     data : AuditData
         From a fitted cleaner.
     groups : str or array-like of shape (n_samples,)
-        As in `group_names`.
+        As in `group_column`.
     influence : ndarray of shape (n_samples,)
         Of each sample.
     """
     pandas = require("pandas", "The table of groups")
-    names = group_names(data, groups)
-    found = group_influence(influence, names)
-    place = np.searchsorted(found.names, names)
+    names, numbers = numbered_groups(group_column(data, groups), data.n_samples)
+    found = group_influence(influence, numbers)
 
     def share(values: np.ndarray) -> np.ndarray:
-        return np.bincount(place, weights=values) / found.sizes
+        return np.bincount(numbers, weights=values) / found.sizes
 
     columns = {
         "n_samples": found.sizes,
@@ -90,5 +88,6 @@ def group_table(data: AuditData, groups: Any, influence: np.ndarray) -> Any:
         "flagged": share(data.flagged),
         "suspicion": share(data.suspicion),
     }
-    index = pandas.Index(found.names, name=groups if isinstance(groups, str) else None)
+    name = groups if isinstance(groups, str) else None
+    index = pandas.Index(names, name=name, tupleize_cols=False)
     return pandas.DataFrame(columns, index=index).sort_values("influence")

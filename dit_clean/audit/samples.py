@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from dit_clean.columns import is_missing
+from dit_clean.gaps import is_missing
 from dit_clean.inputs import warn_of_other_order
 from dit_clean.tables import MATRIX_AXES, is_frame
 

@@ -8,7 +8,7 @@ import numpy as np
 from dit_clean.audit.data import AuditData
 from dit_clean.audit.extras import require
 from dit_clean.audit.samples import cells, is_polars, own_columns
-from dit_clean.columns import is_missing
+from dit_clean.gaps import is_missing
 from dit_clean.influence.patterns import influence_patterns
 
 TAKEN = ("verdict", "corrected_label")

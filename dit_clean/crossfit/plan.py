@@ -23,6 +23,7 @@ from dit_clean.crossfit.measurements import Measurements
 from dit_clean.crossfit.recorded import RecordedRuns
 from dit_clean.crossfit.result import CrossFitResult, FoldResult, FoldRun
 from dit_clean.crossfit.watcher import EpochWatcher
+from dit_clean.prototype import can_be_kept
 from dit_clean.run import fit_tracked
 from dit_clean.tracking import StateStore
 from dit_clean.tracking.exclusive import borrowed_generators, fixed_threads
@@ -83,8 +84,12 @@ class CrossFit:
             runs = [result.recorded for result in trained.folds]
             return self.measure(trained), RecordedRuns(lambda: runs, data)
         key = run_key(self, data, folds)
-        train = partial(train, KeptNetworks(memory, key))
-        measurements, load = kept_run(memory, key, train, self.measure)
+
+        def train_and_keep() -> CrossFitResult:
+            networks = memory if can_be_kept(self.net) else joblib.Memory(None)
+            return train(KeptNetworks(networks, key))
+
+        measurements, load = kept_run(memory, key, train_and_keep, self.measure)
         return measurements, RecordedRuns(load, data, key)
 
     def measure(self, trained: CrossFitResult) -> Measurements:

@@ -1,12 +1,11 @@
 """Whether what the networks have learned can tell which labels are wrong."""
 
-import warnings
-
 import numpy as np
 from scipy.stats import spearmanr
 
 from dit_clean.detection.evidence import TINY, LabelEvidence, centered_log
 from dit_clean.detection.targets import TargetEvidence
+from dit_clean.warning import warn
 
 MIN_Z = 2.0
 """Standard errors above chance from which on held-out labels count as predictable."""
@@ -70,13 +69,12 @@ def warn_of_many_wrong(contamination: float) -> None:
     """
     if contamination < MANY_WRONG:
         return
-    warnings.warn(
+    warn(
         f"{contamination:.0%} of the targets look wrong. More likely right targets are "
         "skewed, spread unevenly or hardly predictable here: take the logarithm of "
         "positive targets, give better features or another net, or set contamination "
         "to the fraction that you can look through. The order of suspicion_ may still "
-        "be good, keep_mask_ and contamination_ are not.",
-        stacklevel=4,
+        "be good, keep_mask_ and contamination_ are not."
     )
 
 
@@ -100,12 +98,11 @@ def warn_of_no_signal(signal: float) -> None:
         if signal >= 0
         else f"{-signal:.1f} standard errors worse"
     )
-    warnings.warn(
+    warn(
         f"The networks hardly predict held-out labels or targets: {how_well} than "
         "chance. Which are wrong can then hardly be told, and suspicion, flags and "
         "estimated contamination are to be read with care. Check that X and y belong "
         "together, give better features or another net, train longer (max_epochs), or "
         "give more rows.",
         NoSignalWarning,
-        stacklevel=4,
     )

@@ -1,11 +1,15 @@
 """Influence of whole groups, and the samples that matter most."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from numbers import Number
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
+
+from dit_clean.gaps import is_missing
 
 
 @dataclass(frozen=True)
@@ -15,7 +19,7 @@ class GroupInfluence:
     Attributes
     ----------
     names : ndarray of shape (n_groups,)
-        Groups, sorted.
+        Groups, sorted; those that cannot be sorted in the order of their first samples.
     sizes : ndarray of int, shape (n_groups,)
         Samples of each.
     totals : ndarray of shape (..., n_groups)
@@ -49,6 +53,64 @@ class TopSamples:
     helpful_values: np.ndarray
 
 
+def numbered_groups(groups: Any, n_samples: int) -> tuple[list[Any], np.ndarray]:
+    """Return the distinct groups, and for each sample the number of its own.
+
+    Parameters
+    ----------
+    groups : iterable of n_samples entries
+        Numbers, texts, dates, tuples or whatever else can be told apart, mixed as well.
+    n_samples : int
+        Entries needed.
+
+    Returns
+    -------
+    names : list
+        Groups in the order of their first samples.
+    numbers : ndarray of int, shape (n_samples,)
+        Places in `names`.
+
+    Raises
+    ------
+    ValueError
+        If there is not one entry for each sample, or some are missing.
+    """
+    entries = _entries(groups, n_samples)
+    missing = [row for row, entry in enumerate(entries) if is_missing(entry)]
+    if missing:
+        raise ValueError(
+            f"groups has no entry in {len(missing)} of {n_samples} rows (first: row "
+            f"{missing[0]}). Give each of them a group, of its own if it belongs to no "
+            "other row."
+        )
+    places: dict[Any, int] = {}
+    numbers = [places.setdefault(entry, len(places)) for entry in entries]
+    return list(places), np.array(numbers, dtype=int)
+
+
+def _entries(groups: Any, n_samples: int) -> list[Any]:
+    """Return one entry for each sample, as they are given, or raise."""
+    if isinstance(groups, str):
+        raise ValueError(
+            f"groups={groups!r}, but one entry for each of the {n_samples} samples is "
+            f"needed: give the column itself, groups=X[{groups!r}]."
+        )
+    is_column = len(getattr(groups, "shape", (n_samples,))) == 1
+    # No array of them: numpy makes texts of numbers and gaps that are among texts.
+    entries = groups.tolist() if isinstance(groups, torch.Tensor) else list(groups)
+    if not (is_column and all(isinstance(entry, Hashable) for entry in entries)):
+        raise ValueError(
+            "groups must be one column: one number, text or tuple for each of the "
+            f"{n_samples} samples."
+        )
+    if len(entries) != n_samples:
+        raise ValueError(
+            f"groups has {len(entries)} entries, but one for each of the {n_samples} "
+            "samples is needed."
+        )
+    return entries
+
+
 def group_influence(influence: ArrayLike, groups: Iterable) -> GroupInfluence:
     """Add up influence by group: what leaving out the whole group would change.
 
@@ -57,7 +119,7 @@ def group_influence(influence: ArrayLike, groups: Iterable) -> GroupInfluence:
     influence : array-like of shape (..., n_samples)
         Influence of each sample.
     groups : array-like of shape (n_samples,)
-        Name of each sample's group, such as its label, annotator or source.
+        Each sample's group, such as its label, annotator or source.
 
     Returns
     -------
@@ -66,7 +128,7 @@ def group_influence(influence: ArrayLike, groups: Iterable) -> GroupInfluence:
     Raises
     ------
     ValueError
-        If there is not one name for each sample, or a name is missing.
+        If there is not one entry for each sample, or some are missing.
 
     Notes
     -----
@@ -79,32 +141,23 @@ def group_influence(influence: ArrayLike, groups: Iterable) -> GroupInfluence:
     >>> found.names.tolist(), found.totals.tolist()
     (['a', 'b'], [3.0, -3.0])
     """
-    names, influence = np.asarray(groups), np.asarray(influence)
-    n_samples = influence.shape[-1]
-    if names.shape != (n_samples,):
-        raise ValueError(
-            f"groups has shape {names.shape}, but there are {n_samples} samples: give "
-            "one name per sample."
-        )
-    try:
-        lacks_names = any(map(_is_nothing, groups))
-        names, inverse, sizes = np.unique(
-            names, return_inverse=True, return_counts=True
-        )
-    except TypeError:  # text and None, or text and NaN
-        lacks_names = True
-    if lacks_names:
-        raise ValueError(
-            "groups has samples without a name, or names of several types. Fill them "
-            'first, for example with "unknown".'
-        )
+    influence = np.asarray(influence)
+    names, numbers = numbered_groups(groups, influence.shape[-1])
+    order = _sorted_places(names)
+    places = np.argsort(order)[numbers]
+    sizes = np.bincount(places)
 
     def added(values: np.ndarray) -> np.ndarray:
         return np.apply_along_axis(
-            lambda row: np.bincount(inverse, row, len(names)), -1, values
+            lambda row: np.bincount(places, row, len(names)), -1, values
         )
 
-    return GroupInfluence(names, sizes, added(influence), added(influence < 0) / sizes)
+    return GroupInfluence(
+        _as_array([names[place] for place in order]),
+        sizes,
+        added(influence),
+        added(influence < 0) / sizes,
+    )
 
 
 def top_samples(influence: ArrayLike, k: int = 10) -> TopSamples:
@@ -142,6 +195,16 @@ def top_samples(influence: ArrayLike, k: int = 10) -> TopSamples:
     )
 
 
-def _is_nothing(name: Any) -> bool:
-    """Tell whether a name is None, NaN, NaT or NA (which has no truth: TypeError)."""
-    return name is None or bool(name != name)  # noqa: PLR0124
+def _sorted_places(names: list[Any]) -> list[int]:
+    """Return the places of sorted names; those of several types stay as they are."""
+    try:
+        return sorted(range(len(names)), key=names.__getitem__)
+    except TypeError:
+        return list(range(len(names)))
+
+
+def _as_array(names: list[Any]) -> np.ndarray:
+    """Return names as an array, of objects where numpy would take them for others."""
+    are_alike = len({type(name) for name in names}) == 1
+    is_plain = are_alike and isinstance(names[0], str | Number | np.generic)
+    return np.array(names) if is_plain else np.fromiter(names, dtype=object)

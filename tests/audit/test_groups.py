@@ -52,8 +52,27 @@ def test_groups_by_label(data):
 def test_missing_names_are_refused(data):
     cities = data.X["city"].where(np.arange(60) > 0)
     for groups in (cities, cities.tolist()):
-        with pytest.raises(ValueError, match="without a name"):
+        with pytest.raises(ValueError, match="no entry in 1 of 60 rows"):
             group_table(data, groups, data.influence)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [lambda i: (i % 2, "site"), lambda i: "site" if i % 2 else 0],
+    ids=["pairs", "mixed"],
+)
+def test_groups_are_anything_that_fit_takes(data, named):
+    names = [named(i) for i in range(60)]
+    table = group_table(data, names, data.influence)
+    for name in names[:2]:
+        (row,) = [i for i, other in enumerate(table.index) if other == name]
+        expected = sum(
+            value
+            for value, other in zip(data.influence, names, strict=True)
+            if other == name
+        )
+        assert np.isclose(table["influence"].iloc[row], expected)
+        assert table["n_samples"].iloc[row] == 30
 
 
 def test_unknown_columns_are_named_with_what_to_give(data):

@@ -83,24 +83,42 @@ def test_groups_add_up_and_keep_their_names():
     assert np.array_equal(found.totals.sum(1), influence.sum(1))
 
 
-@pytest.mark.parametrize("groups", [["a"], [["a"], ["b"], ["c"]]])
-def test_groups_of_another_length_are_refused(groups):
-    with pytest.raises(ValueError, match="one name per sample"):
-        group_influence(np.ones(3), groups[: len(groups)])
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        (["b", "a"], [1, 0]),
+        ([2.5, 1], [1, 0]),
+        ([(1, "b"), (1, "a")], [1, 0]),
+        ([np.datetime64("2026-01-02"), np.datetime64("2026-01-01")], [1, 0]),
+        ([2, "a"], [0, 1]),
+        ([(1, "a"), "a"], [0, 1]),
+    ],
+)
+def test_groups_are_sorted_where_they_can_be(names, order):
+    found = group_influence([1.0, 2.0, 4.0], [names[0], names[1], names[0]])
+    assert list(found.names) == [names[place] for place in order]
+    assert found.totals.tolist() == [(5, 2)[place] for place in order]
+    assert found.sizes.tolist() == [(2, 1)[place] for place in order]
 
 
-@pytest.mark.parametrize("missing", [None, float("nan")])
-def test_groups_without_a_name_are_refused(missing):
-    groups = np.array(["a", missing, "b"], dtype=object)
-    with pytest.raises(ValueError, match="without a name"):
-        group_influence(np.ones(3), [1.0, np.nan, 2.0])
-    with pytest.raises(ValueError, match="without a name, or names of"):
+@pytest.mark.parametrize("groups", [["a"], "abc", np.ones((3, 1)), [["a"]] * 3])
+def test_groups_that_are_no_column_of_the_samples_are_refused(groups):
+    with pytest.raises(ValueError, match=r"one .*for each of the 3 samples"):
         group_influence(np.ones(3), groups)
-    with pytest.raises(ValueError, match="without a name"):
-        group_influence(np.ones(3), ["a", float("nan"), "b"])
-    dates = np.array(["2026-01-01", "NaT", "NaT"], dtype="datetime64[D]")
-    with pytest.raises(ValueError, match="without a name"):
-        group_influence([1.0, 2.0, 3.0], dates)
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        [1.0, np.nan, 2.0],
+        ["a", float("nan"), "b"],
+        np.array(["a", None, "b"], dtype=object),
+        np.array(["2026-01-01", "NaT", "2026-01-01"], dtype="datetime64[D]"),
+    ],
+)
+def test_missing_groups_are_refused(groups):
+    with pytest.raises(ValueError, match=r"no entry in 1 of 3 rows \(first: row 1"):
+        group_influence(np.ones(3), groups)
 
 
 def test_top_samples_are_the_ends_of_the_ranking():

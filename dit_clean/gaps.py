@@ -1,0 +1,35 @@
+"""What counts as a missing value, whatever library has written it."""
+
+from typing import Any
+
+import numpy as np
+
+
+def is_missing(value: Any) -> bool:
+    """Tell whether one value is a missing one: None, NaN, NaT or NA.
+
+    Examples
+    --------
+    >>> [is_missing(value) for value in (None, np.float32("nan"), np.datetime64("NaT"))]
+    [True, True, True]
+    >>> [is_missing(value) for value in (0, "", "nan", ("a", 1))]
+    [False, False, False, False]
+    """
+    if value is None or type(value).__name__ == "NAType":  # NA has no truth value
+        return True
+    is_other = _is_other(value)
+    return isinstance(is_other, bool | np.bool_) and bool(is_other)
+
+
+def are_missing(values: Any) -> np.ndarray:
+    """Return which entries of an array, series or list are missing, of its shape."""
+    # A list as it is: numpy makes texts of gaps that are among texts.
+    is_list = isinstance(values, list | tuple)
+    plain = np.asarray(values, dtype=object if is_list else None)
+    found = np.frompyfunc(is_missing, 1, 1) if plain.dtype.kind == "O" else _is_other
+    return np.asarray(found(plain), dtype=bool)
+
+
+def _is_other(value: Any) -> Any:
+    """Tell whether a value differs from itself, as NaN and NaT do."""
+    return value != value  # noqa: PLR0124
