@@ -130,9 +130,12 @@ class AuditMixin:
         review : data frame or path of a CSV file
             Rows of `audit()`, or the file that the report exports, with a column
             `verdict`: "right" keeps the given label, "wrong" takes `corrected_label`
-            where it is filled in, else the suggested label; empty = not reviewed.
+            where it is filled in, else the `suggested_label` of its own row, which the
+            reviewer has seen, and without such a column what this cleaner suggests;
+            empty = not reviewed.
         unreviewed : {"given", "suggested"}, default="given"
-            Labels of the rows that nobody has reviewed.
+            Labels of the rows that nobody has reviewed; "suggested" is what this
+            cleaner suggests.
 
         Returns
         -------
