@@ -1,5 +1,6 @@
 """The table of groups: whose samples harm, whose help."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from dit_clean.audit.data import AuditData
 from dit_clean.audit.extras import require
 from dit_clean.audit.samples import cells, column_names, own_columns
-from dit_clean.influence import group_influence
+from dit_clean.influence.groups import group_influence, sorted_groups
 from dit_clean.inputs import warn_of_other_order
 
 LABELS = "label"
@@ -62,7 +63,7 @@ def _column(data: AuditData, name: str) -> Any:
     return own_columns(data.X, name, data.n_samples)[name]
 
 
-def group_table(data: AuditData, groups: Any, influence: np.ndarray) -> Any:
+def group_table(data: AuditData, groups: Any, measure: Callable[[], np.ndarray]) -> Any:
     """Return one row per group, the most harmful first, as a pandas frame.
 
     Parameters
@@ -71,13 +72,14 @@ def group_table(data: AuditData, groups: Any, influence: np.ndarray) -> Any:
         From a fitted cleaner.
     groups : str or array-like of shape (n_samples,)
         As in `group_names`.
-    influence : ndarray of shape (n_samples,)
-        Of each sample.
+    measure : callable
+        Returns the influence of each sample, (n_samples,). It may take long, and is
+        called once `groups` have been found to fit.
     """
     pandas = require("pandas", "The table of groups")
     names = group_names(data, groups)
-    found = group_influence(influence, names)
-    place = np.searchsorted(found.names, names)
+    _, place, _ = sorted_groups(names, data.n_samples)
+    found = group_influence(measure(), names)
 
     def share(values: np.ndarray) -> np.ndarray:
         return np.bincount(place, weights=values) / found.sizes

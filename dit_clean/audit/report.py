@@ -64,8 +64,15 @@ def write_report(data: AuditData, path: Any, **options: Any) -> Path:
     ------
     FileNotFoundError
         If the folder does not exist.
+    IsADirectoryError
+        If the path is a folder.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"{str(path)!r} is a folder. Give the file to write: "
+            f"{str(path / 'audit.html')!r}."
+        )
     if not path.parent.is_dir():
         raise FileNotFoundError(
             f"There is no folder {str(path.parent)!r} to write {path.name!r} into."
@@ -155,9 +162,9 @@ def table_payload(
         ``labels``, ``n_left_out`` (rows) and ``n_hidden`` (columns).
     """
     rows = data.most_suspicious[:max_rows]
+    own = _shown_columns(data, columns, samples)
     parts = audit_columns(data)
     parts.pop("weight")
-    own = _shown_columns(data, columns, samples)
     if data.index is not None and not _counts_from_zero(data.index):
         own = {str(data.index.name or "index"): data.index, **own}
     found = [(name, values, False) for name, values in parts.items()]

@@ -79,25 +79,8 @@ def group_influence(influence: ArrayLike, groups: Iterable) -> GroupInfluence:
     >>> found.names.tolist(), found.totals.tolist()
     (['a', 'b'], [3.0, -3.0])
     """
-    names, influence = np.asarray(groups), np.asarray(influence)
-    n_samples = influence.shape[-1]
-    if names.shape != (n_samples,):
-        raise ValueError(
-            f"groups has shape {names.shape}, but there are {n_samples} samples: give "
-            "one name per sample."
-        )
-    try:
-        lacks_names = any(map(_is_nothing, groups))
-        names, inverse, sizes = np.unique(
-            names, return_inverse=True, return_counts=True
-        )
-    except TypeError:  # text and None, or text and NaN
-        lacks_names = True
-    if lacks_names:
-        raise ValueError(
-            "groups has samples without a name, or names of several types. Fill them "
-            'first, for example with "unknown".'
-        )
+    influence = np.asarray(influence)
+    names, inverse, sizes = sorted_groups(groups, influence.shape[-1])
 
     def added(values: np.ndarray) -> np.ndarray:
         return np.apply_along_axis(
@@ -105,6 +88,35 @@ def group_influence(influence: ArrayLike, groups: Iterable) -> GroupInfluence:
         )
 
     return GroupInfluence(names, sizes, added(influence), added(influence < 0) / sizes)
+
+
+def sorted_groups(
+    groups: Iterable, n_samples: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the sorted names, the place of each sample's among them, and the sizes.
+
+    Raises
+    ------
+    ValueError
+        As `group_influence`.
+    """
+    names = np.asarray(groups)
+    if names.shape != (n_samples,):
+        raise ValueError(
+            f"groups has shape {names.shape}, but there are {n_samples} samples: give "
+            "one name per sample."
+        )
+    try:
+        lacks_names = any(map(_is_nothing, groups))
+        found = np.unique(names, return_inverse=True, return_counts=True)
+    except TypeError:  # text and None, or text and NaN
+        lacks_names = True
+    if lacks_names:
+        raise ValueError(
+            "groups has samples without a name, or names of several types. Fill them "
+            'first, for example with "unknown".'
+        )
+    return found
 
 
 def top_samples(influence: ArrayLike, k: int = 10) -> TopSamples:
