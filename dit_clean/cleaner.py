@@ -127,7 +127,8 @@ class InfluenceCleaner(
     sample_weight_ : ndarray of shape (n_samples,)
         Weights in [0, 1] to train with.
     suggested_label_ : ndarray of shape (n_samples,)
-        Most likely label (for regression: the held-out prediction).
+        Of flagged samples the most probable other label (for regression: the held-out
+        prediction), of all others the given one.
     threshold_ : float
         Suspicion from which on a sample is flagged, but for the tenth of each class
         that always stays.

@@ -55,7 +55,8 @@ class AuditMixin:
             The index of X is kept. Columns:
 
             - row : row number in X;
-            - label, suggested_label : as given, and the most likely one;
+            - label, suggested_label : as given, and the most probable other one of
+              flagged samples;
             - suspicion : in [0, 1], higher = more likely wrong;
             - influence : over the window, negative = harmful;
             - margin : probability of the given label minus that of its strongest

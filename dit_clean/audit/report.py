@@ -133,6 +133,7 @@ def render_report(
         summary=summary,
         classes=_busiest_classes(summary),
         findings=findings(data, summary),
+        doubtful=data.is_doubtful,
         table=table,
         pictures={k: markup(v) for k, v in _pictures(data, summary).items()},
         gallery=gallery,

@@ -11,7 +11,11 @@ import pytest
 
 from dit_clean.audit import AuditData, audit_table, report, write_report
 from dit_clean.audit.report import table_payload
-from tests.audit.conftest import make_audit_data, make_target_data
+from tests.audit.conftest import (
+    make_audit_data,
+    make_doubtful_data,
+    make_target_data,
+)
 
 EVIL = '</script><script>window.evil=1</script><img src=x onerror="window.evil=1">'
 
@@ -211,3 +215,12 @@ def test_the_matrix_is_explained_with_and_without_numbers(tmp_path, n_classes):
     html = render(make_audit_data(130, classes=range(n_classes)), tmp_path)
     assert "Cells off the diagonal count the samples" in html
     assert "Numbers off the diagonal" not in html
+
+
+def test_relabeling_is_not_advised_where_flags_are_more_likely_right(data, tmp_path):
+    relabel = "take <code>cleaner.suggested_label_</code> as the new labels"
+    assert relabel in render(data, tmp_path)
+    html = render(make_doubtful_data(), tmp_path)
+    assert relabel not in html
+    assert "would change more right labels than wrong ones" in html
+    assert "flagged (20.0%), 4 of them expected to be wrong" in html
