@@ -104,6 +104,8 @@ def test_columns_without_room_are_counted(tmp_path):
     assert table_payload(data, None, None, 60)["n_hidden"] == 3
     assert table_payload(data, ["column 9"], None, 60)["n_hidden"] == 0
     assert "3 more columns of the data are not shown" in render(data, tmp_path)
+    narrow = replace(data, X=X.iloc[:, :9])
+    assert "1 more column of the data is not shown" in render(narrow, tmp_path)
 
 
 def test_only_the_most_suspicious_rows_are_kept(data):
@@ -222,5 +224,5 @@ def test_relabeling_is_not_advised_where_flags_are_more_likely_right(data, tmp_p
     assert relabel in render(data, tmp_path)
     html = render(make_doubtful_data(), tmp_path)
     assert relabel not in html
-    assert "would change more right labels than wrong ones" in html
+    assert "Do not let the cleaner decide here." in html
     assert "flagged (20.0%), 4 of them expected to be wrong" in html

@@ -267,3 +267,14 @@ def test_suggested_targets_are_those_of_the_review():
     review["suggested_label"] = [f"{v:.6g}" for v in review["suggested_label"]]
     assert corrected_labels(exact, review)[0] == 5000 + 1 / 3
     assert corrected_labels(replace(data, suggested=data.labels), review)[5] == 5000.33
+
+
+def test_labels_that_a_report_has_kept_from_being_formulas_are_known_again(tmp_path):
+    data = make_audit_data(classes=("=1+1", "-5 %", "@home"))
+    review = make_review(data, {0: "wrong", 1: "wrong", 5: "wrong"}, {1: "'@home"})
+    for name in ("label", "suggested_label"):
+        review[name] = "'" + review[name]
+    review.to_csv(tmp_path / "review.csv", index=False)
+    labels = corrected_labels(data, tmp_path / "review.csv")
+    assert labels[[0, 5]].tolist() == data.suggested[[0, 5]].tolist()
+    assert labels[1] == "@home"

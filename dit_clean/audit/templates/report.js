@@ -198,8 +198,13 @@
     return select;
   }
 
+  // Spreadsheets would compute such texts; a review is read without the apostrophe.
+  function guarded(text) {
+    return /^[=+\-@\t\r]/.test(text) && !Number.isFinite(Number(text)) ? `'${text}` : text;
+  }
+
   function quoted(value) {
-    const text = asText(value);
+    const text = guarded(asText(value));
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   }
 
@@ -216,7 +221,7 @@
   function exportRows() {
     const rows = state.selected.size
       ? [...state.selected].sort((i, j) => column.row[i] - column.row[j]) : state.shown;
-    download(rows, "selected-rows.csv");
+    download(rows, state.selected.size ? "selected-rows.csv" : "rows.csv");
   }
 
   function exportReview() {
