@@ -96,6 +96,23 @@ def test_a_review_made_in_the_page_comes_back_as_labels(page, data):
     assert np.array_equal(labels, expected)
 
 
+def test_verdicts_are_given_in_the_table_or_below_a_picture(page, data):
+    rows = page.run(ROWS)
+    card = f".item[data-row='{rows[0]}'] .verdict"
+    page.run(SET, f"{card} select", "wrong")
+    other = next(c for c in data.classes if c not in (data.labels[rows[0]], "cat"))
+    page.run(SET, f"{card} .correction", other)
+    value = "return document.querySelector(arguments[0]).value"
+    assert page.run(value, "#rows tr:nth-child(1) td:nth-child(2) select") == "wrong"
+    assert page.run(value, "#rows tr:nth-child(1) .correction") == other
+    page.run(SET, "#rows tr:nth-child(2) td:nth-child(2) select", "right")
+    assert page.run(value, f".item[data-row='{rows[1]}'] .verdict select") == "right"
+    page.click("#export-review")
+    labels = corrected_labels(data, page.downloaded("review.csv"))
+    assert np.flatnonzero(labels != data.labels).tolist() == [rows[0]]
+    assert labels[rows[0]] == other
+
+
 def test_cells_are_no_formulas_in_a_spreadsheet(browser, tmp_path):
     classes = ("=1+1", "-5", "@home", "- no -", "+x")
     texts = ["=HYPERLINK()", "-1.5", "plain", "+49 30 1234", "-"] * 12
