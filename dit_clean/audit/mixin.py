@@ -70,6 +70,8 @@ class AuditMixin:
         -----
         The first one after `fit` may take as long as that: patterns need the influence
         of every epoch, and `fit` measures six. It is kept for the next.
+        ``cleaner.set_params(verbose=1)`` shows progress, also after `fit`.
+        `suspicion_`, `keep_mask_` and `suggested_label_` need none of this.
         """
         return audit_table(
             self.audit_data(), sort=sort, flagged=flagged, columns=columns
