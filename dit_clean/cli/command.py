@@ -331,7 +331,8 @@ def _print_summary(cleaner: InfluenceCleaner, written: dict[str, Path | None]) -
         f"{'labels' if data.is_classifier else 'targets'} {data.contamination:.1%}."
     )
     if data.flagged.any():
-        click.echo(f"By their suspicion, {expected_wrong(data)} are expected wrong.")
+        found = expected_wrong(data)
+        click.echo(f"By their suspicion, {found} are expected to be wrong.")
     if data.is_doubtful:
         click.echo(caution(data, STRICTER))
     rows = sorted(by_class(data), key=lambda row: -row["n_flagged"])
