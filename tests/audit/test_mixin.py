@@ -110,6 +110,8 @@ def test_looking_at_decisions_replays_no_training(cleaner, monkeypatch):
     monkeypatch.setattr(type(cleaner), "influence", refuse)
     monkeypatch.setattr(type(cleaner), "_timeline", refuse)
     cleaner._repr_html_()
+    with pytest.raises(ValueError, match="X has no column 'zz'"):
+        cleaner.group_influence("zz")
     cleaner.apply_review(pd.DataFrame({"row": [0], "verdict": ["right"]}))
     for kind in ("suspicion", "labels", "training", "gallery"):
         getattr(cleaner, f"plot_{kind}")()
