@@ -17,7 +17,11 @@ from dit_clean.crossfit import (
     kept_signal,
     make_folds,
 )
-from dit_clean.detection import warn_of_many_wrong, warn_of_no_signal
+from dit_clean.detection import (
+    warn_of_many_wrong,
+    warn_of_many_wrong_labels,
+    warn_of_no_signal,
+)
 from dit_clean.detection.margin import held_out_margin
 from dit_clean.failed_fits import unchanged_on_failure
 from dit_clean.influence import resolve_window
@@ -123,7 +127,8 @@ class InfluenceCleaner(
     sample_weight_ : ndarray of shape (n_samples,)
         Weights in [0, 1] to train with.
     suggested_label_ : ndarray of shape (n_samples,)
-        Most likely label (for regression: the held-out prediction).
+        Of flagged samples the most probable other label (for regression: the held-out
+        prediction), of all others the given one.
     threshold_ : float
         Suspicion from which on a sample is flagged, but for the tenth of each class
         that always stays.
@@ -247,8 +252,8 @@ class InfluenceCleaner(
         NoSignalWarning
             If held-out labels or targets are hardly predicted better than by chance.
         UserWarning
-            If so many regression targets look wrong that the residuals of right ones
-            are more likely not what is assumed of them; if y, sample_weight or groups
+            If so many labels or regression targets look wrong that right ones are more
+            likely not what is assumed of them; if y, sample_weight or groups
             has the index labels of X in another order; if a column holds free text, or
             many rows with categories too rare for a column of their own; or if `memory`
             is to keep runs whose seeds no later fit has.
@@ -281,8 +286,11 @@ class InfluenceCleaner(
         influence = EpochInfluence(measured.influence, recorded)
         window, decision = self._decide(evidence, influence, targets)
         memory = self._memory_of(recorded.key)
-        warn_of_no_signal(kept_signal(memory, recorded.key, evidence))
-        if not targets.is_classifier and self.contamination == "auto":
+        signal = kept_signal(memory, recorded.key, evidence)
+        warn_of_no_signal(signal)
+        if self.contamination == "auto" and targets.is_classifier:
+            warn_of_many_wrong_labels(decision.contamination, targets.classes, signal)
+        elif self.contamination == "auto":
             warn_of_many_wrong(decision.contamination)
         self._data, self._recorded = data, recorded
         self._evidence, self._influence = evidence, influence

@@ -185,13 +185,17 @@ class InfluenceQuestions:
             (the sum, negative = harmful); mean_influence; harmful (share of its samples
             with negative influence); flagged (share); suspicion (mean).
         """
-        influence = self.influence(window, query, history)
-        if influence.ndim > 1:
-            raise ValueError(
-                f"The query has {len(influence)} values, and a table of groups needs "
-                "one. Ask for one after the other."
-            )
-        return group_table(self.audit_data(), groups, influence)
+
+        def measure() -> np.ndarray:
+            influence = self.influence(window, query, history)
+            if influence.ndim > 1:
+                raise ValueError(
+                    f"The query has {len(influence)} values, and a table of groups "
+                    "needs one. Ask for one after the other."
+                )
+            return influence
+
+        return group_table(self.audit_data(), groups, measure)
 
     def influence_on(self, X, y=None, *, window=None, history=None):
         """Return each training sample's influence on the loss of given samples.

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
@@ -357,6 +358,20 @@ class TestUse:
     def test_advice_about_many_wrong_targets_silences_it(self):
         X, y = make_targets()
         make_cleaner(make_regressor(), contamination=0.1).fit(X, y - 50)
+
+    def test_measurements_that_are_taken_for_labels_are_warned_of(self):
+        X = np.random.RandomState(0).randn(200, 5)
+        ratings = np.clip(40 + 10 * X[:, 0], 20, 60).astype(int) // 4 * 4
+        match = '% of the labels look wrong.*task="regression"'
+        with pytest.warns(UserWarning, match=match) as warned:
+            make_cleaner().fit(X, ratings)
+        assert {warning.filename for warning in warned} == {__file__}
+
+    @pytest.mark.parametrize("wrong_class", [0, 1])
+    def test_many_wrong_labels_of_one_class_are_not_warned_of(self, wrong_class):
+        X, y = load_breast_cancer(return_X_y=True)
+        wrong = (np.random.RandomState(0).rand(len(y)) < 0.4) & (y == wrong_class)
+        make_cleaner().fit(X, np.where(wrong, 1 - y, y))
 
     @pytest.mark.filterwarnings("ignore:.*hardly predict")
     def test_tokens_changed_after_the_fit_change_no_answer(self, data):

@@ -63,6 +63,10 @@ def test_report_table_and_cleaned_data_are_written(folder, iris):
     pd.testing.assert_frame_equal(cleaned, iris.iloc[kept].reset_index(drop=True))
     assert "Label audit of iris.csv" in (folder / "audit.html").read_text("utf-8")
     assert f"{150 - len(kept)} of 150 rows flagged" in result.output
+    suspicion = table["suspicion"][table["flagged"]]
+    expected = f"{suspicion.sum():.0f} of the {len(suspicion)} flagged are expected"
+    assert expected in result.output
+    assert ("Stricter: rows with a susp" in result.output) == (suspicion.median() < 0.5)
     assert "epoch" in result.stderr
 
 

@@ -14,6 +14,9 @@ import numpy as np
 from dit_clean.audit.samples import in_microseconds
 from dit_clean.gaps import is_missing
 
+EVEN = 0.5
+"""Suspicion from which on a label is more likely wrong than right."""
+
 
 @dataclass(frozen=True)
 class AuditData:
@@ -100,6 +103,21 @@ class AuditData:
     def is_classifier(self) -> bool:
         """Whether the targets are labels."""
         return self.classes is not None
+
+    @property
+    def n_expected_wrong(self) -> float:
+        """Wrong samples among the flagged ones: the sum of their suspicion."""
+        return float(self.suspicion[self.flagged].sum())
+
+    @property
+    def n_likely_wrong(self) -> int:
+        """Flagged samples that are more likely wrong than right."""
+        return int((self.suspicion[self.flagged] >= EVEN).sum())
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether most flagged samples are more likely right than wrong."""
+        return 2 * self.n_likely_wrong < self.flagged.sum()
 
     @property
     def most_suspicious(self) -> np.ndarray:

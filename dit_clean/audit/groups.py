@@ -1,5 +1,6 @@
 """The table of groups: whose samples harm, whose help."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ def _column(data: AuditData, name: str) -> Any:
     return own_columns(data.X, name, data.n_samples)[name]
 
 
-def group_table(data: AuditData, groups: Any, influence: np.ndarray) -> Any:
+def group_table(data: AuditData, groups: Any, measure: Callable[[], np.ndarray]) -> Any:
     """Return one row per group, the most harmful first, as a pandas frame.
 
     Parameters
@@ -70,12 +71,13 @@ def group_table(data: AuditData, groups: Any, influence: np.ndarray) -> Any:
         From a fitted cleaner.
     groups : str or array-like of shape (n_samples,)
         As in `group_column`.
-    influence : ndarray of shape (n_samples,)
-        Of each sample.
+    measure : callable
+        Returns the influence of each sample, (n_samples,). It may take long, and is
+        called once `groups` have been found to fit.
     """
     pandas = require("pandas", "The table of groups")
     names, numbers = numbered_groups(group_column(data, groups), data.n_samples)
-    found = group_influence(influence, numbers)
+    found = group_influence(measure(), numbers)
 
     def share(values: np.ndarray) -> np.ndarray:
         return np.bincount(numbers, weights=values) / found.sizes

@@ -3,6 +3,7 @@
 They round, cut, strip, write 1 as 1.0, and a date with or without its time.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +14,8 @@ from dit_clean.audit.extras import require
 ROUNDING = 1e-4
 """Relative difference up to which a number in a review may be the target given."""
 CUT = "…"
+GUARDED = re.compile(r"'[=+\-@\t\r]")
+"""Beginning of a text that a report has kept from being a formula of a spreadsheet."""
 
 
 def meant_labels(cell: Any, labels: Iterable[Any]) -> list[Any]:
@@ -33,13 +36,15 @@ def meant_labels(cell: Any, labels: Iterable[Any]) -> list[Any]:
     ['spam', 'spam ']
     >>> meant_labels("2.0", [1, 2, 3])
     [2]
+    >>> meant_labels("'=spam", ["ham", "=spam"])
+    ['=spam']
     """
     text, labels = str(cell), list(labels)
     for is_meant in (_is_exactly, _is_as_value, _is_cut):
         found = [label for label in labels if is_meant(text, label)]
         if found:
             return found
-    return []
+    return meant_labels(text[1:], labels) if GUARDED.match(text) else []
 
 
 def is_target(cell: Any, target: Any) -> bool:

@@ -55,7 +55,8 @@ class AuditMixin:
             The index of X is kept. Columns:
 
             - row : row number in X;
-            - label, suggested_label : as given, and the most likely one;
+            - label, suggested_label : as given, and the most probable other one of
+              flagged samples;
             - suspicion : in [0, 1], higher = more likely wrong;
             - influence : over the window, negative = harmful;
             - margin : probability of the given label minus that of its strongest
@@ -69,6 +70,8 @@ class AuditMixin:
         -----
         The first one after `fit` may take as long as that: patterns need the influence
         of every epoch, and `fit` measures six. It is kept for the next.
+        ``cleaner.set_params(verbose=1)`` shows progress, also after `fit`.
+        `suspicion_`, `keep_mask_` and `suggested_label_` need none of this.
         """
         return audit_table(
             self.audit_data(), sort=sort, flagged=flagged, columns=columns
@@ -130,9 +133,12 @@ class AuditMixin:
         review : data frame or path of a CSV file
             Rows of `audit()`, or the file that the report exports, with a column
             `verdict`: "right" keeps the given label, "wrong" takes `corrected_label`
-            where it is filled in, else the suggested label; empty = not reviewed.
+            where it is filled in, else the `suggested_label` of its own row, which the
+            reviewer has seen, and without such a column what this cleaner suggests;
+            empty = not reviewed.
         unreviewed : {"given", "suggested"}, default="given"
-            Labels of the rows that nobody has reviewed.
+            Labels of the rows that nobody has reviewed; "suggested" is what this
+            cleaner suggests.
 
         Returns
         -------

@@ -4,6 +4,7 @@ from html import escape
 from typing import Any
 
 from dit_clean.audit.data import AuditData
+from dit_clean.audit.words import caution, expected_wrong
 
 MAX_CLASSES = 6
 STYLE = (
@@ -24,18 +25,26 @@ def summary_html(data: AuditData) -> str:
     """
     n_flagged = int(data.flagged.sum())
     start, stop = data.window
+    what = "labels" if data.is_classifier else "targets"
     head = (
-        f"<b>{n_flagged:,} of {data.n_samples:,} samples look wrong</b> "
-        f"({n_flagged / data.n_samples:.1%}); estimated fraction of wrong "
-        f"{'labels' if data.is_classifier else 'targets'}: {data.contamination:.1%}."
+        f"<b>{n_flagged:,} of {data.n_samples:,} samples are flagged</b> "
+        f"({n_flagged / data.n_samples:.1%}); {_trust(data)}estimated fraction of "
+        f"wrong {what}: {data.contamination:.1%}."
     )
     how = (
         f"Flagged from a suspicion of {data.threshold:.2f} on, read off epochs "
         f"{start + 1} to {stop} of {data.n_epochs}."
     )
     calls = "<code>.audit()</code> table, <code>.report('audit.html')</code> to look at"
-    body = f"{head}<br><small>{how} {_classes(data)}</small><br><small>{calls}</small>"
+    lines = [f"{how} {_classes(data)}", escape(caution(data)), calls]
+    body = "<br>".join([head, *(f"<small>{line}</small>" for line in lines if line)])
     return f'<div style="{STYLE}">{body}</div>'
+
+
+def _trust(data: AuditData) -> str:
+    return (
+        f"{expected_wrong(data)} expected to be wrong; " if data.flagged.any() else ""
+    )
 
 
 def _classes(data: AuditData) -> str:

@@ -64,8 +64,15 @@ def write_report(data: AuditData, path: Any, **options: Any) -> Path:
     ------
     FileNotFoundError
         If the folder does not exist.
+    IsADirectoryError
+        If the path is a folder.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"{str(path)!r} is a folder. Give the file to write: "
+            f"{str(path / 'audit.html')!r}."
+        )
     if not path.parent.is_dir():
         raise FileNotFoundError(
             f"There is no folder {str(path.parent)!r} to write {path.name!r} into."
@@ -126,6 +133,7 @@ def render_report(
         summary=summary,
         classes=_busiest_classes(summary),
         findings=findings(data, summary),
+        doubtful=data.is_doubtful,
         table=table,
         pictures={k: markup(v) for k, v in _pictures(data, summary).items()},
         gallery=gallery,
@@ -155,9 +163,9 @@ def table_payload(
         ``labels``, ``n_left_out`` (rows) and ``n_hidden`` (columns).
     """
     rows = data.most_suspicious[:max_rows]
+    own = _shown_columns(data, columns, samples)
     parts = audit_columns(data)
     parts.pop("weight")
-    own = _shown_columns(data, columns, samples)
     if data.index is not None and not _counts_from_zero(data.index):
         own = {str(data.index.name or "index"): data.index, **own}
     found = [(name, values, False) for name, values in parts.items()]

@@ -32,9 +32,12 @@ def corrected_labels(
     review : data frame or path of a CSV file
         An audit table, all or some of its rows in any order, with `row` and a column
         `verdict`: "right" keeps the given label, "wrong" takes `corrected_label`
-        where it is filled in, else the suggested label; empty = not reviewed.
+        where it is filled in, else the `suggested_label` of its own row, which the
+        reviewer has seen, and without such a column what the cleaner suggests; empty =
+        not reviewed.
     unreviewed : {"given", "suggested"}, default="given"
-        Labels of the rows that nobody has reviewed.
+        Labels of the rows that nobody has reviewed; "suggested" is what the cleaner
+        suggests.
 
     Returns
     -------
@@ -45,9 +48,9 @@ def corrected_labels(
     ------
     ValueError
         If a column is missing, a row or verdict is unknown, a row is marked wrong and
-        no other label is known for it, a correction is no label or may mean several, a
-        row has one without being marked wrong, or the column `label`, where there is
-        one, holds other labels.
+        no other label is known for it, a correction or suggestion is no label or may
+        mean several, a row has a correction without being marked wrong, or the column
+        `label`, where there is one, holds other labels.
     """
     if unreviewed not in UNREVIEWED:
         raise ValueError(f"unreviewed={unreviewed!r} is none of {UNREVIEWED}.")
@@ -55,15 +58,17 @@ def corrected_labels(
     rows = _checked_rows(columns["row"], data.n_samples)
     verdicts = _checked_verdicts(columns["verdict"], rows)
     corrections = columns.get("corrected_label", [""] * len(rows))
+    suggestions = columns.get("suggested_label", data.suggested[rows])
     _check_labels(data, rows, columns.get("label"))
     labels = (data.labels if unreviewed == "given" else data.suggested).copy()
-    for row, verdict, correction in zip(rows, verdicts, corrections, strict=True):
+    reviewed = zip(rows, verdicts, corrections, suggestions, strict=True)
+    for row, verdict, correction, suggestion in reviewed:
         if verdict != "wrong":
             _check_no_correction(row, verdict, correction)
         if verdict == "right":
             labels[row] = data.labels[row]
         if verdict == "wrong":
-            labels[row] = _right_label(data, row, correction)
+            labels[row] = _right_label(data, row, correction, suggestion)
     return labels
 
 
@@ -175,45 +180,61 @@ def _check_no_correction(row: int, verdict: str, correction: Any) -> None:
         )
 
 
-def _right_label(data: AuditData, row: int, correction: Any) -> Any:
+def _right_label(data: AuditData, row: int, correction: Any, suggestion: Any) -> Any:
+    """Return what a person has written or, left blank, the suggestion they saw."""
     classes = [] if data.classes is None else list(data.classes)
-    text = str(correction)
+    text, seen = str(correction), str(suggestion)
     is_blank_label = text != "" and text in map(str, classes)
     if text.strip() or is_blank_label:
-        return _label(classes, row, text) if classes else _target(row, text)
-    if data.suggested[row] == data.labels[row]:
+        return _read_label(classes, f"Row {row} has the corrected", text)
+    label = data.labels[row]
+    if seen.strip() or seen in map(str, classes):
+        label = _suggested(data, row, seen)
+    if label == data.labels[row]:
         raise ValueError(
             f"Row {row} is marked wrong, but no other label is suggested for it. Write "
             "the right one into the column 'corrected_label'."
         )
-    return data.suggested[row]
+    return label
 
 
-def _label(classes: list[Any], row: int, text: str) -> Any:
-    """Return a correction as one of the labels."""
+def _suggested(data: AuditData, row: int, text: str) -> Any:
+    """Return the label of a suggestion, the cleaner's own target if it was rounded."""
+    known = [] if data.classes is None else list(data.classes)
+    if not known:
+        for target in (data.suggested[row], data.labels[row]):
+            if is_target(text, target):
+                return target
+    return _read_label(known, f"Row {row} has the suggested", text)
+
+
+def _read_label(classes: list[Any], whose: str, text: str) -> Any:
+    """Return the label or target that a cell holds."""
+    return _label(classes, whose, text) if classes else _target(whose, text)
+
+
+def _label(classes: list[Any], whose: str, text: str) -> Any:
+    """Return a cell as one of the labels."""
     found = meant_labels(text, classes)
     if len(found) == 1:
         return found[0]
     if found:
         raise ValueError(
-            f"Row {row} has the corrected label {text!r}, which may mean any of "
+            f"{whose} label {text!r}, which may mean any of "
             f"{', '.join(repr(str(label)) for label in found)}. Write it out in full."
         )
     known = ", ".join(str(label) for label in classes[:MAX_KNOWN])
     raise ValueError(
-        f"Row {row} has the corrected label {text!r}, which is no label of the data. "
-        f"Known labels: {known}."
+        f"{whose} label {text!r}, which is no label of the data. Known labels: {known}."
     )
 
 
-def _target(row: int, text: str) -> float:
-    """Return a correction as a number."""
+def _target(whose: str, text: str) -> float:
+    """Return a cell as a number."""
     try:
         target = float(text)
     except ValueError:
         target = np.nan
     if not np.isfinite(target):
-        raise ValueError(
-            f"Row {row} has the corrected target {text!r}, which is no number."
-        )
+        raise ValueError(f"{whose} target {text!r}, which is no number.")
     return target

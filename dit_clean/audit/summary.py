@@ -32,6 +32,9 @@ def summarize(data: AuditData) -> dict[str, Any]:
     summary : dict
         - task : "classification" or "regression"
         - n_samples, n_flagged, n_kept, fraction_flagged
+        - n_expected_wrong : wrong ones to expect among the flagged samples, the sum of
+          their suspicion
+        - n_likely_wrong : flagged samples with a suspicion of 0.5 or more
         - estimated_error_rate : estimated fraction of wrong labels
         - threshold : suspicion from which on a sample is flagged
         - classes : list of dict, one per given label (classification)
@@ -49,6 +52,8 @@ def summarize(data: AuditData) -> dict[str, Any]:
         "n_flagged": n_flagged,
         "n_kept": data.n_samples - n_flagged,
         "fraction_flagged": n_flagged / data.n_samples,
+        "n_expected_wrong": data.n_expected_wrong,
+        "n_likely_wrong": data.n_likely_wrong,
         "estimated_error_rate": float(data.contamination),
         "threshold": float(data.threshold),
         "classes": by_class(data),

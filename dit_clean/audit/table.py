@@ -13,22 +13,34 @@ from dit_clean.influence.patterns import influence_patterns
 
 TAKEN = ("verdict", "corrected_label")
 """Names of what a review adds."""
+COLUMNS = (
+    "row",
+    "label",
+    "suggested_label",
+    "suspicion",
+    "influence",
+    "margin",
+    "flagged",
+    "weight",
+    "pattern",
+)
 HIGHEST_FIRST = ("suspicion", "flagged")
 
 
 def audit_columns(data: AuditData) -> dict[str, np.ndarray]:
     """Return the columns that every audit table has, in the order of X."""
-    return {
-        "row": np.arange(data.n_samples),
-        "label": data.labels,
-        "suggested_label": data.suggested,
-        "suspicion": data.suspicion,
-        "influence": data.influence,
-        "margin": data.margin,
-        "flagged": data.flagged,
-        "weight": data.weight,
-        "pattern": influence_patterns(data.timeline),
-    }
+    columns = (
+        np.arange(data.n_samples),
+        data.labels,
+        data.suggested,
+        data.suspicion,
+        data.influence,
+        data.margin,
+        data.flagged,
+        data.weight,
+        influence_patterns(data.timeline),
+    )
+    return dict(zip(COLUMNS, columns, strict=True))
 
 
 def audit_table(
@@ -59,12 +71,15 @@ def audit_table(
     ImportError
         If pandas is needed and not installed.
     """
-    table = audit_columns(data)
+    # Before influence is read, which may take as long as the training.
+    own: dict[str, np.ndarray] = {}
     for name, column in own_columns(data.X, columns, data.n_samples).items():
-        table[own_name(name, table)] = np.asarray(column)
-    rows = np.arange(data.n_samples)
+        own[own_name(name, [*COLUMNS, *own])] = np.asarray(column)
     if not isinstance(flagged, bool | np.bool_ | None):
         raise ValueError(f"flagged={flagged!r} is none of None, True and False.")
+    _check_sort(sort, [*COLUMNS, *own])
+    table = audit_columns(data) | own
+    rows = np.arange(data.n_samples)
     if sort is not None:
         rows = _order(table, sort)
     if flagged is not None:
@@ -84,11 +99,14 @@ def own_name(name: str, columns: Container[str]) -> str:
     return f"{name} (X)" if name in columns or name in TAKEN else name
 
 
-def _order(table: dict[str, np.ndarray], sort: str) -> np.ndarray:
-    if not isinstance(sort, str) or sort not in table:
+def _check_sort(sort: Any, names: list[str]) -> None:
+    if sort is not None and not (isinstance(sort, str) and sort in names):
         raise ValueError(
-            f"The audit table has no column {sort!r}. Its columns: {', '.join(table)}."
+            f"The audit table has no column {sort!r}. Its columns: {', '.join(names)}."
         )
+
+
+def _order(table: dict[str, np.ndarray], sort: str) -> np.ndarray:
     values = table[sort]
     if sort in HIGHEST_FIRST:
         values = -values.astype(np.float64)

@@ -8,14 +8,55 @@ from dit_clean.audit.data import AuditData
 from dit_clean.audit.style import number
 
 FEW_SAMPLES = 300
+STRICTER = "suspicion_ >= 0.5, or a smaller contamination="
 UNEVEN = 1.5
 """Times the mean flag rate from which on a class is named."""
 
 
 def findings(data: AuditData, summary: dict[str, Any]) -> list[str]:
     """Return sentences about what was found, and how far to trust it."""
-    parts = (_amount, _classes, _change, _agreement, _size)
+    parts = (_amount, _trust, _classes, _change, _agreement, _size)
     return [sentence for part in parts if (sentence := part(data, summary))]
+
+
+def expected_wrong(data: AuditData) -> str:
+    """Return how many of the flagged samples are expected to be wrong."""
+    n_flagged = int(data.flagged.sum())
+    return f"{data.n_expected_wrong:,.0f} of the {n_flagged:,} flagged"
+
+
+def caution(data: AuditData, stricter: str = STRICTER) -> str:
+    """Return what flags are good for where most of them are more likely right.
+
+    Parameters
+    ----------
+    data : AuditData
+        From a fitted cleaner.
+    stricter : str
+        What to take for fewer and surer flags.
+
+    Returns
+    -------
+    text : str
+        Empty where most flagged samples are more likely wrong.
+    """
+    if not data.is_doubtful:
+        return ""
+    return (
+        "Most flagged samples are more likely right than wrong (suspicion below 0.5): "
+        "candidates to look at rather than to relabel or leave out. Stricter: "
+        f"{stricter}."
+    )
+
+
+def _trust(data: AuditData, summary: dict[str, Any]) -> str:
+    if not data.flagged.any():
+        return ""
+    text = (
+        f"By their suspicion, {expected_wrong(data)} are expected to be wrong. "
+        f"{caution(data)}"
+    )
+    return text.strip()
 
 
 def _amount(data: AuditData, summary: dict[str, Any]) -> str:

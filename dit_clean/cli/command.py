@@ -11,6 +11,7 @@ import click
 from dit_clean.audit.extras import require
 from dit_clean.audit.report import MAX_COLUMNS, REPORT_LIBRARIES
 from dit_clean.audit.summary import by_class
+from dit_clean.audit.words import caution, expected_wrong
 from dit_clean.cleaner import InfluenceCleaner
 from dit_clean.cli.files import (
     SUFFIXES,
@@ -34,6 +35,7 @@ from dit_clean.texts import ManyTextsWarning
 FLAGGED_TOO_MANY = 3
 MAX_CLASSES = 10
 MAX_SEED = 2**32 - 1
+STRICTER = "rows with a suspicion of 0.5 or more, or a smaller --contamination"
 WEIGHT = "sample_weight"
 OPTIONS = {
     "cv": "folds",
@@ -328,6 +330,11 @@ def _print_summary(cleaner: InfluenceCleaner, written: dict[str, Path | None]) -
         f"({data.flagged.mean():.1%}), estimated fraction of wrong "
         f"{'labels' if data.is_classifier else 'targets'} {data.contamination:.1%}."
     )
+    if data.flagged.any():
+        found = expected_wrong(data)
+        click.echo(f"By their suspicion, {found} are expected to be wrong.")
+    if data.is_doubtful:
+        click.echo(caution(data, STRICTER))
     rows = sorted(by_class(data), key=lambda row: -row["n_flagged"])
     for row in rows[:MAX_CLASSES]:
         click.echo(

@@ -9,6 +9,7 @@ from dit_clean.detection.signal import (
     NoSignalWarning,
     held_out_signal,
     warn_of_many_wrong,
+    warn_of_many_wrong_labels,
     warn_of_no_signal,
 )
 from dit_clean.detection.targets import TargetEvidence, judge_targets
@@ -29,6 +30,7 @@ __all__ = [
     "replacement_rows",
     "sample_weights",
     "warn_of_many_wrong",
+    "warn_of_many_wrong_labels",
     "warn_of_no_signal",
     "window_likelihood",
 ]

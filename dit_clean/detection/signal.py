@@ -12,6 +12,8 @@ MIN_Z = 2.0
 MANY_WRONG = 0.3
 """Estimated fraction of wrong regression targets from which on the estimate is the
 likelier error."""
+MANY_WRONG_LABELS = 0.45
+"""The same of labels, of which 40 % can be wrong and found."""
 
 
 class NoSignalWarning(UserWarning):
@@ -75,6 +77,38 @@ def warn_of_many_wrong(contamination: float) -> None:
         "positive targets, give better features or another net, or set contamination "
         "to the fraction that you can look through. The order of suspicion_ may still "
         "be good, keep_mask_ and contamination_ are not."
+    )
+
+
+def warn_of_many_wrong_labels(
+    contamination: float, classes: np.ndarray, signal: float
+) -> None:
+    """Warn if an implausible fraction of labels looks wrong.
+
+    Parameters
+    ----------
+    contamination : float
+        Estimated fraction of wrong labels.
+    classes : ndarray of shape (n_classes,)
+        Labels.
+    signal : float
+        See `held_out_signal`; without one, `warn_of_no_signal` has said enough.
+
+    Warns
+    -----
+    UserWarning
+        Labels are assumed to follow from X, but for the wrong ones.
+    """
+    if contamination < MANY_WRONG_LABELS or signal < MIN_Z:
+        return
+    measured = classes.dtype.kind in "iuf" and len(classes) > 2  # noqa: PLR2004
+    advice = 'say task="regression" if they measure something, ' if measured else ""
+    warn(
+        f"{contamination:.0%} of the labels look wrong. More likely labels hardly "
+        f"follow from X here: {advice}give better features or another net, or set "
+        "contamination to the fraction that you can look through. The order of "
+        "suspicion_ may still be good, keep_mask_, suggested_label_ and contamination_ "
+        "are not."
     )
 
 

@@ -1,5 +1,7 @@
 """Audits of plain arrays: no network is trained here."""
 
+from dataclasses import replace
+
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
@@ -55,6 +57,14 @@ def make_audit_data(n=60, *, classes=("cat", "dog", "eel"), n_epochs=6, X=None):
         versions={"dit_clean": "0"},
         seconds={"training": 1.0, "influence": 2.0},
     )
+
+
+def make_doubtful_data(**options):
+    """Return an audit whose flagged rows are more likely right, all but one."""
+    data = make_audit_data(**options)
+    suspicion = np.where(data.flagged, 0.3, 0.1)
+    suspicion[np.argmax(data.flagged)] = 0.7
+    return replace(data, suspicion=suspicion)
 
 
 def make_target_data(n=60):

@@ -96,6 +96,48 @@ def test_a_review_made_in_the_page_comes_back_as_labels(page, data):
     assert np.array_equal(labels, expected)
 
 
+def test_verdicts_are_given_in_the_table_or_below_a_picture(page, data):
+    rows = page.run(ROWS)
+    card = f".item[data-row='{rows[0]}'] .verdict"
+    page.run(SET, f"{card} select", "wrong")
+    other = next(c for c in data.classes if c not in (data.labels[rows[0]], "cat"))
+    page.run(SET, f"{card} .correction", other)
+    value = "return document.querySelector(arguments[0]).value"
+    assert page.run(value, "#rows tr:nth-child(1) td:nth-child(2) select") == "wrong"
+    assert page.run(value, "#rows tr:nth-child(1) .correction") == other
+    page.run(SET, "#rows tr:nth-child(2) td:nth-child(2) select", "right")
+    assert page.run(value, f".item[data-row='{rows[1]}'] .verdict select") == "right"
+    page.click("#export-review")
+    labels = corrected_labels(data, page.downloaded("review.csv"))
+    assert np.flatnonzero(labels != data.labels).tolist() == [rows[0]]
+    assert labels[rows[0]] == other
+
+
+def test_cells_are_no_formulas_in_a_spreadsheet(browser, tmp_path):
+    classes = ("=1+1", "-5", "@home", "- no -", "+x")
+    texts = ["=HYPERLINK()", "-1.5", "plain", "+49 30 1234", "-"] * 12
+    data = make_audit_data(classes=classes, X=pd.DataFrame({"text": texts}))
+    browser.open(write_report(data, tmp_path / "audit.html"))
+    browser.run(SET, "#which", "")
+    browser.click("#export")
+    table = pd.read_csv(browser.downloaded("rows.csv"), dtype=str)
+    assert set(table["label"]) == {"'=1+1", "-5", "'@home", "'- no -", "'+x"}
+    assert set(table["text"]) == {
+        "'=HYPERLINK()",
+        "-1.5",
+        "plain",
+        "'+49 30 1234",
+        "'-",
+    }
+    rows = browser.run(ROWS)[:10]
+    for n in range(1, 11):
+        browser.run(SET, f"#rows tr:nth-child({n}) td:nth-child(2) select", "wrong")
+    browser.click("#export-review")
+    review = browser.downloaded("review.csv")
+    labels = corrected_labels(data, review)
+    assert np.array_equal(labels[rows], data.suggested[rows])
+
+
 def test_labels_that_differ_in_white_space_alone_survive_the_page(browser, tmp_path):
     data = make_audit_data(classes=("ham", "spam", "spam "))
     browser.open(write_report(data, tmp_path / "audit.html"))
@@ -136,7 +178,7 @@ def test_regression_speaks_of_targets(browser, tmp_path):
     assert {"target", "suggested target"} <= set(shown)
     assert not [name for name in shown if "label" in name]
     browser.click("#export")
-    table = pd.read_csv(browser.downloaded("selected-rows.csv"))
+    table = pd.read_csv(browser.downloaded("rows.csv"))
     assert {"label", "suggested_label"} <= set(table)
 
 
@@ -149,7 +191,7 @@ def test_html_in_the_data_stays_text(browser, tmp_path):
     cells = "return document.querySelector('#rows td.label').textContent"
     assert browser.run(cells) in data.classes.tolist()
     browser.click("#export")
-    table = pd.read_csv(browser.downloaded("selected-rows.csv"))
+    table = pd.read_csv(browser.downloaded("rows.csv"))
     assert EVIL in table["label"].tolist()
     assert browser.log() == []
 

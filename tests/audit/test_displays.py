@@ -64,7 +64,25 @@ def test_many_classes_are_cut_to_the_busiest():
     data = make_audit_data(300, classes=[f"class {i:02}" for i in range(30)])
     ax = draw(LabelsDisplay.from_data(data).plot()).ax_
     assert len(ax.get_yticklabels()) == 20
-    assert "10 classes with fewer changes left out" in ax.get_xlabel()
+    assert ax.get_yticklabels()[-1].get_text() == "other classes"
+    assert "the 11 other classes" in ax.get_xlabel()
+
+
+def test_rows_of_the_matrix_show_their_changes_or_where_they_went():
+    n = 60
+    counts = np.diag(np.full(n, 20))
+    changed = 1 + np.random.RandomState(0).permutation(n)
+    counts[np.arange(n), (np.arange(n) + 1) % n] += changed
+    ax = LabelsDisplay(list(range(n)), counts).plot().ax_
+    drawn = ax.images[0].get_array()
+    names = [tick.get_text() for tick in ax.get_yticklabels()]
+    for name, row in zip(names[:-1], drawn[:-1], strict=True):
+        assert row.sum() == changed[int(name)]
+    assert drawn[-1, -1] == 0
+    assert f"{drawn.sum():,} of {changed.sum():,} changes drawn" in ax.get_xlabel()
+    busiest = np.argsort(-changed)[:19]
+    at_once = counts[np.ix_(busiest, busiest)]
+    assert drawn[:-1, :-1].sum() > at_once.sum() - np.trace(at_once)
 
 
 LONG = "A very long class name of the {}-th product category (incl. accessories)"

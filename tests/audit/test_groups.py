@@ -25,35 +25,35 @@ def check_cities(table, data):
 
 
 def test_groups_by_a_column_of_a_pandas_frame(data):
-    check_cities(group_table(data, "city", data.influence), data)
-    check_cities(group_table(data, data.X["city"], data.influence), data)
+    check_cities(group_table(data, "city", lambda: data.influence), data)
+    check_cities(group_table(data, data.X["city"], lambda: data.influence), data)
 
 
 def test_groups_by_a_column_of_a_polars_frame():
     X = pl.DataFrame({"city": [f"city {i % N_CITIES}" for i in range(60)]})
     data = make_audit_data(X=X)
-    check_cities(group_table(data, "city", data.influence), data)
-    check_cities(group_table(data, X["city"], data.influence), data)
+    check_cities(group_table(data, "city", lambda: data.influence), data)
+    check_cities(group_table(data, X["city"], lambda: data.influence), data)
 
 
 def test_groups_by_a_column_of_an_array():
     data = make_audit_data(X=np.arange(60.0)[:, None] % 4)
-    assert group_table(data, "x0", data.influence).index.tolist() != []
-    assert set(group_table(data, "x0", data.influence).index) == {0, 1, 2, 3}
+    assert group_table(data, "x0", lambda: data.influence).index.tolist() != []
+    assert set(group_table(data, "x0", lambda: data.influence).index) == {0, 1, 2, 3}
 
 
 def test_groups_by_label(data):
-    table = group_table(data, "label", data.influence)
+    table = group_table(data, "label", lambda: data.influence)
     assert set(table.index) == {"cat", "dog", "eel"}
     assert table["n_samples"].tolist() == [20, 20, 20]
-    assert len(group_table(make_target_data(), "label", data.influence)) == 60
+    assert len(group_table(make_target_data(), "label", lambda: data.influence)) == 60
 
 
 def test_missing_names_are_refused(data):
     cities = data.X["city"].where(np.arange(60) > 0)
     for groups in (cities, cities.tolist()):
         with pytest.raises(ValueError, match="no entry in 1 of 60 rows"):
-            group_table(data, groups, data.influence)
+            group_table(data, groups, lambda: data.influence)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_missing_names_are_refused(data):
 )
 def test_groups_are_anything_that_fit_takes(data, named):
     names = [named(i) for i in range(60)]
-    table = group_table(data, names, data.influence)
+    table = group_table(data, names, lambda: data.influence)
     for name in names[:2]:
         (row,) = [i for i, other in enumerate(table.index) if other == name]
         expected = sum(
@@ -77,7 +77,7 @@ def test_groups_are_anything_that_fit_takes(data, named):
 
 def test_unknown_columns_are_named_with_what_to_give(data):
     with pytest.raises(ValueError, match=r"no column 'town'.*city.*as an array"):
-        group_table(data, "town", data.influence)
+        group_table(data, "town", lambda: data.influence)
 
 
 @pytest.mark.parametrize("container", [pd.DataFrame, pl.DataFrame])
@@ -86,8 +86,24 @@ def test_labels_and_a_column_of_their_name_are_told_apart(container):
     data = make_audit_data(X=X)
     match = r"group_influence\(y\) or group_influence\(X\['label'\]\)"
     with pytest.raises(ValueError, match=match):
-        group_table(data, "label", data.influence)
-    column = group_table(data, X["label"], data.influence)
+        group_table(data, "label", lambda: data.influence)
+    column = group_table(data, X["label"], lambda: data.influence)
     assert set(column.index) == {"left", "right"}
-    given = group_table(data, data.labels, data.influence)
+    given = group_table(data, data.labels, lambda: data.influence)
     assert set(given.index) == {"cat", "dog", "eel"}
+
+
+@pytest.mark.parametrize(
+    ("groups", "match"),
+    [
+        ("zz", "X has no column 'zz'"),
+        (["a"] * 59 + [None], "no entry in 1 of 60 rows"),
+        (["a"] * 3, "groups has 3 entries"),
+    ],
+)
+def test_groups_are_refused_before_anything_is_replayed(data, groups, match):
+    def measure():
+        raise AssertionError("training was replayed")
+
+    with pytest.raises(ValueError, match=match):
+        group_table(data, groups, measure)

@@ -64,8 +64,8 @@ def test_review_gives_labels(cleaner, frame):
 
 def test_notebooks_show_the_summary_above_the_diagram(cleaner):
     html = cleaner._repr_html_()
-    assert "samples look wrong" in cleaner._repr_mimebundle_()["text/html"]
-    assert html.index("of 150 samples look wrong") < html.index("sk-top-container")
+    assert "samples are flagged" in cleaner._repr_mimebundle_()["text/html"]
+    assert html.index("of 150 samples are flagged") < html.index("sk-top-container")
     assert "se<tosa" not in html
     with config_context(display="text"):
         assert "text/html" not in cleaner._repr_mimebundle_()
@@ -84,7 +84,7 @@ def test_the_diagram_counts_no_features_of_images(cleaner, frame):
 
 def test_before_fit_only_the_diagram_is_shown():
     cleaner = InfluenceCleaner()
-    assert "look wrong" not in cleaner._repr_html_()
+    assert "are flagged" not in cleaner._repr_html_()
     with pytest.raises(NotFittedError):
         cleaner.audit()
 
@@ -110,6 +110,8 @@ def test_looking_at_decisions_replays_no_training(cleaner, monkeypatch):
     monkeypatch.setattr(type(cleaner), "influence", refuse)
     monkeypatch.setattr(type(cleaner), "_timeline", refuse)
     cleaner._repr_html_()
+    with pytest.raises(ValueError, match="X has no column 'zz'"):
+        cleaner.group_influence("zz")
     cleaner.apply_review(pd.DataFrame({"row": [0], "verdict": ["right"]}))
     for kind in ("suspicion", "labels", "training", "gallery"):
         getattr(cleaner, f"plot_{kind}")()

@@ -11,7 +11,11 @@ import pytest
 
 from dit_clean.audit import AuditData, audit_table, report, write_report
 from dit_clean.audit.report import table_payload
-from tests.audit.conftest import make_audit_data, make_target_data
+from tests.audit.conftest import (
+    make_audit_data,
+    make_doubtful_data,
+    make_target_data,
+)
 
 EVIL = '</script><script>window.evil=1</script><img src=x onerror="window.evil=1">'
 
@@ -100,6 +104,8 @@ def test_columns_without_room_are_counted(tmp_path):
     assert table_payload(data, None, None, 60)["n_hidden"] == 3
     assert table_payload(data, ["column 9"], None, 60)["n_hidden"] == 0
     assert "3 more columns of the data are not shown" in render(data, tmp_path)
+    narrow = replace(data, X=X.iloc[:, :9])
+    assert "1 more column of the data is not shown" in render(narrow, tmp_path)
 
 
 def test_only_the_most_suspicious_rows_are_kept(data):
@@ -152,6 +158,10 @@ def test_report_refuses_before_anything_is_replayed(data, tmp_path):
         render(data, tmp_path, max_rows=0)
     with pytest.raises(FileNotFoundError, match="There is no folder"):
         write_report(data, tmp_path / "none" / "audit.html")
+    with pytest.raises(IsADirectoryError, match=r"is a folder\. Give the file"):
+        write_report(data, tmp_path)
+    with pytest.raises(ValueError, match="X has no column 'town'"):
+        render(data, tmp_path, columns=["town"])
 
 
 def test_columns_named_like_those_of_a_review_are_renamed(data):
@@ -207,3 +217,12 @@ def test_the_matrix_is_explained_with_and_without_numbers(tmp_path, n_classes):
     html = render(make_audit_data(130, classes=range(n_classes)), tmp_path)
     assert "Cells off the diagonal count the samples" in html
     assert "Numbers off the diagonal" not in html
+
+
+def test_relabeling_is_not_advised_where_flags_are_more_likely_right(data, tmp_path):
+    relabel = "take <code>cleaner.suggested_label_</code> as the new labels"
+    assert relabel in render(data, tmp_path)
+    html = render(make_doubtful_data(), tmp_path)
+    assert relabel not in html
+    assert "Do not let the cleaner decide here." in html
+    assert "flagged (20.0%), 4 of them expected to be wrong" in html

@@ -242,3 +242,39 @@ def test_labels_may_be_dates_or_durations(tmp_path, unit):
         labels = corrected_labels(data, given)
         assert labels.dtype == data.labels.dtype
         assert labels[:3].tolist() == classes[[2, 2, 2]].tolist()
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_wrong_rows_take_the_suggestion_that_the_reviewer_saw(data, tmp_path, as_file):
+    review = make_review(data, {0: "wrong", 1: "wrong"})
+    given = tmp_path / "review.csv" if as_file else review
+    review.to_csv(tmp_path / "review.csv", index=False)
+    with pytest.raises(ValueError, match="Row 1 is marked wrong, but no other label"):
+        corrected_labels(data, given)
+    review["suggested_label"] = "eel"
+    review.to_csv(tmp_path / "review.csv", index=False)
+    other = replace(data, suggested=np.full(60, "dog"))
+    assert corrected_labels(other, given)[:3].tolist() == ["eel", "eel", "eel"]
+    review.loc[review["row"] == 0, "suggested_label"] = "fox"
+    with pytest.raises(ValueError, match="Row 0 has the suggested label 'fox', which"):
+        corrected_labels(other, review)
+
+
+def test_suggested_targets_are_those_of_the_review():
+    data = make_target_data()
+    exact = replace(data, suggested=np.where(data.flagged, 5000 + 1 / 3, data.labels))
+    review = make_review(exact, {0: "wrong", 5: "wrong"})
+    review["suggested_label"] = [f"{v:.6g}" for v in review["suggested_label"]]
+    assert corrected_labels(exact, review)[0] == 5000 + 1 / 3
+    assert corrected_labels(replace(data, suggested=data.labels), review)[5] == 5000.33
+
+
+def test_labels_that_a_report_has_kept_from_being_formulas_are_known_again(tmp_path):
+    data = make_audit_data(classes=("=1+1", "-5 %", "@home"))
+    review = make_review(data, {0: "wrong", 1: "wrong", 5: "wrong"}, {1: "'@home"})
+    for name in ("label", "suggested_label"):
+        review[name] = "'" + review[name]
+    review.to_csv(tmp_path / "review.csv", index=False)
+    labels = corrected_labels(data, tmp_path / "review.csv")
+    assert labels[[0, 5]].tolist() == data.suggested[[0, 5]].tolist()
+    assert labels[1] == "@home"

@@ -7,8 +7,14 @@ import numpy as np
 import pytest
 
 from dit_clean.audit import summarize
-from dit_clean.audit.words import findings
-from tests.audit.conftest import make_audit_data, make_target_data
+from dit_clean.audit.notebook import summary_html
+from dit_clean.audit.words import caution, findings
+from dit_clean.cli.command import STRICTER
+from tests.audit.conftest import (
+    make_audit_data,
+    make_doubtful_data,
+    make_target_data,
+)
 
 
 @pytest.mark.parametrize("make", [make_audit_data, make_target_data])
@@ -58,4 +64,20 @@ def test_findings_without_flags_say_so_shortly(data):
     data = replace(data, flagged=np.zeros(60, bool), suggested=data.labels)
     assert findings(data, summarize(data))[0].startswith("0 of 60 samples (0.0%)")
     targets = make_target_data()
-    assert "median suggested change" in findings(targets, summarize(targets))[1]
+    assert "median suggested change" in findings(targets, summarize(targets))[2]
+
+
+def test_flags_that_are_more_likely_right_are_called_candidates(data):
+    doubtful = make_doubtful_data()
+    summary = summarize(doubtful)
+    assert np.isclose(summary["n_expected_wrong"], 0.7 + 11 * 0.3)
+    assert summary["n_likely_wrong"] == 1
+    words = " ".join(findings(doubtful, summary))
+    for text in (words, summary_html(doubtful)):
+        assert "4 of the 12 flagged" in text
+        assert "candidates to look at rather than to relabel" in text
+    assert "smaller --contamination" in caution(doubtful, STRICTER)
+    assert "suspicion_ &gt;= 0.5" in summary_html(doubtful)
+    sure = findings(data, summarize(data))[1]
+    assert sure.endswith("of the 12 flagged are expected to be wrong.")
+    assert "candidates" not in summary_html(data)

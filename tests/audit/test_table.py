@@ -100,3 +100,20 @@ def test_labels_of_mixed_objects_are_kept(data):
 def test_unknown_columns_are_refused(data, options, message):
     with pytest.raises(ValueError, match=message):
         audit_table(data, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"sort": "zz"}, "no column 'zz'"),
+        ({"flagged": "yes"}, "flagged='yes'"),
+        ({"columns": ["town"]}, "X has no column 'town'"),
+    ],
+)
+def test_tables_are_refused_before_anything_is_replayed(data, options, match):
+    def replay():
+        raise AssertionError("training was replayed")
+
+    data = replace(data, read_influence=replay, read_timeline=replay)
+    with pytest.raises(ValueError, match=match):
+        audit_table(data, **options)

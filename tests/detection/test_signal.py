@@ -10,6 +10,7 @@ from dit_clean.detection.signal import (
     NoSignalWarning,
     held_out_signal,
     warn_of_many_wrong,
+    warn_of_many_wrong_labels,
     warn_of_no_signal,
 )
 
@@ -75,3 +76,14 @@ def test_implausibly_many_wrong_targets_are_warned_of():
 def test_how_far_from_chance_is_said(signal, words):
     with pytest.warns(NoSignalWarning, match=f"targets: {words} than chance"):
         warn_of_no_signal(signal)
+
+
+def test_implausibly_many_wrong_labels_are_warned_of():
+    with pytest.warns(UserWarning, match=r"50% of the labels.*X here: give better"):
+        warn_of_many_wrong_labels(0.5, np.array(["ham", "spam"]), signal=9.0)
+    with pytest.warns(UserWarning, match='say task="regression" if they measure'):
+        warn_of_many_wrong_labels(0.5, np.arange(11), signal=9.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_many_wrong_labels(0.42, np.arange(2), signal=9.0)
+        warn_of_many_wrong_labels(0.5, np.arange(2), signal=1.0)

@@ -18,7 +18,8 @@ from dit_clean.audit.style import (
 )
 from dit_clean.audit.summary import count_changes
 
-MAX_CLASSES = 20
+MAX_LINES = 20
+OTHERS = "other classes"
 MAX_NUMBERS = 12
 """More classes than this are shown without the numbers."""
 MAX_LENGTH = 14
@@ -59,22 +60,27 @@ class LabelsDisplay(Display):
         return cls(list(data.classes), count_changes(data))
 
     def plot(self, ax: Any = None) -> Self:
-        """Draw the matrix; of more than 20 classes those with most changes."""
+        """Draw the matrix; of more than 20 classes those with most changes in common.
+
+        The others share a row and a column. Changes among them are not drawn: they may
+        be so many that no other cell would stand out.
+        """
         changes = self.counts - np.diag(np.diag(self.counts))
-        busiest = np.argsort(-(changes.sum(0) + changes.sum(1)), kind="stable")
-        shown = np.sort(busiest[:MAX_CLASSES])
-        side = 2.4 + 0.42 * len(shown)
+        shown = np.arange(len(changes))
+        if len(changes) > MAX_LINES:
+            shown = connected_classes(changes, MAX_LINES - 1)
+            changes = _with_others(changes, shown)
+        side = 2.4 + 0.42 * len(changes)
         ax = new_axes(ax, (max(side + 0.8, 4.4), max(side, 3.2)))
         colors, top = rising_colors(), max(int(changes.max()), 1)
-        cells = np.ix_(shown, shown)
-        image = ax.imshow(changes[cells], cmap=colors, vmin=0, vmax=top, aspect="auto")
-        if len(shown) <= MAX_NUMBERS:
-            counts = self.counts[cells]
-            for i, j in np.argwhere(counts):
-                ink = KEPT_COUNT if i == j else ink_on(colors(counts[i, j] / top))
-                text = f"{counts[i, j]:,}"
+        image = ax.imshow(changes, cmap=colors, vmin=0, vmax=top, aspect="auto")
+        if len(changes) <= MAX_NUMBERS:
+            for i, j in np.argwhere(self.counts):
+                ink = KEPT_COUNT if i == j else ink_on(colors(changes[i, j] / top))
+                text = f"{self.counts[i, j]:,}"
                 ax.text(j, i, text, ha="center", va="center", color=ink)
         self._name_classes(ax, shown)
+        self._count_shown(ax, shown, int(changes.sum()))
         bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
         bar.set_label("samples to change")
         bar.ax.yaxis.get_major_locator().set_params(integer=True)
@@ -82,16 +88,75 @@ class LabelsDisplay(Display):
         return self
 
     def _name_classes(self, ax: Any, shown: np.ndarray) -> None:
-        names = short_names([self.labels[i] for i in shown], MAX_LENGTH)
+        labels = [self.labels[i] for i in shown]
+        labels += [OTHERS] * (len(self.labels) > len(shown))
+        names = short_names(labels, MAX_LENGTH)
         crowded = max(map(len, names)) * len(names) > MAX_NAMES
         turn = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-        ax.set_xticks(range(len(shown)), names, **(turn if crowded else {}))
-        ax.set_yticks(range(len(shown)), names)
+        ax.set_xticks(range(len(names)), names, **(turn if crowded else {}))
+        ax.set_yticks(range(len(names)), names)
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
-        left_out = len(self.labels) - len(shown)
-        note = f"\n{left_out} classes with fewer changes left out" if left_out else ""
-        ax.set(xlabel=f"suggested label (diagonal: kept){note}", ylabel="given label")
+        ax.set_ylabel("given label")
+
+    def _count_shown(self, ax: Any, shown: np.ndarray, n_drawn: int) -> None:
+        """Say what the axes show, and how many changes they do not."""
+        ax.set_xlabel("suggested label (diagonal: kept)")
+        n_others = len(self.labels) - len(shown)
+        if n_others:
+            n_changes = int(self.counts.sum() - np.trace(self.counts))
+            ax.set_xlabel(
+                f"suggested label\n{n_drawn:,} of {n_changes:,} changes drawn;\n"
+                f"the rest is among the {n_others:,} other classes"
+            )
+
+
+def connected_classes(changes: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return the classes that have the most changes among themselves.
+
+    Those with most changes each may have them with classes that are left out. One class
+    or two are added at a time, whatever brings more changes for each class.
+
+    Parameters
+    ----------
+    changes : ndarray of int, shape (n, n)
+        Samples to change from class i to class j, 0 on the diagonal.
+    n_classes : int
+        How many, at most n.
+
+    Returns
+    -------
+    shown : ndarray of int, shape (n_classes,)
+        Sorted.
+
+    Examples
+    --------
+    >>> changes = np.zeros((5, 5), dtype=int)
+    >>> changes[0, [1, 2, 3]], changes[3, 4] = 2, 5
+    >>> connected_classes(changes, 3)
+    array([0, 3, 4])
+    """
+    both = changes + changes.T
+    chosen: list[int] = []
+    while len(chosen) < n_classes:
+        gain = both[:, chosen].sum(axis=1)
+        pairs = gain[:, None] + gain + both  # diagonal: a class alone counts twice
+        pairs[chosen] = pairs[:, chosen] = -1
+        first, second = np.unravel_index(pairs.argmax(), pairs.shape)
+        if len(chosen) == n_classes - 1:
+            first = second = np.diag(pairs).argmax()
+        chosen += sorted({int(first), int(second)})
+    return np.sort(chosen)
+
+
+def _with_others(changes: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """Return the changes of some classes; a last row and column add up all others."""
+    line = np.full(len(changes), len(shown))
+    line[shown] = np.arange(len(shown))
+    summed = np.zeros((len(shown) + 1,) * 2, dtype=int)
+    np.add.at(summed, (line[:, None], line), changes)
+    summed[-1, -1] = 0
+    return summed
 
 
 class TargetsDisplay(Display):

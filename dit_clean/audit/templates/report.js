@@ -16,6 +16,7 @@
     selected: new Set(), verdict: new Map(), corrected: new Map(), saved: true,
   };
   let texts = null;
+  const cards = new Map();
 
   const add = (parent, tag, text, className) => {
     const element = parent.appendChild(document.createElement(tag));
@@ -153,13 +154,28 @@
       const kind = own ? `own${long}` : kinds[name] || "";
       add(row, "td", text, `${kind}${numeric ? " number" : ""}`.trim());
     });
-    addVerdict(row, i);
+    const cell = row.insertCell(1);
+    cell.style.whiteSpace = "nowrap";
+    addVerdict(cell, i, () => cards.get(i)?.());
     return row;
   }
 
-  function addVerdict(row, i) {
-    const cell = row.insertCell(1);
-    cell.style.whiteSpace = "nowrap";
+  // A verdict is given in the table or below a picture, and shown in both.
+  function fillCards() {
+    for (const card of document.querySelectorAll(".item[data-row]")) {
+      const i = column.row.indexOf(Number(card.dataset.row));
+      if (i < 0) continue;
+      const place = add(card, "div", undefined, "verdict");
+      const fill = () => {
+        place.replaceChildren("verdict ");
+        addVerdict(place, i, draw);
+      };
+      cards.set(i, fill);
+      fill();
+    }
+  }
+
+  function addVerdict(cell, i, showElsewhere) {
     const verdict = add(cell, "select");
     verdict.setAttribute("aria-label", `verdict on row ${column.row[i]}`);
     for (const [value, text] of [["", "–"], ["right", "right"], ["wrong", "wrong"]]) {
@@ -184,6 +200,7 @@
       else state.corrected.delete(i);
       state.saved = false;
       count();
+      showElsewhere();
     };
     verdict.addEventListener("change", keep);
     correction.addEventListener("change", keep);
@@ -198,8 +215,13 @@
     return select;
   }
 
+  // Spreadsheets would compute such texts; a review is read without the apostrophe.
+  function guarded(text) {
+    return /^[=+\-@\t\r]/.test(text) && !Number.isFinite(Number(text)) ? `'${text}` : text;
+  }
+
   function quoted(value) {
-    const text = asText(value);
+    const text = guarded(asText(value));
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   }
 
@@ -216,7 +238,7 @@
   function exportRows() {
     const rows = state.selected.size
       ? [...state.selected].sort((i, j) => column.row[i] - column.row[j]) : state.shown;
-    download(rows, "selected-rows.csv");
+    download(rows, state.selected.size ? "selected-rows.csv" : "rows.csv");
   }
 
   function exportReview() {
@@ -304,6 +326,7 @@
   if (!column.flagged.some(Boolean)) byId("which").value = "";
   makeHead();
   fillFilters();
+  fillCards();
   update();
   byId("audit").hidden = false;
 })();
