@@ -22,8 +22,11 @@ _COMPLEX = (
 
 def is_missing(value: Any) -> bool:
     """Tell whether one value of a column or of y is a missing one."""
-    is_nan = isinstance(value, float) and math.isnan(value)
-    return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
+    if isinstance(value, float | np.floating):
+        return math.isnan(value)
+    if isinstance(value, np.datetime64 | np.timedelta64):
+        return bool(np.isnat(value))
+    return value is None or type(value).__name__ in ("NAType", "NaTType")
 
 
 def is_numeric(dtype: Any, name: Any) -> bool:

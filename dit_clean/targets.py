@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import column_or_1d
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 
 from dit_clean.columns import is_missing, is_time
@@ -80,7 +81,7 @@ class Targets:
         ValueError
             If a label was not among those given to fit.
         """
-        y = np.asarray(y)
+        y = column_or_1d(plain_labels(y))
         check_labels(y)
         y = _inferred(y)
         if not self.is_classifier:
@@ -174,7 +175,6 @@ def check_labels(y: np.ndarray) -> None:
     check_gaps(y)
     if y.dtype.kind != "O":
         return
-    check_none_missing(np.array([is_missing(label) for label in y]))
     odd = next((v for v in y if not isinstance(v, LABEL_TYPES)), None)
     if odd is not None and is_time(odd):
         raise ValueError(_are_times(y, f", such as {odd!r}"))
@@ -191,18 +191,35 @@ def check_labels(y: np.ndarray) -> None:
         )
 
 
+def plain_labels(y: Any) -> Any:
+    """Return a y of any container without gaps; one of pandas as numpy has it.
+
+    scikit-learn makes floats of whole numbers and booleans whose dtype may have gaps.
+    """
+    check_gaps(y)
+    return np.asarray(y) if hasattr(y, "isna") else y
+
+
 def check_gaps(y: Any) -> None:
-    """Raise if a y of any container has gaps, as numpy and pandas write them."""
+    """Raise if a y of any container has gaps, however these are written."""
     given = y if hasattr(y, "isna") else np.asarray(y)
-    are_numbers = getattr(getattr(given, "dtype", None), "kind", "") == "f"
-    if hasattr(given, "isna"):
-        missing = np.asarray(given.isna())
-    elif are_numbers:
-        missing = np.isnan(np.atleast_1d(given))
-    else:
-        return
-    if missing.size == len(missing):
-        check_none_missing(missing, are_numbers=are_numbers)
+    kind = getattr(getattr(given, "dtype", None), "kind", "")
+    if kind in "SU" and not hasattr(y, "dtype"):
+        # numpy makes texts of gaps that are among texts.
+        given = np.asarray(y, dtype=object)
+    missing = _gaps(given)
+    if missing.ndim and missing.size == len(missing):
+        check_none_missing(missing, are_numbers=kind == "f")
+
+
+def _gaps(y: Any) -> np.ndarray:
+    """Return a mask of what is missing, of the shape of y."""
+    if hasattr(y, "isna"):
+        return np.asarray(y.isna())
+    if y.dtype.kind in "fmM":
+        return np.isnan(y)
+    gaps = map(is_missing, y.flat) if y.dtype.kind == "O" else np.zeros(y.size)
+    return np.fromiter(gaps, bool, y.size).reshape(y.shape)
 
 
 def check_none_missing(missing: np.ndarray, *, are_numbers: bool = False) -> None:

@@ -117,6 +117,28 @@ def test_missing_and_mixed_labels():
     refused(ValueError, "labels of types int, str. Give all labels as strings", y=y)
 
 
+GAPS = [None, np.nan, np.float32("nan"), pd.NA, pd.NaT, np.datetime64("NaT")]
+OBJECTS = {
+    "list": list,
+    "tuple": tuple,
+    "array": lambda y: np.array(y, dtype=object),
+    "series": lambda y: pd.Series(y, dtype=object),
+}
+
+
+@pytest.mark.parametrize("container", OBJECTS)
+@pytest.mark.parametrize("gap", GAPS, ids=repr)
+@pytest.mark.parametrize("names", [list("abc"), [False, True, True]])
+def test_missing_labels_are_counted_in_any_container(container, gap, names):
+    X, y = make_labels()
+    labels = [names[code] for code in y]
+    labels[3] = gap
+    given = OBJECTS[container](labels)
+    match = r"no label.* in 1 of 90 rows \(first: row 3\)\. Drop"
+    refused(ValueError, f"^y has {match}", y=given)
+    refused(ValueError, f"y_val .*{match}", X_val=X, y_val=given)
+
+
 def test_validation_samples_that_do_not_match():
     X, y = make_labels()
     refused(
