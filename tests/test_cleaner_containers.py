@@ -102,6 +102,26 @@ class TestPandas:
         assert np.array_equal(found.suspicion_, expected.suspicion_)
         assert found.classes_.tolist() == labels
 
+    @pytest.mark.parametrize(
+        ("dtype", "kind"),
+        [
+            ("Int64", "i"),
+            ("UInt8", "u"),
+            ("boolean", "b"),
+            ("int64[pyarrow]", "i"),
+            ("bool[pyarrow]", "b"),
+        ],
+    )
+    def test_labels_whose_dtype_may_have_gaps_are_no_floats(self, dtype, kind):
+        X, y = make_labels()
+        given = pd.Series(y > 0).astype(dtype)
+        cleaner = make_cleaner(max_epochs=1).fit(X, given)
+        table = cleaner.audit()
+        corrected = cleaner.apply_review(table.head(0).assign(verdict=""))
+        for labels in (cleaner.classes_, cleaner.suggested_label_, corrected):
+            assert labels.dtype.kind == kind
+        assert table["label"].dtype.kind == kind
+
     def test_wrong_columns_later_are_refused(self):
         X, y = make_frame()
         cleaner = make_cleaner(max_epochs=1).fit(X, y)
