@@ -145,6 +145,17 @@ class TestPandas:
         with pytest.raises(TypeError, match=r"'mixed' .*number, str.*astype"):
             make_cleaner().fit(X.assign(mixed=mixed), y)
 
+    def test_columns_that_cannot_be_read_are_named_together(self):
+        X, y = make_frame()
+        when = pd.Timestamp("2020-01-01")
+        lists = pd.Series([[1]] * len(X), index=X.index)
+        match = (
+            r"^Column 'when' \(like 'seen'\) holds dates .* "
+            r"Column 'many' holds lists \(list\)"
+        )
+        with pytest.raises(TypeError, match=match):
+            make_cleaner().fit(X.assign(when=when, many=lists, seen=when), y)
+
     def test_infinite_values_and_missing_labels_are_refused(self):
         X, y = make_frame()
         with pytest.raises(ValueError, match="Input X contains infinity"):

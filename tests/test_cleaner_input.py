@@ -516,6 +516,32 @@ def test_columns_of_free_text_are_warned_of(frame):
 
 
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize("number", ["{}.5", "-{}e-3", "{},25", "1,000,{:03}.5"])
+def test_numbers_as_text_are_to_become_numbers(frame, number):
+    X, y = make_labels()
+    texts = [number.format(i) for i in range(N_ROWS)]
+    table = frame({"price": [*texts[1:], None], "size": X[:, 0]})
+    match = r"'price' holds 90 different texts that look like numbers .*to_numeric"
+    with pytest.warns(UserWarning, match=match), pytest.raises(AssertionError):
+        make_cleaner().fit(table, y)
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize("time", ["", "T12:30", " 12:30:01.25+02:00", "T12:30:01Z"])
+@pytest.mark.parametrize("n_days", [2, 28])
+def test_dates_as_text_are_to_become_numbers(frame, time, n_days):
+    X, y = make_labels()
+    dates = [f"2020-01-{1 + i % n_days:02}{time}" for i in range(N_ROWS)]
+    table = frame({"when": [*dates[1:], None], "size": X[:, 0]})
+    match = r"'when' holds dates as text, such as '2020-01-01.*days since a date"
+    with pytest.warns(UserWarning, match=match) as warned:
+        refused(AssertionError, "training has begun", X=table, y=y)
+    assert len(warned) == 1
+    other = frame({"when": [*dates[1:], "later"], "size": X[:, 0]})
+    refused(AssertionError, "training has begun", X=other, y=y)
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
 def test_columns_with_many_rare_categories_are_warned_of(frame):
     X, y = (np.r_[part, part] for part in make_labels())
     codes = [f"code {i if i < 40 else 40 + i % 12}" for i in range(2 * N_ROWS)]

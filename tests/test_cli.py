@@ -299,6 +299,24 @@ def test_decimal_commas_are_read_or_pointed_out(folder, iris):
     assert "For decimal commas add --decimal ','" in refused.output
 
 
+def test_separators_of_thousands_are_no_decimal_commas(folder, iris):
+    table = iris.drop(columns="id").assign(price=[f"1,{i:03}" for i in range(150)])
+    table.to_csv("prices.csv", index=False)
+    shown = call("prices.csv", "--label=kind", "--epochs=1").stderr
+    assert "'price' looks like numbers, but has commas where other" in shown
+    assert "--decimal" not in shown
+
+
+def test_texts_that_are_numbers_or_dates_are_noted_once(folder, iris):
+    days = [f"2020-{1 + i // 28:02}-{1 + i % 28:02}" for i in range(150)]
+    sizes = [f"1,000,{i:03}" for i in range(150)]
+    iris.drop(columns="id").assign(day=days, size=sizes).to_csv("d.csv", index=False)
+    shown = call("d.csv", "--label=kind", "--epochs=1").stderr
+    assert shown.count("'day'") == shown.count("'size'") == 1
+    assert "'day' holds dates as text" in shown
+    assert "'size' has 150 different texts that look like numbers" in shown
+
+
 def test_files_of_another_kind_are_named(folder, iris):
     iris.to_csv("wide.csv", encoding="utf-16", index=False)
     assert "iconv -f UTF-16" in call("wide.csv", "--label=kind").output
