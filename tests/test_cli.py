@@ -367,7 +367,7 @@ def test_a_column_has_one_type_however_long_the_file_is(folder, monkeypatch):
     codes = np.array(["1", "2"], dtype=object)[np.arange(n_rows) % 2]
     codes[-5:] = "A"
     pd.DataFrame({"code": codes, "kind": codes}).to_csv("long.csv", index=False)
-    read, _ = files.read_table(folder / "long.csv", None, ".", [])
+    read, *_ = files.read_table(folder / "long.csv", None, ".", [])
     assert {type(value) for value in read["code"]} == {str}
 
 
@@ -412,6 +412,21 @@ def test_a_label_column_may_have_any_name(folder, iris):
     result = call("self.csv", "--label=self", *options, *QUICK)
     assert result.exit_code == 0, result.output
     assert (pd.read_csv("new.csv")["self"] != table["self"]).sum() == 15
+
+
+@pytest.mark.parametrize("strategy", ["filter", "weight"])
+def test_headers_are_written_as_they_were_read(folder, iris, strategy):
+    header = ["a", "a", "", "NA", "kind"]
+    table = iris.drop(columns="id")
+    table.to_csv("odd.csv", index=False, header=header)
+    options = ["--label=kind", f"--strategy={strategy}", "--output=new.csv", *QUICK]
+    assert call("odd.csv", *options).exit_code == 0
+    added = ["sample_weight"] if strategy == "weight" else []
+    written = (folder / "new.csv").read_text().splitlines()
+    assert written[0].split(",") == [*header, *added]
+    assert set((folder / "odd.csv").read_text().splitlines()[1:]) >= {
+        ",".join(line.split(",")[:5]) for line in written[1:]
+    }
 
 
 @pytest.mark.parametrize("source", ["rows.parquet", "rows.csv"])

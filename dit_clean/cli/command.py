@@ -223,7 +223,8 @@ def audit(  # noqa: PLR0913
     try:
         if output is not None:
             cleaned = _cleaned(table, cleaner, strategy, output, decimal)
-            write_table(cleaned, output, sep, decimal, index=table.has_row_names)
+            index, header = table.has_row_names, table.header
+            write_table(cleaned, output, sep, decimal, index=index, header=header)
         if table_path is not None:
             shown = table.to_be_written(table_path).drop(columns=label)
             rows = cleaner.audit(sort="suspicion", columns=shown)

@@ -1,6 +1,6 @@
 """Data files of the command line: read, split into inputs and labels, written."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -35,10 +35,14 @@ class Table:
         Labels.
     groups : Series or None
         What rows belong together.
+    header : list of str
+        Names of all columns as the file has them: they may be empty or repeat, where
+        pandas has given others.
     """
 
     read: Any
     written: Any
+    header: list[str]
     X: Any
     y: Any
     groups: Any = None
@@ -116,10 +120,11 @@ def check_csv_options(
 
 def read_table(
     path: Path, sep: str | None, decimal: str, once: Iterable[str]
-) -> tuple[Any, Any]:
-    """Return a CSV or Parquet file as a data frame, and once more as it is written.
+) -> tuple[Any, Any, list[str]]:
+    """Return a CSV or Parquet file as a data frame, as it is written, and its header.
 
-    That is as text, if it is CSV: 007, NA and 1.10 shall not become 7, nothing and 1.1.
+    As it is written means as text, if it is CSV: 007, NA and 1.10 shall not become 7,
+    nothing and 1.1.
 
     Parameters
     ----------
@@ -143,15 +148,16 @@ def read_table(
         if suffix in PARQUET:
             frame = pandas.read_parquet(path)
             frame.columns = frame.columns.map(str)
-            return frame, frame
+            return frame, frame, list(frame.columns)
         sep = sep or SEPARATORS[suffix]
-        head = pandas.read_csv(path, sep=sep, header=None, nrows=1, dtype=str)
-        _check_repeats(head.iloc[0].tolist(), once)
+        as_text: dict[str, Any] = {"sep": sep, "dtype": str, "keep_default_na": False}
+        header = pandas.read_csv(path, header=None, nrows=1, **as_text).iloc[0].tolist()
+        _check_repeats(header, once)
         # In one piece: parts of a column would get types of their own.
         frame = pandas.read_csv(path, sep=sep, decimal=decimal, low_memory=False)
-        written = pandas.read_csv(path, sep=sep, dtype=str, keep_default_na=False)
+        written = pandas.read_csv(path, **as_text)
         # Row names, which files of R have before the first column, as they are written.
-        return frame.set_axis(written.index), written
+        return frame.set_axis(written.index), written, header
     except ImportError as error:
         raise click.ClickException(_needs_pyarrow()) from error
     except UnicodeDecodeError as error:
@@ -173,6 +179,7 @@ def read_table(
 def split_table(
     frame: Any,
     written: Any,
+    header: list[str],
     label: str,
     drop: tuple[str, ...],
     group: str | None,
@@ -212,7 +219,7 @@ def split_table(
     X = frame.drop(columns=[label, *drop])
     if X.shape[1] == 0:
         raise click.UsageError("No column is left to learn from.")
-    return Table(frame, written, X, y, groups)
+    return Table(frame, written, header, X, y, groups)
 
 
 def _as_written(read: Any, written: Any) -> Any:
@@ -230,7 +237,13 @@ def _as_written(read: Any, written: Any) -> Any:
 
 
 def write_table(
-    table: Any, path: Path, sep: str | None, decimal: str, *, index: bool
+    table: Any,
+    path: Path,
+    sep: str | None,
+    decimal: str,
+    *,
+    index: bool,
+    header: Sequence[str] = (),
 ) -> None:
     """Write a data frame as CSV or Parquet, whichever the name of the file says.
 
@@ -244,6 +257,8 @@ def write_table(
         Of a CSV file.
     index : bool
         Whether to write the index, for it tells rows apart.
+    header : sequence of str, default=()
+        What the first columns are called in a CSV file: names may repeat there.
     """
     if _suffix(path) in PARQUET:
         table.to_parquet(path, index=index)
@@ -253,7 +268,14 @@ def write_table(
     # Row names without a name as R writes them: the header is one cell shorter.
     index_label = labels if any(names) else False
     sep = sep or SEPARATORS[_suffix(path)]
-    table.to_csv(path, index=index, sep=sep, decimal=decimal, index_label=index_label)
+    table.to_csv(
+        path,
+        sep=sep,
+        decimal=decimal,
+        index=index,
+        index_label=index_label,
+        header=[*header, *table.columns[len(header) :]],
+    )
 
 
 def _check_column(name: str, names: list[str], option: str) -> None:
