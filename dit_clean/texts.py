@@ -139,10 +139,8 @@ def warn_of_rare_categories(encoder: TableEncoder, X: Any) -> None:
     categories, shared_rows = encoder.categories(), encoder.shared_rows(X)
     for name, shared in shared_rows.items():
         values = categories[name]
-        is_told = are_many_texts(len(values), X.shape[0]) or are_texts_like(
-            values, DATE
-        )
-        if shared > MANY_SHARED and not is_told:
+        is_many = are_many_texts(len(values), X.shape[0])
+        if shared > MANY_SHARED and not is_many and not are_texts_like(values, DATE):
             warnings.warn(
                 f"The column {name!r} holds {len(values):,} different values, and "
                 f"{shared:.0%} of the rows hold one too rare for a category of its "
