@@ -40,7 +40,7 @@ from dit_clean.rescoring import Rescoring
 from dit_clean.selection import RowSelection
 from dit_clean.tables import TableEncoder
 from dit_clean.targets import encode_targets
-from dit_clean.texts import warn_of_many_texts, warn_of_rare_categories
+from dit_clean.texts import warn_of_rare_categories, warn_of_texts
 from dit_clean.tracking.exclusive import thread_count
 from dit_clean.tracking.networks import (
     check_net,
@@ -255,8 +255,8 @@ class InfluenceCleaner(
             If so many labels or regression targets look wrong that right ones are more
             likely not what is assumed of them; if y, sample_weight or groups
             has the index labels of X in another order; if a column holds free text, or
-            many rows with categories too rare for a column of their own; or if `memory`
-            is to keep runs whose seeds no later fit has.
+            numbers or dates as text, or many rows with categories too rare for a column
+            of their own; or if `memory` is to keep runs whose seeds no later fit has.
         """
         check_parameters(self, PARAMETERS)
         warn_of_no_seed(self.memory, self.random_state)
@@ -275,7 +275,7 @@ class InfluenceCleaner(
         groups = checked_groups(groups, len(y))
         folds = make_folds(self.cv, targets, self.random_state, groups)
         encoder = TableEncoder("squashed" if self.net is None else None).fit(X)
-        warn_of_many_texts(encoder, len(y))
+        warn_of_texts(encoder, len(y))
         warn_of_rare_categories(encoder, X)
         validation = None
         if X_val is not None or y_val is not None:

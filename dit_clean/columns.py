@@ -11,18 +11,24 @@ from dit_clean.gaps import is_missing
 TIMES = (date, time, timedelta, np.datetime64, np.timedelta64)
 CONTAINERS = (list, tuple, dict, set, np.ndarray)
 _TIMES = (
-    "Column {name!r} holds dates or durations ({what}), which the default network "
-    "cannot read. Turn it into numbers first, for example days since a date, or use "
-    "skrub.TableVectorizer() before."
+    "holds dates or durations ({what}), which the default network cannot read. Turn it "
+    "into numbers first, for example days since a date, or use skrub.TableVectorizer() "
+    "before."
 )
 _COMPLEX = (
-    "Column {name!r} holds complex numbers ({what}), which networks cannot read. Give "
-    "real and imaginary parts as two columns."
+    "holds complex numbers ({what}), which networks cannot read. Give real and "
+    "imaginary parts as two columns."
 )
 
 
-def is_numeric(dtype: Any, name: Any) -> bool:
-    """Tell numbers from categories, for the dtypes of pandas and polars."""
+def is_numeric(dtype: Any) -> bool:
+    """Tell numbers from categories, for the dtypes of pandas and polars.
+
+    Raises
+    ------
+    TypeError
+        If they are neither: says what a column of this dtype holds.
+    """
     if hasattr(dtype, "is_temporal"):
         temporal = dtype.is_temporal()
         numeric = dtype.is_numeric() or str(dtype) == "Boolean"
@@ -30,9 +36,9 @@ def is_numeric(dtype: Any, name: Any) -> bool:
         kind = getattr(dtype, "kind", "O")
         temporal, numeric = kind in "mM", kind in "biuf"
         if kind == "c":
-            raise TypeError(_COMPLEX.format(name=name, what=dtype))
+            raise TypeError(_COMPLEX.format(what=dtype))
     if temporal:
-        raise TypeError(_TIMES.format(name=name, what=dtype))
+        raise TypeError(_TIMES.format(what=dtype))
     return numeric
 
 
@@ -41,31 +47,30 @@ def is_named(dtype: Any) -> bool:
     return str(dtype).lower().startswith(("category", "categorical", "dictionary"))
 
 
-def kinds_of(values: np.ndarray, name: Any) -> set[str]:
+def kinds_of(values: np.ndarray) -> set[str]:
     """Return {"str"} or {"number"}, whatever a column holds, or the empty set.
 
     Raises
     ------
     TypeError
-        If it holds something else, or both.
+        If it holds something else, or both: says what.
     """
     kinds = {kind for kind in map(_kind_of, values) if kind is not None}
     if kinds <= {"str"} or kinds <= {"number"}:
         return kinds
     listed = ", ".join(sorted(kinds))
     if any(is_time(value) for value in values):
-        raise TypeError(_TIMES.format(name=name, what=listed))
+        raise TypeError(_TIMES.format(what=listed))
     if any(isinstance(value, CONTAINERS) for value in values):
         raise TypeError(
-            f"Column {name!r} holds lists ({listed}), but one value in each cell is "
-            "needed. Give each entry of the lists a column of its own."
+            f"holds lists ({listed}), but one value in each cell is needed. Give each "
+            "entry of the lists a column of its own."
         )
     if any(_is_complex(value) for value in values):
-        raise TypeError(_COMPLEX.format(name=name, what=listed))
+        raise TypeError(_COMPLEX.format(what=listed))
     raise TypeError(
-        f"Column {name!r} mixes or holds values of types {listed}, "
-        "which the default network cannot read. Turn it into strings, for example "
-        "with .astype(str), or into numbers."
+        f"mixes or holds values of types {listed}, which the default network cannot "
+        "read. Turn it into strings, for example with .astype(str), or into numbers."
     )
 
 

@@ -14,7 +14,7 @@ from sklearn.utils.validation import column_or_1d, validate_data
 
 from dit_clean.influence.groups import numbered_groups
 from dit_clean.tables import is_frame
-from dit_clean.targets import Targets, check_gaps
+from dit_clean.targets import Targets, plain_labels
 from dit_clean.texts import TEXT_REMEDY, check_no_raw_texts
 from dit_clean.tracking.rows import Rows, as_rows
 from dit_clean.warning import warn
@@ -55,8 +55,8 @@ def checked_data(
     asks_y = not (isinstance(y, str) and y == "no_validation")
     if asks_y:
         check_not_lazy(y, "y")
-        check_gaps(y)
         warn_of_other_order(X, y)
+        y = plain_labels(y)
     check = _checked_frame if is_frame(X) else _checked_array
     with _remedies():
         checked = check(estimator, X, y, reset=reset, asks_y=asks_y)
@@ -223,7 +223,7 @@ def checked_validation(
     check_consistent_length(X_val, y_val)
     warn_of_other_order(X_val, y_val, ("X_val", "y_val"))
     try:
-        encoded = targets.encode(column_or_1d(y_val))
+        encoded = targets.encode(y_val)
     except ValueError as error:
         raise ValueError(f"y_val does not match the y of fit. {error}") from error
     return as_floats(encoder.transform(X_val)), encoded

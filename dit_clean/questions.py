@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from dit_clean.audit.groups import group_table
@@ -272,7 +272,7 @@ class InfluenceQuestions:
         rows = self._data.encoded(X)
         if y is None:
             return rows
-        targets = self._targets.encode(column_or_1d(y))
+        targets = self._targets.encode(y)
         check_consistent_length(X, targets)
         return rows, targets
 

@@ -100,10 +100,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             X = _framed(X, self.empty_)
         return self.encoder_.transform(X)
 
-    def category_counts(self) -> dict[Any, int]:
-        """Return how many values each column of categories held in `fit`, by name."""
+    def categories(self) -> dict[Any, np.ndarray]:
+        """Return the values each column of categories held in `fit`, by its name."""
         return {
-            name: len(values)
+            name: values
             for _, one_hot, names in self._one_hot()
             for name, values in zip(names, one_hot.categories_, strict=True)
         }
@@ -283,20 +283,7 @@ def _dense_values(X: Any) -> Any:
 
 
 def _frame_encoder(X: Any, scaler: Any) -> ColumnTransformer:
-    numeric: list[int] = []
-    few: list[int] = []
-    many: list[int] = []
-    for i, dtype in enumerate(X.dtypes):
-        name = X.columns[i]
-        if is_numeric(dtype, name):
-            numeric.append(i)
-            continue
-        values = _column(X, i)
-        # Numbers among Python objects are numbers; as categories they are named so.
-        if kinds_of(values, name) == {"number"} and not is_named(dtype):
-            numeric.append(i)
-        else:
-            (many if n_categories(values) > MANY_CATEGORIES else few).append(i)
+    numeric, few, many = _places(X)
     impute = SimpleImputer(strategy="median", keep_empty_features=True)
     one_hot = OneHotEncoder(
         handle_unknown="infrequent_if_exist",
@@ -318,6 +305,44 @@ def _frame_encoder(X: Any, scaler: Any) -> ColumnTransformer:
         ],
         sparse_threshold=0,
     )
+
+
+def _places(X: Any) -> tuple[list[int], list[int], list[int]]:
+    """Return which columns of a frame hold numbers, few categories, or many.
+
+    Raises
+    ------
+    TypeError
+        If some hold neither: names all of them.
+    """
+    places: tuple[list[int], list[int], list[int]] = ([], [], [])
+    unread: dict[str, list[str]] = {}
+    for i in range(X.shape[1]):
+        try:
+            places[_kind_of_column(X, i)].append(i)
+        except TypeError as error:
+            unread.setdefault(str(error), []).append(repr(X.columns[i]))
+    if unread:
+        raise TypeError(" ".join(_unread(*found) for found in unread.items()))
+    return places
+
+
+def _kind_of_column(X: Any, i: int) -> int:
+    """Return 0 for a column of numbers, 1 for one of few categories, 2 for many."""
+    dtype = list(X.dtypes)[i]
+    if is_numeric(dtype):
+        return 0
+    values = _column(X, i)
+    # Numbers among Python objects are numbers; as categories they are named so.
+    if kinds_of(values) == {"number"} and not is_named(dtype):
+        return 0
+    return 2 if n_categories(values) > MANY_CATEGORIES else 1
+
+
+def _unread(problem: str, names: list[str]) -> str:
+    """Return what keeps columns from being read."""
+    others = f" (like {', '.join(names[1:])})" if names[1:] else ""
+    return f"Column {names[0]}{others} {problem}"
 
 
 def _with_one_nan(X: Any) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import column_or_1d
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 
 from dit_clean.columns import is_time
@@ -81,7 +82,7 @@ class Targets:
         ValueError
             If a label was not among those given to fit.
         """
-        y = np.asarray(y)
+        y = column_or_1d(plain_labels(y))
         check_labels(y)
         y = _inferred(y)
         if not self.is_classifier:
@@ -189,6 +190,15 @@ def check_labels(y: np.ndarray) -> None:
             f"y mixes labels of types {', '.join(sorted(kinds))}. Give all labels as "
             "strings, or all as numbers."
         )
+
+
+def plain_labels(y: Any) -> Any:
+    """Return a y of any container without gaps; one of pandas as numpy has it.
+
+    scikit-learn makes floats of whole numbers and booleans whose dtype may have gaps.
+    """
+    check_gaps(y)
+    return np.asarray(y) if hasattr(y, "isna") else y
 
 
 def check_gaps(y: Any) -> None:

@@ -1,5 +1,7 @@
-"""Free text among the inputs, which networks cannot read as it is."""
+"""Texts among the inputs that networks cannot read as they are."""
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from dit_clean.gaps import is_missing
@@ -9,15 +11,35 @@ from dit_clean.warning import warn
 TEXT_REMEDY = (
     "Free text has to be turned into numbers first, for example by TfidfVectorizer."
 )
+NUMBER_REMEDY = (
+    "Turn them into numbers first, for example by pandas.to_numeric once separators of "
+    "thousands are removed."
+)
 MANY_TEXTS = 0.5
 """Share of distinct values from which on a text column says little to the network."""
 FEW_VALUES = 50
 MANY_SHARED = 0.1
 """Fraction of rows whose rare categories may be taken for one without a word."""
 
+DECIMAL_COMMA = re.compile(r"\s*-?\d*,?\d+\s*")
+NUMBER = re.compile(
+    r"\s*[-+]?(\d*[.,]?\d+(e[-+]?\d+)?|\d+[.,]"
+    r"|\d{1,3}(,\d{3})+(\.\d*)?|\d{1,3}(\.\d{3})+(,\d*)?)\s*",
+    re.IGNORECASE,
+)
+"""Numbers with a decimal point or comma, with or without separators of thousands."""
+DATE = re.compile(
+    r"\s*\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?\s?(Z|[-+]\d\d(:?\d\d)?)?)?\s*"
+)
+"""Dates of ISO 8601, with or without a time."""
+
 
 class ManyTextsWarning(UserWarning):
     """A column of categories has a category for nearly every row."""
+
+
+class DatesAsTextWarning(UserWarning):
+    """The texts of a column are dates."""
 
 
 class RareCategoriesWarning(UserWarning):
@@ -48,8 +70,19 @@ def are_many_texts(n_texts: int, n_rows: int) -> bool:
     return n_texts > max(FEW_VALUES, MANY_TEXTS * n_rows)
 
 
-def warn_of_many_texts(encoder: TableEncoder, n_rows: int) -> None:
-    """Warn of columns of a data frame that hold free text or identifiers.
+def are_texts_like(values: Iterable[Any], pattern: re.Pattern[str]) -> bool:
+    """Tell whether values are texts and all match `DATE`, `NUMBER`, `DECIMAL_COMMA`.
+
+    Missing values do not count.
+    """
+    known = [value for value in values if not is_missing(value)]
+    return bool(known) and all(
+        isinstance(value, str) and pattern.fullmatch(value) for value in known
+    )
+
+
+def warn_of_texts(encoder: TableEncoder, n_rows: int) -> None:
+    """Warn of columns of a data frame whose texts are no categories.
 
     Parameters
     ----------
@@ -60,16 +93,28 @@ def warn_of_many_texts(encoder: TableEncoder, n_rows: int) -> None:
 
     Warns
     -----
+    DatesAsTextWarning
+        They are dates: the network does not know which follows which.
     ManyTextsWarning
-        Nearly all texts are too rare for a category: the network learns nothing.
+        They are free text, identifiers or numbers, nearly all too rare for a category:
+        the network learns nothing.
     """
-    for name, n_texts in encoder.category_counts().items():
-        if are_many_texts(n_texts, n_rows):
+    for name, texts in encoder.categories().items():
+        if are_texts_like(texts, DATE):
             warn(
-                f"The column {name!r} holds {n_texts:,} different texts in {n_rows:,} "
-                f"rows; those in fewer than {MIN_ROWS} rows are taken for one "
-                "category. Such a column tells the networks little. "
-                f"{TEXT_REMEDY} Leave identifiers out.",
+                f"The column {name!r} holds dates as text, such as {texts[0]!r}, which "
+                "are taken for categories without an order. Turn it into numbers "
+                "first, for example days since a date.",
+                DatesAsTextWarning,
+            )
+        elif are_many_texts(len(texts), n_rows):
+            is_number = are_texts_like(texts, NUMBER)
+            kind = "texts that look like numbers" if is_number else "texts"
+            warn(
+                f"The column {name!r} holds {len(texts):,} different {kind} in "
+                f"{n_rows:,} rows; those in fewer than {MIN_ROWS} rows are taken for "
+                "one category. Such a column tells the networks little. "
+                f"{NUMBER_REMEDY if is_number else TEXT_REMEDY} Leave identifiers out.",
                 ManyTextsWarning,
             )
 
@@ -82,18 +127,20 @@ def warn_of_rare_categories(encoder: TableEncoder, X: Any) -> None:
     encoder : TableEncoder
         Fitted on X.
     X : data frame or array, first axis n_samples
-        Columns of free text are left to `warn_of_many_texts`.
+        Columns of dates or free text are left to `warn_of_texts`.
 
     Warns
     -----
     RareCategoriesWarning
         What tells these values apart is lost on the network.
     """
-    counts, shared_rows = encoder.category_counts(), encoder.shared_rows(X)
+    categories, shared_rows = encoder.categories(), encoder.shared_rows(X)
     for name, shared in shared_rows.items():
-        if shared > MANY_SHARED and not are_many_texts(counts[name], X.shape[0]):
+        values = categories[name]
+        is_many = are_many_texts(len(values), X.shape[0])
+        if shared > MANY_SHARED and not is_many and not are_texts_like(values, DATE):
             warn(
-                f"The column {name!r} holds {counts[name]:,} different values, and "
+                f"The column {name!r} holds {len(values):,} different values, and "
                 f"{shared:.0%} of the rows hold one too rare for a category of its "
                 "own: these are taken for one category, and rows whose labels depend "
                 "on such values may be flagged. Group the values, or add a column of "

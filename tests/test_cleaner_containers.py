@@ -102,6 +102,26 @@ class TestPandas:
         assert np.array_equal(found.suspicion_, expected.suspicion_)
         assert found.classes_.tolist() == labels
 
+    @pytest.mark.parametrize(
+        ("dtype", "kind"),
+        [
+            ("Int64", "i"),
+            ("UInt8", "u"),
+            ("boolean", "b"),
+            ("int64[pyarrow]", "i"),
+            ("bool[pyarrow]", "b"),
+        ],
+    )
+    def test_labels_whose_dtype_may_have_gaps_are_no_floats(self, dtype, kind):
+        X, y = make_labels()
+        given = pd.Series(y > 0).astype(dtype)
+        cleaner = make_cleaner(max_epochs=1).fit(X, given)
+        table = cleaner.audit()
+        corrected = cleaner.apply_review(table.head(0).assign(verdict=""))
+        for labels in (cleaner.classes_, cleaner.suggested_label_, corrected):
+            assert labels.dtype.kind == kind
+        assert table["label"].dtype.kind == kind
+
     def test_wrong_columns_later_are_refused(self):
         X, y = make_frame()
         cleaner = make_cleaner(max_epochs=1).fit(X, y)
@@ -124,6 +144,17 @@ class TestPandas:
         mixed = pd.Series([1, "one"] * 45, index=X.index, dtype=object)
         with pytest.raises(TypeError, match=r"'mixed' .*number, str.*astype"):
             make_cleaner().fit(X.assign(mixed=mixed), y)
+
+    def test_columns_that_cannot_be_read_are_named_together(self):
+        X, y = make_frame()
+        when = pd.Timestamp("2020-01-01")
+        lists = pd.Series([[1]] * len(X), index=X.index)
+        match = (
+            r"^Column 'when' \(like 'seen'\) holds dates .* "
+            r"Column 'many' holds lists \(list\)"
+        )
+        with pytest.raises(TypeError, match=match):
+            make_cleaner().fit(X.assign(when=when, many=lists, seen=when), y)
 
     def test_infinite_values_and_missing_labels_are_refused(self):
         X, y = make_frame()

@@ -117,6 +117,28 @@ def test_missing_and_mixed_labels():
     refused(ValueError, "labels of types int, str. Give all labels as strings", y=y)
 
 
+GAPS = [None, np.nan, np.float32("nan"), pd.NA, pd.NaT, np.datetime64("NaT")]
+OBJECTS = {
+    "list": list,
+    "tuple": tuple,
+    "array": lambda y: np.array(y, dtype=object),
+    "series": lambda y: pd.Series(y, dtype=object),
+}
+
+
+@pytest.mark.parametrize("container", OBJECTS)
+@pytest.mark.parametrize("gap", GAPS, ids=repr)
+@pytest.mark.parametrize("names", [list("abc"), [False, True, True]])
+def test_missing_labels_are_counted_in_any_container(container, gap, names):
+    X, y = make_labels()
+    labels = [names[code] for code in y]
+    labels[3] = gap
+    given = OBJECTS[container](labels)
+    match = r"no label.* in 1 of 90 rows \(first: row 3\)\. Drop"
+    refused(ValueError, f"^y has {match}", y=given)
+    refused(ValueError, f"y_val .*{match}", X_val=X, y_val=given)
+
+
 def test_validation_samples_that_do_not_match():
     X, y = make_labels()
     refused(
@@ -492,6 +514,32 @@ def test_columns_of_free_text_are_warned_of(frame):
     match = r"'text' holds 90 different texts in 90 rows.*TfidfVectorizer\. Leave ident"
     with pytest.warns(UserWarning, match=match), pytest.raises(AssertionError):
         make_cleaner().fit(many, y)
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize("number", ["{}.5", "-{}e-3", "{},25", "1,000,{:03}.5"])
+def test_numbers_as_text_are_to_become_numbers(frame, number):
+    X, y = make_labels()
+    texts = [number.format(i) for i in range(N_ROWS)]
+    table = frame({"price": [*texts[1:], None], "size": X[:, 0]})
+    match = r"'price' holds 90 different texts that look like numbers .*to_numeric"
+    with pytest.warns(UserWarning, match=match), pytest.raises(AssertionError):
+        make_cleaner().fit(table, y)
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize("time", ["", "T12:30", " 12:30:01.25+02:00", "T12:30:01Z"])
+@pytest.mark.parametrize("n_days", [2, 28])
+def test_dates_as_text_are_to_become_numbers(frame, time, n_days):
+    X, y = make_labels()
+    dates = [f"2020-01-{1 + i % n_days:02}{time}" for i in range(N_ROWS)]
+    table = frame({"when": [*dates[1:], None], "size": X[:, 0]})
+    match = r"'when' holds dates as text, such as '2020-01-01.*days since a date"
+    with pytest.warns(UserWarning, match=match) as warned:
+        refused(AssertionError, "training has begun", X=table, y=y)
+    assert len(warned) == 1
+    other = frame({"when": [*dates[1:], "later"], "size": X[:, 0]})
+    refused(AssertionError, "training has begun", X=other, y=y)
 
 
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])

@@ -131,6 +131,7 @@ def test_parquet_is_read(folder, iris):
         (["empty.csv", "--label=id"], 1, "cannot be read: it is empty."),
         (["holes.csv", "--label=kind"], 1, "is empty in 1 of 2 rows"),
         (["narrow.csv", "--label=kind"], 2, "No column is left"),
+        (["narrow.csv", "--label=kind", "--drop=id"], 2, "none but the labels."),
     ],
 )
 def test_refusals_say_what_was_wrong(folder, arguments, code, message):
@@ -302,6 +303,24 @@ def test_decimal_commas_are_read_or_pointed_out(folder, iris):
     assert "For decimal commas add --decimal ','" in refused.output
 
 
+def test_separators_of_thousands_are_no_decimal_commas(folder, iris):
+    table = iris.drop(columns="id").assign(price=[f"1,{i:03}" for i in range(150)])
+    table.to_csv("prices.csv", index=False)
+    shown = call("prices.csv", "--label=kind", "--epochs=1").stderr
+    assert "'price' looks like numbers, but has commas where other" in shown
+    assert "--decimal" not in shown
+
+
+def test_texts_that_are_numbers_or_dates_are_noted_once(folder, iris):
+    days = [f"2020-{1 + i // 28:02}-{1 + i % 28:02}" for i in range(150)]
+    sizes = [f"1,000,{i:03}" for i in range(150)]
+    iris.drop(columns="id").assign(day=days, size=sizes).to_csv("d.csv", index=False)
+    shown = call("d.csv", "--label=kind", "--epochs=1").stderr
+    assert shown.count("'day'") == shown.count("'size'") == 1
+    assert "'day' holds dates as text" in shown
+    assert "'size' has 150 different texts that look like numbers" in shown
+
+
 def test_files_of_another_kind_are_named(folder, iris):
     iris.to_csv("wide.csv", encoding="utf-16", index=False)
     assert "iconv -f UTF-16" in call("wide.csv", "--label=kind").output
@@ -352,7 +371,7 @@ def test_a_column_has_one_type_however_long_the_file_is(folder, monkeypatch):
     codes = np.array(["1", "2"], dtype=object)[np.arange(n_rows) % 2]
     codes[-5:] = "A"
     pd.DataFrame({"code": codes, "kind": codes}).to_csv("long.csv", index=False)
-    read, _ = files.read_table(folder / "long.csv", None, ".", [])
+    read, *_ = files.read_table(folder / "long.csv", None, ".", [])
     assert {type(value) for value in read["code"]} == {str}
 
 
@@ -376,6 +395,61 @@ def test_rows_of_a_group_are_held_out_together(folder, iris):
     cleaner.fit(X, iris["kind"], groups=np.arange(len(iris)) // 3)
     np.testing.assert_allclose(found["suspicion"], cleaner.suspicion_, atol=1e-6)
     assert list(found["plant"]) == list(np.arange(len(iris)) // 3)
+
+
+@pytest.mark.parametrize("gap", ["NA", "None", ""])
+def test_groups_are_read_as_they_are_written(folder, iris, gap):
+    """NA is Namibia, but an empty cell is none."""
+    country = np.where(np.arange(150) % 3 == 0, gap, "DE")
+    country[1::3] = [f"X{i}" for i in range(50)]
+    iris.assign(country=country).to_csv("countries.csv", index=False)
+    options = ["--label=kind", "--drop=id", "--group=country", "--epochs=1", "-q"]
+    result = call("countries.csv", *options)
+    assert result.exit_code == (0 if gap else 1), result.output
+    assert gap or "groups has no entry in 50 of 150 rows" in result.output
+
+
+def test_a_label_column_may_have_any_name(folder, iris):
+    table = iris.drop(columns="id").rename(columns={"kind": "self"})
+    table.to_csv("self.csv", index=False)
+    options = ["--strategy=relabel", "--contamination=0.1", "--output=new.csv"]
+    result = call("self.csv", "--label=self", *options, *QUICK)
+    assert result.exit_code == 0, result.output
+    assert (pd.read_csv("new.csv")["self"] != table["self"]).sum() == 15
+
+
+@pytest.mark.parametrize("strategy", ["filter", "weight"])
+def test_headers_are_written_as_they_were_read(folder, iris, strategy):
+    header = ["a", "a", "", "NA", "kind"]
+    table = iris.drop(columns="id")
+    table.to_csv("odd.csv", index=False, header=header)
+    options = ["--label=kind", f"--strategy={strategy}", "--output=new.csv", *QUICK]
+    assert call("odd.csv", *options).exit_code == 0
+    added = ["sample_weight"] if strategy == "weight" else []
+    written = (folder / "new.csv").read_text().splitlines()
+    assert written[0].split(",") == [*header, *added]
+    assert set((folder / "odd.csv").read_text().splitlines()[1:]) >= {
+        ",".join(line.split(",")[:5]) for line in written[1:]
+    }
+
+
+@pytest.mark.parametrize("source", ["rows.parquet", "rows.csv"])
+@pytest.mark.parametrize("names", ["p{}", "7{}"])
+def test_row_names_without_a_name_are_kept(folder, iris, source, names):
+    """As in files of R: the header is one cell shorter."""
+    table = iris.drop(columns="id")
+    table = table.set_axis([names.format(i) for i in range(150)])
+    table.to_parquet("rows.parquet")
+    table.to_csv("rows.csv", index_label=False)
+    outputs = ["--output=new.csv", "--table=table.parquet"]
+    result = call(source, "--label=kind", *outputs, *QUICK)
+    assert result.exit_code == 0, result.output
+    assert (folder / "new.csv").read_text().startswith("sepal length (cm),")
+    written = pd.read_csv("new.csv").rename(index=str)
+    assert 0 < len(written) < 150
+    assert written.equals(table.loc[written.index])
+    shown = pd.read_parquet("table.parquet")
+    assert [*shown.index.astype(str)] == [names.format(i) for i in shown["row"]]
 
 
 @pytest.mark.parametrize("drop", [True, False])
@@ -453,5 +527,6 @@ def test_warnings_name_options_and_free_text_once(folder, iris):
 @pytest.mark.parametrize(("index", "header"), [("id", "id_index,id"), ("no", "no,id")])
 def test_an_index_has_a_name_of_its_own_in_a_csv_file(tmp_path, index, header):
     path = tmp_path / "out.csv"
-    files.write_table(pd.DataFrame({"id": [3]}).rename_axis(index), path, None, ".")
+    table = pd.DataFrame({"id": [3]}).rename_axis(index)
+    files.write_table(table, path, None, ".", index=True)
     assert path.read_text().splitlines() == [header, "0,3"]

@@ -225,11 +225,12 @@ def audit(  # noqa: PLR0913
     try:
         if output is not None:
             cleaned = _cleaned(table, cleaner, strategy, output, decimal)
-            write_table(cleaned, output, sep, decimal)
+            index, header = table.has_row_names, table.header
+            write_table(cleaned, output, sep, decimal, index=index, header=header)
         if table_path is not None:
             shown = table.to_be_written(table_path).drop(columns=label)
             rows = cleaner.audit(sort="suspicion", columns=shown)
-            write_table(rows, table_path, sep, decimal)
+            write_table(rows, table_path, sep, decimal, index=table.has_row_names)
         if report is not None:
             title = f"Label audit of {data.name}"
             cleaner.report(report, title=title, columns=_reported(table, drop))

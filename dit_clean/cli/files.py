@@ -1,6 +1,6 @@
 """Data files of the command line: read, split into inputs and labels, written."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -35,10 +35,14 @@ class Table:
         Labels.
     groups : Series or None
         What rows belong together.
+    header : list of str
+        Names of all columns as the file has them: they may be empty or repeat, where
+        pandas has given others.
     """
 
     read: Any
     written: Any
+    header: list[str]
     X: Any
     y: Any
     groups: Any = None
@@ -47,6 +51,12 @@ class Table:
     def is_csv(self) -> bool:
         """Whether the cells were text."""
         return self.read is not self.written
+
+    @property
+    def has_row_names(self) -> bool:
+        """Whether the index of the file is more than the count of its rows."""
+        index = self.read.index
+        return any(index.names) or list(index) != list(range(len(index)))
 
     def to_be_written(self, path: Path) -> Any:
         """Return the cells for a file: as they were written, where that is text too."""
@@ -65,9 +75,9 @@ class Table:
                 labels[row] = str(cell).replace(".", decimal) if is_new else cell
         column = type(table[name])(labels, index=table.index)
         same_kind = column.dtype.kind == table[name].dtype.kind
-        return table.assign(
-            **{name: column.astype(table[name].dtype) if same_kind else column}
-        )
+        relabeled = table.copy()  # assign() takes no column called "self"
+        relabeled[name] = column.astype(table[name].dtype) if same_kind else column
+        return relabeled
 
 
 def check_target(
@@ -110,10 +120,11 @@ def check_csv_options(
 
 def read_table(
     path: Path, sep: str | None, decimal: str, once: Iterable[str]
-) -> tuple[Any, Any]:
-    """Return a CSV or Parquet file as a data frame, and once more as it is written.
+) -> tuple[Any, Any, list[str]]:
+    """Return a CSV or Parquet file as a data frame, as it is written, and its header.
 
-    That is as text, if it is CSV: 007, NA and 1.10 shall not become 7, nothing and 1.1.
+    As it is written means as text, if it is CSV: 007, NA and 1.10 shall not become 7,
+    nothing and 1.1.
 
     Parameters
     ----------
@@ -137,14 +148,16 @@ def read_table(
         if suffix in PARQUET:
             frame = pandas.read_parquet(path)
             frame.columns = frame.columns.map(str)
-            return frame, frame
+            return frame, frame, list(frame.columns)
         sep = sep or SEPARATORS[suffix]
-        head = pandas.read_csv(path, sep=sep, header=None, nrows=1, dtype=str)
-        _check_repeats(head.iloc[0].tolist(), once)
+        as_text: dict[str, Any] = {"sep": sep, "dtype": str, "keep_default_na": False}
+        header = pandas.read_csv(path, header=None, nrows=1, **as_text).iloc[0].tolist()
+        _check_repeats(header, once)
         # In one piece: parts of a column would get types of their own.
         frame = pandas.read_csv(path, sep=sep, decimal=decimal, low_memory=False)
-        written = pandas.read_csv(path, sep=sep, dtype=str, keep_default_na=False)
-        return frame, written
+        written = pandas.read_csv(path, **as_text)
+        # Row names, which files of R have before the first column, as they are written.
+        return frame.set_axis(written.index), written, header
     except ImportError as error:
         raise click.ClickException(_needs_pyarrow()) from error
     except UnicodeDecodeError as error:
@@ -166,6 +179,7 @@ def read_table(
 def split_table(
     frame: Any,
     written: Any,
+    header: list[str],
     label: str,
     drop: tuple[str, ...],
     group: str | None,
@@ -188,7 +202,7 @@ def split_table(
     for name in drop:
         _check_column(name, inputs, "--drop")
     are_numbers = frame is written or task == "regression"
-    y = frame[label] if are_numbers else _labels(frame[label], written[label])
+    y = frame[label] if are_numbers else _as_written(frame[label], written[label])
     if len(y) == 0:
         raise click.ClickException("DATA has no rows.")
     n_missing = int(y.isna().sum())
@@ -197,17 +211,22 @@ def split_table(
             f"The label column {label!r} is empty in {n_missing:,} of {len(y):,} rows. "
             "Fill them in or leave these rows out first."
         )
-    groups = None if group is None else frame[group]
+    groups = None
+    if group is not None:
+        groups = frame[group]
+        if frame is not written:
+            groups = _as_written(groups, written[group])
     X = frame.drop(columns=[label, *drop])
     if X.shape[1] == 0:
         raise click.UsageError("No column is left to learn from.")
-    return Table(frame, written, X, y, groups)
+    return Table(frame, written, header, X, y, groups)
 
 
-def _labels(read: Any, written: Any) -> Any:
-    """Return labels as they are written, if that says more than what pandas has read.
+def _as_written(read: Any, written: Any) -> Any:
+    """Return names as they are written, if that says more than what pandas has read.
 
-    A class may be called "01", "TRUE" or "None". In a column of numbers NA is a gap.
+    A class may be called "01", "TRUE" or "None", a group "NA" (Namibia). In a column of
+    numbers NA is a gap.
     """
     if read.dtype.kind == "f":
         return read
@@ -217,16 +236,46 @@ def _labels(read: Any, written: Any) -> Any:
     return read if is_same else text
 
 
-def write_table(table: Any, path: Path, sep: str | None, decimal: str) -> None:
-    """Write a data frame as CSV or Parquet, whichever the name of the file says."""
-    index = any(table.index.names)  # of a Parquet file: it may tell rows apart
+def write_table(
+    table: Any,
+    path: Path,
+    sep: str | None,
+    decimal: str,
+    *,
+    index: bool,
+    header: Sequence[str] = (),
+) -> None:
+    """Write a data frame as CSV or Parquet, whichever the name of the file says.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What to write.
+    path : Path
+        File to write.
+    sep, decimal : str
+        Of a CSV file.
+    index : bool
+        Whether to write the index, for it tells rows apart.
+    header : sequence of str, default=()
+        What the first columns are called in a CSV file: names may repeat there.
+    """
     if _suffix(path) in PARQUET:
         table.to_parquet(path, index=index)
-    else:
-        sep = sep or SEPARATORS[_suffix(path)]
-        taken, names = set(table.columns), table.index.names
-        labels = [f"{name}_index" if name in taken else name for name in names]
-        table.to_csv(path, index=index, sep=sep, decimal=decimal, index_label=labels)
+        return
+    taken, names = set(table.columns), table.index.names
+    labels = [f"{name}_index" if name in taken else name for name in names]
+    # Row names without a name as R writes them: the header is one cell shorter.
+    index_label = labels if any(names) else False
+    sep = sep or SEPARATORS[_suffix(path)]
+    table.to_csv(
+        path,
+        sep=sep,
+        decimal=decimal,
+        index=index,
+        index_label=index_label,
+        header=[*header, *table.columns[len(header) :]],
+    )
 
 
 def _check_column(name: str, names: list[str], option: str) -> None:
@@ -236,8 +285,9 @@ def _check_column(name: str, names: list[str], option: str) -> None:
     hint = f" Did you mean {close[0]!r}?" if close else ""
     if len(names) == 1 and option == "--label":
         hint = " If DATA has another separator than a comma, give it: --sep ';'."
+    listed = ", ".join(names) or "none but the labels"
     raise click.BadParameter(
-        f"there is no column {name!r}.{hint} Columns: {', '.join(names)}.",
+        f"there is no column {name!r}.{hint} Columns: {listed}.",
         param_hint=option,
     )
 

@@ -6,7 +6,13 @@ from typing import Any
 import click
 
 from dit_clean.cli.files import Table
-from dit_clean.texts import are_many_texts
+from dit_clean.texts import (
+    DATE,
+    DECIMAL_COMMA,
+    NUMBER,
+    are_many_texts,
+    are_texts_like,
+)
 
 MANY_NUMBERS = 20
 """Distinct whole numbers from which on labels may be a measurement."""
@@ -32,17 +38,34 @@ def warn_of_columns(table: Table, task: str) -> None:
                 "labels, wrong ones too. If it means nothing else, add --drop "
                 f"{shlex.quote(str(name))}."
             )
-        if table.is_csv and not is_number(column) and has_decimal_commas(column):
-            note(f"column {name!r} looks like numbers: try --decimal ','.")
-            continue
-        is_text = not is_number(column) and column.dtype.kind not in "mM"
-        n_values = column.astype(str).nunique() if is_text else 0
-        if are_many_texts(n_values, len(column)):
-            note(
-                f"column {name!r} has {n_values:,} different texts. If it is an "
-                f"identifier, add --drop {shlex.quote(str(name))}; free text is better "
-                "turned into numbers first."
-            )
+        if not is_number(column) and column.dtype.kind not in "mM":
+            _warn_of_texts(table, name)
+
+
+def _warn_of_texts(table: Table, name: Any) -> None:
+    """Say what a column of texts may be, but dates, of which the cleaner warns."""
+    column, dropped = table.X[name], f"--drop {shlex.quote(str(name))}"
+    n_values = column.astype(str).nunique()
+    if table.is_csv and has_decimal_commas(column):
+        note(
+            f"column {name!r} looks like numbers, but has commas where other columns "
+            "have decimal points. Remove separators of thousands first."
+            if _has_decimal_points(table)
+            else f"column {name!r} looks like numbers: try --decimal ',', unless the "
+            "commas separate thousands."
+        )
+    elif are_texts_like(column, DATE) or not are_many_texts(n_values, len(column)):
+        return
+    elif are_texts_like(column, NUMBER):
+        note(
+            f"column {name!r} has {n_values:,} different texts that look like numbers. "
+            f"Turn them into numbers first. If it is an identifier, add {dropped}."
+        )
+    else:
+        note(
+            f"column {name!r} has {n_values:,} different texts. If it is an "
+            f"identifier, add {dropped}; free text is better turned into numbers first."
+        )
 
 
 def _numbers_the_rows(column: Any) -> bool:
@@ -54,8 +77,16 @@ def _numbers_the_rows(column: Any) -> bool:
 
 def has_decimal_commas(column: Any) -> bool:
     """Tell whether all that a column of text holds are numbers with a comma."""
-    texts = column.dropna().astype(str)
-    return len(texts) > 0 and bool(texts.str.fullmatch(r"\s*-?\d*,?\d+\s*").all())
+    return are_texts_like(column, DECIMAL_COMMA)
+
+
+def _has_decimal_points(table: Table) -> bool:
+    """Tell whether a column of a CSV file has numbers with a decimal point."""
+    return any(
+        column.dtype.kind == "f"
+        and table.written[name].str.contains(".", regex=False).any()
+        for name, column in table.X.items()
+    )
 
 
 def is_number(column: Any) -> bool:
