@@ -505,14 +505,14 @@ def test_whole_numbers_stay_whole():
         assert (NUMBERS > 1).dtype == torch.bool
 
 
-SEEN = set()
+seen = set()
 
 
 class Watches(Layers):
     """Asks another thread in each pass what it makes of numbers."""
 
     def forward(self, X):
-        thread = Thread(target=lambda: SEEN.add(torch.tensor(0.5).dtype))
+        thread = Thread(target=lambda: seen.add(torch.tensor(0.5).dtype))
         thread.start()
         thread.join()
         return super().forward(X)
@@ -520,7 +520,7 @@ class Watches(Layers):
 
 def test_other_threads_make_what_they_always_do():
     track(make_net(Watches), *make_rows(), random_state=0)
-    assert SEEN == {torch.float32}
+    assert seen == {torch.float32}
 
 
 def test_without_double_precision_kinks_are_no_reason_to_refuse(images, monkeypatch):
