@@ -43,5 +43,6 @@ def check_criterion(
 def _unlike_rows(targets: Tensor) -> Tensor:
     """Return rows from the lowest target to the highest: some of several classes."""
     n_rows = len(targets)
-    places = torch.linspace(0, n_rows - 1, min(N_ROWS, n_rows)).long()
-    return targets.reshape(n_rows, -1)[:, 0].argsort()[places]
+    count = min(N_ROWS, n_rows)
+    places = torch.arange(count) * (n_rows - 1) // max(1, count - 1)
+    return targets.reshape(n_rows, -1)[:, 0].argsort().cpu()[places]
