@@ -191,6 +191,7 @@ def _agree(
     record = record._replace(sample_indices=torch.arange(model.n_samples))
     theta, v = _near(state.params)
     keep_padding(model, layout, v)
+    v /= v.norm()
     state = TrainingState(theta, {}, state.buffers)
     gradient, hvp, dots = _products(model, layout, record, state, v)
     rounding = precision.rounding * gradient.norm()
@@ -203,9 +204,10 @@ def _agree(
         moved = TrainingState(theta.add(v, alpha=h), {}, state.buffers)
         return loss_gradient(model, layout, record, moved)
 
+    scale = _scale(theta)
     quotients: list[Tensor] = []
     for step in precision.steps:
-        h = step * _scale(theta)
+        h = step * scale
         quotients.append(gradient_at(h).sub_(gradient_at(-h)).div_(2 * h))
         if _close(hvp, quotients[-1], rounding):
             return True
@@ -271,14 +273,14 @@ def _in_precision(
 
 
 def _near(theta: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a place near theta, and a direction of length 1."""
+    """Return a place near theta, and a direction."""
     generator = torch.Generator().manual_seed(0)
     # In single precision, in which torch draws four times as fast.
     shift, v = (
         torch.randn(len(theta), generator=generator).to(theta) for _ in range(2)
     )
     shift *= SHIFT * _scale(theta) / shift.norm()
-    return shift.add_(theta), v.div_(v.norm())
+    return shift.add_(theta), v
 
 
 def _scale(theta: Tensor) -> float:

@@ -28,7 +28,6 @@ def keep_padding(model: TrackedModel, layout: ParameterLayout, v: Tensor) -> Non
     parts = layout.unflatten(v)  # views
     for _, weight, layer in padded_embeddings(model.module, parts):
         parts[weight][layer.padding_idx] = 0
-    v /= v.norm()
 
 
 def padded_embeddings(
