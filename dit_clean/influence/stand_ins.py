@@ -33,19 +33,12 @@ class StandIns(TorchFunctionMode):
 
 
 class InDouble(TorchFunctionMode):
-    """Context in which casts, and tensors that are made, are in double precision."""
+    """Context in which casts, and tensors that are made, are in double precision.
+
+    Of this thread alone: torch's default precision is that of the whole process.
+    """
 
     CASTS = (Tensor.float, Tensor.half, Tensor.bfloat16)
-
-    def __enter__(self) -> "InDouble":
-        self._default = torch.get_default_dtype()
-        torch.set_default_dtype(torch.float64)
-        super().__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
-        torch.set_default_dtype(self._default)
 
     def __torch_function__(
         self,
@@ -54,12 +47,29 @@ class InDouble(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Call `func`, or a cast to double in its place."""
+        """Call `func`, or a cast to double in its place.
+
+        Floats that are made of none (``torch.zeros``, a quotient of integers) have
+        torch's default precision: they are made double.
+        """
         func = Tensor.double if func in self.CASTS else func
         wide = {key: _widened(value) for key, value in (kwargs or {}).items()}
-        return func(*map(_widened, args), **wide)
+        result = func(*map(_widened, args), **wide)
+        if _is_narrow(result) and not any(map(_has_floats, (*args, *wide.values()))):
+            return result.double()
+        return result
 
 
 def _widened(value: Any) -> Any:
     is_narrow = isinstance(value, torch.dtype) and value.is_floating_point
     return torch.float64 if is_narrow else value
+
+
+def _is_narrow(value: Any) -> bool:
+    is_float = isinstance(value, Tensor) and value.is_floating_point()
+    return is_float and value.dtype != torch.float64
+
+
+def _has_floats(value: Any) -> bool:
+    is_tensor = isinstance(value, Tensor)
+    return is_tensor and (value.is_floating_point() or value.is_complex())

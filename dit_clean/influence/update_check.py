@@ -52,10 +52,11 @@ def check_update(
     after = trajectory.store[record.step + 1]
 
     def looked_at(values: Tensor) -> Tensor:
-        return torch.cat([values[where] for where in groups])
+        parts = [values[where] for where in groups]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     grad = looked_at(grad).abs()
-    counts = (grad > NOISE * grad.max()).to(grad)
+    counts = grad > NOISE * grad.max()
     as_it_should = all(
         follows(
             looked_at(before[name] if name in before else torch.zeros_like(values)),
@@ -88,7 +89,7 @@ def check_update(
 
 
 def follows(
-    before: Tensor, found: Tensor, actual: Tensor, counts: Tensor | float = 1.0
+    before: Tensor, found: Tensor, actual: Tensor, counts: Tensor | bool = True
 ) -> bool:
     """Tell whether a part of the state has changed as it should, up to rounding.
 
@@ -96,8 +97,8 @@ def follows(
     ----------
     before, found, actual : Tensor of one shape
         Before the step; after it as it should be, and as it is.
-    counts : Tensor of the same shape, or float, default=1
-        0 where an element is not looked at, else 1.
+    counts : Tensor of bool, of the same shape, or True
+        False where an element is not looked at.
     """
     if not actual.is_floating_point():
         return torch.equal(found, actual)
@@ -111,8 +112,8 @@ def follows(
 
 
 def _is_close(
-    before: Tensor, found: Tensor, actual: Tensor, counts: Tensor | float
+    before: Tensor, found: Tensor, actual: Tensor, counts: Tensor | bool
 ) -> bool:
     rounding = 10 * torch.finfo(actual.dtype).eps * actual.norm()
-    allowed = TOLERANCE * ((actual - before) * counts).norm() + rounding
-    return bool(((found - actual) * counts).norm() <= allowed)
+    allowed = TOLERANCE * (actual - before).mul_(counts).norm() + rounding
+    return bool((found - actual).mul_(counts).norm() <= allowed)

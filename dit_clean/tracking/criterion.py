@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from dit_clean.tracking.criterion_checks import (
     CROSS_ENTROPIES,
+    check_apart,
     check_is_tensor,
     check_losses,
     check_target,
@@ -79,7 +80,7 @@ class SampleLoss:
         TypeError
             If the network returned anything but a tensor.
         ValueError
-            If the losses are not those of single samples, or targets do not fit.
+            If there is not one loss for each sample, or targets do not fit.
         """
         scores = self._scores(output)
         if self._is_torchs:
@@ -91,9 +92,17 @@ class SampleLoss:
                 'reduction="none" too, so that the loss of a single sample is unknown. '
                 "Have its forward heed self.reduction."
             )
-        if not self._takes_classes and isinstance(scores, Tensor):
-            check_losses(self.unreduced, scores, target, losses)
+        check_losses(self.unreduced, scores, target, losses)
         return self.over_outputs(losses)
+
+    def check_apart(self, output: Any, target: Tensor) -> None:
+        """Raise if the loss of one sample depends on the others of its batch.
+
+        Costs four times the losses of the batch; nothing for torch's own criteria,
+        which do not mix up samples whose targets `each` takes.
+        """
+        if not self._is_torchs:
+            check_apart(self.unreduced, self._scores(output), target)
 
     def over_outputs(self, losses: Tensor) -> Tensor:
         """Return losses (n_batch, ...) of each output as those of each sample."""
@@ -174,10 +183,12 @@ class SampleLoss:
         output : Tensor of shape (n, n_classes)
             Of the network.
         """
-        if self._takes_classes:
+        if self._takes_classes and self._is_torchs:
             return
+        labels = torch.arange(len(output), device=output.device) % output.shape[1]
         try:
-            self.each(output, torch.arange(len(output), device=output.device))
+            self.each(output, labels)
+            self.check_apart(output, labels)
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             raise ValueError(
                 f"Criterion {type(self.criterion).__name__} cannot be asked for the "

@@ -1,20 +1,21 @@
 """Refusing losses that are not those of single samples."""
 
-from collections.abc import MutableMapping
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-
-from dit_clean.tracking.exclusive import borrowed_generators
+from torch.utils._pytree import tree_leaves, tree_map
 
 CROSS_ENTROPIES = (nn.CrossEntropyLoss, nn.NLLLoss)
 BINARY_ENTROPIES = (nn.BCELoss, nn.BCEWithLogitsLoss)
 TOLERANCE = 1e-3
 """Allowed error of a loss, relative to the largest of its batch."""
-_known: MutableMapping[nn.Module, set[Any]] = WeakKeyDictionary()
-"""Of losses of one's own: shapes of outputs and targets that they keep apart."""
+ROUNDING = 8
+"""Allowed error in units of the last digit, of which half precision has few."""
+N_APART = 5
+"""Samples that losses are compared on at least: parts of more than one."""
+NOISE = 0.1
+"""What is added to outputs that are all the same, of which losses show nothing."""
 
 
 def check_is_tensor(output: Any) -> None:
@@ -48,81 +49,118 @@ def check_target(criterion: nn.Module, scores: Tensor, target: Tensor) -> None:
 
 
 def check_losses(
-    unreduced: nn.Module, scores: Tensor, target: Tensor, losses: Tensor
+    criterion: nn.Module, scores: Any, target: Tensor, losses: Tensor
 ) -> None:
-    """Raise if losses are not those of single samples.
+    """Raise if there is not one loss for each sample.
+
+    Parameters
+    ----------
+    criterion : nn.Module
+        What has been asked.
+    scores, target : Tensor, first axis n_batch
+        About what; of a criterion that is not torch's, scores may be anything.
+    losses : Tensor of shape (n_batch, ...)
+        What it has answered.
+    """
+    if len(losses) != len(target):
+        raise ValueError(
+            f"{type(criterion).__name__} returns losses of shape {tuple(losses.shape)} "
+            f"for {len(target)} samples. With reduction='none' have it return one for "
+            f"each, shape ({len(target)},), or one for each of their outputs."
+        )
+    if not is_torchs(criterion) or isinstance(criterion, CROSS_ENTROPIES):
+        return
+    if not (_are_indices(target, scores) and losses.shape == target.shape):
+        check_same_shape(scores, target)  # another axis may have been taken for classes
+
+
+def check_apart(unreduced: nn.Module, scores: Any, target: Tensor) -> None:
+    """Raise if the loss of one sample depends on the others of its batch.
 
     Parameters
     ----------
     unreduced : nn.Module
-        The criterion, none of torch's cross-entropies, with ``reduction="none"``.
-    scores, target : Tensor, first axis n_batch
-        What it has been asked about.
-    losses : Tensor of shape (n_batch, ...)
-        What it has answered.
+        A criterion with ``reduction="none"``.
+    scores : Tensor, or Tensors in containers, first axis n_batch
+        Output of a network. What cannot be cut into samples is not looked at.
+    target : Tensor, first axis n_batch
+        Targets.
 
     Raises
     ------
     ValueError
-        If there is not one for each sample. Where outputs and targets have other
-        shapes, which may have been broadcast: also if single samples have other losses
-        in other batches.
+        If samples have other losses in a batch of every second one. Of losses that
+        draw random numbers the shapes are compared alone.
     """
-    if len(losses) != len(target):
-        raise ValueError(
-            f"{type(unreduced).__name__} returns losses of shape {tuple(losses.shape)} "
-            f"for {len(target)} samples. With reduction='none' have it return one for "
-            f"each, shape ({len(target)},), or one for each of their outputs."
-        )
-    of_classes = _are_indices(target, scores) and losses.shape == target.shape
-    if of_classes or scores.shape == target.shape or len(target) == 1:
+    n_batch = len(target)
+    if not _are_rows(scores, n_batch):
         return
-    if is_torchs(unreduced):  # of indices that another axis has been taken for
-        check_same_shape(scores, target)
-    shapes = scores.shape[1:], target.shape[1:]
-    known = _known.setdefault(unreduced, set())
-    if shapes in known:
-        return
-    if not _are_apart(unreduced, scores.detach(), target, losses.detach()):
-        raise ValueError(
-            f"{type(unreduced).__name__} mixes up samples: the loss of one depends on "
-            f"the others of its batch. The network returns shape {tuple(scores.shape)} "
-            f"for targets of shape {tuple(target.shape)}, and the losses have shape "
-            f"{tuple(losses.shape)}. Make outputs and targets (n_samples, n_outputs), "
-            "or compare them within the loss without broadcasting: "
-            "target.reshape(output.shape)."
-        )
-    if _vary(scores) and _vary(target):  # else values show nothing
-        known.add(shapes)
-
-
-def _vary(values: Tensor) -> bool:
-    """Tell whether any samples differ."""
-    return bool((values != values[:1]).any())
+    # Of an odd number no class has the same share in the whole and in a part.
+    rows = torch.arange(max(n_batch, N_APART) | 1, device=target.device) % n_batch
+    with torch.no_grad():
+        batch = tree_map(lambda values: _varied(_cut(values, rows)), scores)
+        losses = unreduced(batch, target[rows])
+        if _are_apart(unreduced, batch, target[rows], losses):
+            return
+    given = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+    raise ValueError(
+        f"{type(unreduced).__name__} mixes up samples: the loss of one depends on the "
+        f"others of its batch. The network returns {given} for targets of shape "
+        f"{tuple(target.shape)}, and the losses of {len(rows)} samples have shape "
+        f"{tuple(losses.shape)}. If they are broadcast, make outputs and targets "
+        "(n_samples, n_outputs), or compare them within the loss as "
+        "target.reshape(output.shape). What depends on a whole batch (its mean, how "
+        "often a class is in it), compute from all training data beforehand."
+    )
 
 
 def _are_apart(
-    unreduced: nn.Module, scores: Tensor, target: Tensor, losses: Tensor
+    unreduced: nn.Module, scores: Any, target: Tensor, losses: Tensor
 ) -> bool:
-    """Tell whether samples have the same losses in a batch of every second one.
-
-    Of losses that draw random numbers the shapes are compared alone.
-    """
-    with torch.no_grad(), borrowed_generators([scores.device] * scores.is_cuda):
-        draws = not torch.equal(losses, unreduced(scores, target))
-        for half in (slice(0, None, 2), slice(1, None, 2)):
-            expected = losses[half]
-            try:
-                found = unreduced(scores[half], target[half])
-            except RuntimeError:  # of shapes: of the whole batch they happened to fit
-                return False
-            if found.shape != expected.shape:
-                return False
-            scale = expected.abs().max()
-            is_other = (found - expected).abs().max() > TOLERANCE * scale
-            if is_other and not draws:
-                return False
+    """Tell whether samples have the same losses in a batch of every second one."""
+    draws = _differ(unreduced(scores, target), losses)
+    for half in (slice(0, None, 2), slice(1, None, 2)):
+        part = tree_map(lambda values, half=half: _cut(values, half), scores)
+        try:
+            found = unreduced(part, target[half])
+        except RuntimeError:  # of shapes: of the whole batch they happened to fit
+            return False
+        if found.shape != losses[half].shape:
+            return False
+        if not draws and _differ(found, losses[half]):
+            return False
     return True
+
+
+def _differ(found: Tensor, expected: Tensor) -> bool:
+    """Tell whether losses differ by more than rounding."""
+    tolerance = max(TOLERANCE, ROUNDING * torch.finfo(expected.dtype).eps)
+    return bool((found - expected).abs().max() > tolerance * expected.abs().max())
+
+
+def _are_rows(scores: Any, n_batch: int) -> bool:
+    """Tell whether all tensors of an output, of which there are some, are of samples.
+
+    Those without axes, a penalty say, belong to none.
+    """
+    tensors = [leaf for leaf in tree_leaves(scores) if isinstance(leaf, Tensor)]
+    lengths = [len(tensor) for tensor in tensors if tensor.ndim > 0]
+    return set(lengths) == {n_batch}
+
+
+def _cut(values: Any, part: Tensor | slice) -> Any:
+    """Return a part of the rows; what has none as it is."""
+    has_rows = isinstance(values, Tensor) and values.ndim > 0
+    return values.detach()[part] if has_rows else values
+
+
+def _varied(values: Any) -> Any:
+    """Return other values where all samples have the same ones, as zeros give."""
+    has_rows = isinstance(values, Tensor) and values.ndim > 0
+    if not has_rows or not values.is_floating_point() or (values != values[:1]).any():
+        return values
+    generator = torch.Generator().manual_seed(0)
+    return values + NOISE * torch.rand(values.shape, generator=generator).to(values)
 
 
 def check_same_shape(output: Tensor, target: Tensor) -> None:

@@ -48,11 +48,14 @@ def may_depend_on_mode(layer: nn.Module) -> bool:
     return isinstance(layer, MODAL) or not is_known(layer)
 
 
-def copied(module: nn.Module, *others: Any) -> Any:
+def copied(
+    module: nn.Module, *others: Any, shared: Mapping[int, Tensor] | None = None
+) -> Any:
     """Return a copy of a module, or with `others` copies that share it, as a tuple.
 
     What a pass has left in a layer (the last attention weights, say), torch cannot
-    copy: the values are taken, not what they were computed from.
+    copy: the values are taken, not what they were computed from. `shared` says what is
+    taken for some of its tensors, by their identities.
     """
     results = {
         id(value): value.detach().clone()
@@ -61,6 +64,7 @@ def copied(module: nn.Module, *others: Any) -> Any:
         for value in _tensors_of(attribute)
         if not value.is_leaf
     }
+    results |= shared or {}
     return copy.deepcopy((module, *others) if others else module, results)
 
 

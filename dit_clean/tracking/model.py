@@ -146,8 +146,15 @@ class TrackedModel:
         return self.loss.log_probabilities(self.forward(params, X))
 
     def losses(self, params: Mapping[str, Tensor], X: Any, y: Tensor) -> Tensor:
-        """Return the loss of each given sample, shape (n,), in evaluation mode."""
-        return self.loss.each(self.forward(params, X), self._to_device(y))
+        """Return the loss of each given sample, shape (n,), in evaluation mode.
+
+        Whose targets may have other shapes than those of training, which a loss of
+        one's own would broadcast.
+        """
+        output, y = self.forward(params, X), self._to_device(y)
+        losses = self.loss.each(output, y)
+        self.loss.check_apart(output, y)
+        return losses
 
     @one_thread_at_a_time
     def batch_losses(

@@ -11,6 +11,25 @@ from torch import Tensor
 Rows: TypeAlias = "Tensor | dict[str, Tensor] | sparse.csr_array"
 
 
+class Float16Rows(sparse.csr_array):
+    """Sparse rows for a network in half precision, which scipy does not have.
+
+    In single precision themselves; `take_rows` casts each batch. Of a class of their
+    own, for that is what parts of sparse rows keep.
+    """
+
+    batch_dtype = torch.float16
+
+
+class BFloat16Rows(Float16Rows):
+    """The same for the other half precision."""
+
+    batch_dtype = torch.bfloat16
+
+
+HALVES = {kind.batch_dtype: kind for kind in (Float16Rows, BFloat16Rows)}
+
+
 def as_rows(data: Any) -> Rows:
     """Return `data` in a form that `take_rows` can index by whole batches.
 
@@ -31,6 +50,8 @@ def as_rows(data: Any) -> Rows:
     """
     if isinstance(data, Mapping):
         return {key: as_tensor(values) for key, values in data.items()}
+    if isinstance(data, Float16Rows):
+        return data
     if sparse.issparse(data):
         return sparse.csr_array(data)
     return as_tensor(data)
@@ -59,7 +80,8 @@ def take_rows(rows: Rows, indices: Tensor) -> Any:
         return {key: values[indices].contiguous() for key, values in rows.items()}
     if isinstance(rows, Tensor):
         return rows[indices].contiguous()
-    return torch.from_numpy(rows[indices.numpy()].toarray())
+    batch = torch.from_numpy(rows[indices.numpy()].toarray())
+    return batch.to(rows.batch_dtype) if isinstance(rows, Float16Rows) else batch
 
 
 def subset_rows(rows: Rows, indices: Tensor) -> Rows:
@@ -97,7 +119,9 @@ def cast_floats(rows: Rows, dtype: torch.dtype) -> Rows:
         return {key: _cast(values, dtype) for key, values in rows.items()}
     if isinstance(rows, Tensor):
         return _cast(rows, dtype)
-    return rows.astype(torch.empty(0, dtype=dtype).numpy().dtype)
+    kept = torch.float32 if dtype in HALVES else dtype
+    kind = HALVES.get(dtype, sparse.csr_array)
+    return kind(rows.astype(torch.empty(0, dtype=kept).numpy().dtype))
 
 
 def _owned(values: Tensor, dtype: torch.dtype | None) -> Tensor:

@@ -1,6 +1,8 @@
 """Networks whose second derivatives torch has wrong are refused, or put right."""
 
 import random
+from functools import partial
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from dit_clean import TrackedRun, track
 from dit_clean.influence import check_replay, derivative_check
+from dit_clean.influence.stand_ins import InDouble
 from dit_clean.queries import MeanLoss
 from dit_clean.tracking import StepRecorder, TrackedModel
 from tests.nets import N_COLUMNS, N_LABELS, make_net, make_rows
@@ -59,6 +62,81 @@ def test_wrong_second_derivatives_are_refused(between):
     net = make_net(Layers, module__between=between)
     with pytest.raises(ValueError, match=r"derivatives of Layers are wrong.*Replace"):
         track(net, *make_rows(), random_state=0)
+
+
+class Zeros(nn.Module):
+    """Logistic regression that starts from zeros, as it often does."""
+
+    def __init__(self, detached=False):
+        super().__init__()
+        self.output, self.detached = nn.Linear(N_COLUMNS, N_LABELS), detached
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, X):
+        found = self.output(X)
+        return found * torch.exp(found.detach() if self.detached else found)
+
+
+def test_zeros_are_a_place_to_start_from():
+    X, y = make_rows()
+    run, query = track(make_net(Zeros, lr=0.01), X, y, random_state=0), MeanLoss(X, y)
+    assert np.corrcoef(run.influence(query), run.leave_one_out(query))[0, 1] > 0.99
+    with pytest.raises(ValueError, match="derivatives of Zeros are wrong"):
+        track(make_net(Zeros, module__detached=True), X, y, random_state=0)
+
+
+class Flat(nn.Module):
+    """Has all derivatives right at zeros, where it starts, and only there."""
+
+    def __init__(self):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(N_LABELS))
+
+    def forward(self, X):
+        return self.bias**2 * self.bias.detach() + X.new_zeros(len(X), 1)
+
+
+def test_derivatives_are_compared_beside_the_place_where_training_starts():
+    with pytest.raises(ValueError, match="derivatives of Flat are wrong"):
+        track(make_net(Flat), *make_rows(), random_state=0)
+
+
+class ForgetsLoss(torch.autograd.Function):
+    """Has no derivative by what comes back from the loss."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.sin()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad.detach() * ctx.saved_tensors[0].cos()
+
+
+class Forgets(Layers):
+    def forward(self, X):
+        return ForgetsLoss.apply(self.head(self.body(X)))
+
+
+class Opposite(nn.Module):
+    """Loss of a constant derivative: second derivatives are the network's alone."""
+
+    def __init__(self, reduction="mean"):
+        super().__init__()
+        self.reduction = reduction
+
+    def forward(self, output, target):
+        losses = -output.gather(1, target[:, None])[:, 0]
+        return losses if self.reduction == "none" else losses.mean()
+
+
+def test_shares_of_samples_are_compared_too():
+    """A Hessian may be right where no sample has an influence."""
+    track(make_net(Layers, criterion=Opposite, lr=0.01), *make_rows(), random_state=0)
+    with pytest.raises(ValueError, match="derivatives of Forgets are wrong"):
+        track(make_net(Forgets, criterion=Opposite), *make_rows(), random_state=0)
 
 
 class InHalfs(Layers):
@@ -385,7 +463,64 @@ def test_tensors_of_the_default_precision_are_in_double_too():
     track(make_net(Recurrent, lr=0.01), X, y, random_state=0)
     with pytest.raises(ValueError, match="derivatives of Recurrent are wrong"):
         track(make_net(Recurrent, module__detached=True), X, y, random_state=0)
-    assert torch.get_default_dtype() == torch.float32
+
+
+NUMBERS = torch.arange(3)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        partial(torch.zeros, 3),
+        partial(torch.ones, 3),
+        partial(torch.full, (3,), 0.5),
+        partial(torch.empty, 3),
+        partial(torch.rand, 3),
+        partial(torch.randn, 3),
+        partial(torch.normal, 0.0, 1.0, (3,)),
+        partial(torch.linspace, 0, 1, 3),
+        partial(torch.eye, 3),
+        partial(torch.arange, 3.0),
+        partial(torch.tensor, [0.5]),
+        partial(torch.as_tensor, [0.5]),
+        partial(torch.hann_window, 3),
+        partial(torch.zeros_like, NUMBERS, dtype=torch.float32),
+        NUMBERS.float,
+        NUMBERS.sqrt,
+        lambda: 1 / (1 + NUMBERS),
+        lambda: NUMBERS.type(torch.float16),
+        lambda: nn.functional.one_hot(NUMBERS) * 0.5,
+    ],
+)
+def test_floats_that_are_made_are_doubles_while_derivatives_are_compared(make):
+    with InDouble():
+        assert make().dtype == torch.float64
+    assert make().dtype != torch.float64
+
+
+def test_whole_numbers_stay_whole():
+    with InDouble():
+        assert torch.zeros(3, dtype=torch.int64).dtype == torch.int64
+        assert (NUMBERS + 1).dtype == torch.int64
+        assert (NUMBERS > 1).dtype == torch.bool
+
+
+seen = set()
+
+
+class Watches(Layers):
+    """Asks another thread in each pass what it makes of numbers."""
+
+    def forward(self, X):
+        thread = Thread(target=lambda: seen.add(torch.tensor(0.5).dtype))
+        thread.start()
+        thread.join()
+        return super().forward(X)
+
+
+def test_other_threads_make_what_they_always_do():
+    track(make_net(Watches), *make_rows(), random_state=0)
+    assert seen == {torch.float32}
 
 
 def test_without_double_precision_kinks_are_no_reason_to_refuse(images, monkeypatch):

@@ -10,7 +10,7 @@ from dit_clean import InfluenceCleaner, track
 from dit_clean.influence import Window, influence_scores, label_influence
 from dit_clean.queries import ClassProbability, MeanLoss
 from dit_clean.tracking import SampleLoss
-from tests.nets import Linear, make_net, make_regressor, make_rows
+from tests.nets import Linear, Mixed, make_net, make_regressor, make_rows
 
 WEIGHT = torch.tensor([0.5, 1.0, 2.0])
 CRITERIA = {
@@ -226,7 +226,202 @@ class NoisySquare(Square):
 def test_losses_of_ones_own_that_mix_up_samples_are_refused(criterion, shapes, kind):
     output, target = (torch.arange(6.0).reshape(shape) for shape in shapes)
     with pytest.raises(ValueError, match=rf"^{criterion.__name__} mixes up.*reshape"):
-        SampleLoss.of(criterion()).each(output / 7, target.to(kind))
+        SampleLoss.of(criterion()).check_apart(output / 7, target.to(kind))
+
+
+class Flattened(OwnLoss):
+    """Broadcasts outputs against targets of the same shape."""
+
+    def losses(self, output, target):
+        return (output.flatten() - target) ** 2
+
+
+class MeanFlattened(Flattened):
+    def losses(self, output, target):
+        return super().losses(output, target).mean(1)
+
+
+class Centered(OwnLoss):
+    def losses(self, output, target):
+        losses = (output - target) ** 2
+        return losses - losses.mean() / 2
+
+
+class OfFirst(OwnLoss):
+    """Takes the first of several outputs."""
+
+    def losses(self, output, target):
+        return (output[0] - target) ** 2
+
+
+class Several(Linear):
+    """Returns what is no tensor; starts from the same output for all samples."""
+
+    def __init__(self, n_outputs, kind):
+        super().__init__(n_outputs)
+        self.kind = kind
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, X):
+        return self.kind([super().forward(X), X.mean()])
+
+
+class CenteredFirst(Centered):
+    def losses(self, output, target):
+        return super().losses(output[0], target)
+
+
+class Balanced(OwnLoss):
+    """Weighs classes by how often they are in the batch."""
+
+    def losses(self, output, target):
+        losses = F.cross_entropy(output, target, reduction="none")
+        share = target.bincount(minlength=output.shape[1])[target] / len(target)
+        return losses / share
+
+
+class BalancedEntropy(nn.CrossEntropyLoss):
+    def forward(self, output, target):
+        share = target.bincount(minlength=output.shape[1]) / len(target)
+        weight = 1 / share.clamp(min=0.01)
+        return F.cross_entropy(output, target, weight, reduction=self.reduction)
+
+
+@pytest.mark.parametrize("criterion", [Flattened, MeanFlattened, Centered])
+@pytest.mark.parametrize("start", [nn.init.zeros_, nn.init.normal_])
+def test_losses_that_mix_up_samples_are_refused_whatever_the_shapes(criterion, start):
+    class Started(Linear):
+        def __init__(self, n_outputs):
+            super().__init__(n_outputs)
+            start(self.output.weight)
+
+    X, _ = make_rows()
+    net = make_regressor(Started, criterion=criterion)
+    with pytest.raises(ValueError, match=rf"^{criterion.__name__} mixes up samples"):
+        track(net, X, X[:, :1].copy(), random_state=0)
+
+
+@pytest.mark.parametrize("criterion", [Balanced, BalancedEntropy])
+@pytest.mark.parametrize(
+    ("n_samples", "n_others"), [(45, 1), (45, 22), (45, 44), (12, 1), (6, 3)]
+)
+def test_losses_that_count_the_classes_of_a_batch_are_refused(
+    criterion, n_samples, n_others
+):
+    X = make_rows(n_samples)[0]
+    y = np.repeat([0, 2], [n_samples - n_others, n_others])
+    message = f"{criterion.__name__} mixes up samples.*from all training data"
+    for order in (y, y[::-1].copy()):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            track(make_net(criterion=criterion), X, order, random_state=0)
+
+
+@pytest.mark.parametrize("criterion", [Balanced, BalancedEntropy])
+def test_losses_that_count_the_classes_of_a_batch_are_refused_by_a_cleaner(criterion):
+    with pytest.raises(ValueError, match=f"index: {criterion.__name__} mixes up"):
+        InfluenceCleaner(make_net(criterion=criterion)).fit(*make_rows())
+
+
+def test_classes_that_are_as_frequent_in_each_half_of_a_batch_are_told_apart():
+    target = torch.tensor([0, 0, 1, 1]).repeat(10)
+    with pytest.raises(ValueError, match="mixes up samples"):
+        SampleLoss.of(Balanced()).check_apart(torch.randn(40, 2), target)
+
+
+@pytest.mark.parametrize("kind", [tuple, list])
+def test_losses_of_several_outputs_are_refused_only_if_they_mix_up_samples(kind):
+    X, _ = make_rows()
+    y = X[:, :1].copy()
+    net = make_regressor(Several, module__kind=kind, criterion=OfFirst, lr=0.01)
+    run, query = track(net, X, y, random_state=0), MeanLoss(X, y)
+    assert np.corrcoef(run.influence(query), run.leave_one_out(query))[0, 1] > 0.98
+    net = make_regressor(Several, module__kind=kind, criterion=CenteredFirst)
+    with pytest.raises(ValueError, match=rf"^CenteredFirst .* returns {kind.__name__}"):
+        track(net, X, y, random_state=0)
+
+
+def test_targets_of_a_query_that_would_be_broadcast_are_refused():
+    X, _ = make_rows()
+    y = X[:, :1].copy()
+    run = track(make_regressor(criterion=MeanSquare, lr=0.01), X, y, random_state=0)
+    assert len(run.influence(MeanLoss(X[:1], y[:1]))) == len(X)
+    with pytest.raises(
+        ValueError, match=r"MeanSquare mixes.*\(45, 1\) .* shape \(45,\)"
+    ):
+        run.influence(MeanLoss(X, y[:, 0]))
+
+
+class Squeezed(OwnLoss):
+    """Fails for a batch of one sample."""
+
+    def losses(self, output, target):
+        losses = (output.squeeze() - target.squeeze()) ** 2
+        return losses[torch.arange(len(output))]
+
+
+class Sum(OwnLoss):
+    def losses(self, output, target):
+        return (output - target) ** 2
+
+    def forward(self, output, target):
+        losses = self.losses(output, target)
+        return losses if self.reduction == "none" else losses.sum()
+
+
+class Weighted(nn.CrossEntropyLoss):
+    """Has a weight for each class, and labels that it ignores."""
+
+    def __init__(self, reduction="mean"):
+        super().__init__(WEIGHT, ignore_index=1, reduction=reduction)
+
+
+class Noisy(OwnLoss):
+    """Smooths each label by a random share."""
+
+    def losses(self, output, target):
+        share = torch.rand(len(output), dtype=output.dtype)
+        losses = F.cross_entropy(output, target, reduction="none")
+        return (1 - share) * losses - share * output.log_softmax(1).mean(1)
+
+
+class Rounds(OwnLoss):
+    """Rounds in another way for another number of samples, as kernels may."""
+
+    def losses(self, output, target):
+        eps = torch.finfo(output.dtype).eps
+        return (output - target).abs() * (1 + eps * (len(output) % 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("n_samples", [1, 2, 3, 40])
+@pytest.mark.parametrize(
+    ("criterion", "n_outputs"),
+    [
+        (Squeezed(), 1),
+        (Sum(reduction="sum"), 1),
+        (Pinball(), 1),
+        (Rounds(), 1),
+        (Weighted(), 3),
+        (Noisy(), 3),
+        (Focal(), 3),
+    ],
+)
+def test_losses_that_keep_samples_apart_are_not_refused(
+    criterion, n_outputs, n_samples, dtype
+):
+    output = torch.randn(n_samples, n_outputs, dtype=dtype)
+    target = torch.randint(0, 3, (n_samples,))
+    target = target[:, None].to(dtype) if n_outputs == 1 else target
+    SampleLoss.of(criterion).to(dtype).check_apart(output, target)
+
+
+def test_batches_may_be_normalized_within_the_network():
+    class Normed(Mixed):
+        pass
+
+    X, y = make_rows()
+    track(make_net(Normed, criterion=Focal, lr=0.01), X, y, random_state=0)
 
 
 def test_losses_of_ones_own_draw_what_they_would():

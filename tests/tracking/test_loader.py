@@ -1,5 +1,7 @@
 """Batches by index: the order of DataLoader's options, any kind of rows."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,11 @@ from scipy import sparse
 from skorch.dataset import Dataset
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
-from dit_clean import track
+from dit_clean import InfluenceCleaner, track
 from dit_clean.queries import MeanLoss
 from dit_clean.tracking import IndexedLoader
-from tests.nets import TwoInputs, make_net, make_rows
+from dit_clean.tracking.rows import as_rows, cast_floats, subset_rows, take_rows
+from tests.nets import Mixed, TwoInputs, make_net, make_rows
 
 
 def indices_of(loader):
@@ -67,16 +70,63 @@ def test_sparse_rows_become_dense_one_batch_at_a_time():
     assert np.array_equal(torch.cat(batches).numpy(), X)
 
 
-def test_training_on_sparse_rows_equals_training_on_dense_ones():
+class InPrecision(Mixed):
+    """Of its own class: derivatives are compared in double precision."""
+
+    def __init__(self, dtype):
+        super().__init__()
+        self.to(dtype)
+
+
+DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", [np.float64, np.int64])
+def test_training_on_sparse_rows_equals_training_on_dense_ones(dtype, kind):
+    X, y = make_rows()
+    X = np.where(X < 0, 0, X * 3).astype(kind)
+    spread = sparse.csr_array(X)
+    net = make_net(InPrecision, module__dtype=dtype)
+    dense = X.astype(float)  # dense integers stay what they are
+    runs = [track(net, rows, y, random_state=0) for rows in (dense, spread)]
+    assert torch.equal(*(run.trajectory.state(9).params for run in runs))
+    scores = [
+        run.influence(MeanLoss(rows, y))
+        for run, rows in zip(runs, (dense, spread), strict=True)
+    ]
+    assert np.array_equal(*scores)
+    assert scores[0].any()
+    run = pickle.loads(pickle.dumps(runs[1].trajectory))
+    assert torch.equal(
+        run.params(9)["layers.0.weight"],
+        runs[0].trajectory.params(9)["layers.0.weight"],
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.*hardly predict")
+@pytest.mark.parametrize("dtype", DTYPES[2:])
+def test_sparse_rows_are_cleaned_in_half_precision(dtype):
     X, y = make_rows()
     X[X < 0] = 0
-    runs = [
-        track(make_net(), data, y, random_state=0) for data in (X, sparse.csr_array(X))
+    net = make_net(InPrecision, module__dtype=dtype)
+    found = [
+        InfluenceCleaner(net, random_state=0).fit(rows, y).suspicion_
+        for rows in (X, sparse.csr_array(X))
     ]
-    dense, spread = (run.trajectory.state(9).params for run in runs)
-    assert torch.equal(dense, spread)
-    scores = [run.influence(MeanLoss(X, y)) for run in runs]
-    assert np.array_equal(*scores)
+    assert np.array_equal(*found)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sparse_rows_are_cast_from_any_precision_to_any_other(dtype):
+    X = sparse.csr_array(make_rows()[0])
+    for before in DTYPES:
+        rows = subset_rows(cast_floats(X, before), torch.arange(10))
+        found = take_rows(cast_floats(as_rows(rows), dtype), torch.arange(3))
+        assert found.dtype == dtype
+        torch.testing.assert_close(
+            found.float(), torch.tensor(X[:3].todense()), rtol=0.01, atol=0
+        )
 
 
 def test_dicts_of_inputs_are_tracked():

@@ -1,0 +1,48 @@
+"""Refusing losses of one's own that mix up samples, before training."""
+
+import torch
+from torch import Tensor
+
+from dit_clean.tracking import ParameterLayout, TrackedModel, TrainingState
+from dit_clean.tracking.criterion_checks import is_torchs
+from dit_clean.tracking.generator import same_draws
+
+N_ROWS = 17
+"""Samples whose losses are compared, in batches of several sizes."""
+
+
+def check_criterion(
+    model: TrackedModel, layout: ParameterLayout, state: TrainingState
+) -> None:
+    """Raise if the loss of one sample depends on the others of its batch.
+
+    Of the network only outputs are taken: it may normalize by batches.
+
+    Parameters
+    ----------
+    model : TrackedModel
+        Network, criterion and training data.
+    layout : ParameterLayout
+        Names and shapes of the parameters.
+    state : TrainingState
+        Where outputs are taken.
+
+    Raises
+    ------
+    ValueError
+        If it does.
+    """
+    if is_torchs(model.loss.criterion):
+        return
+    variables = state.copied_buffers() | layout.unflatten(state.params)
+    X, y = model.batch(_unlike_rows(model.targets))
+    with torch.no_grad(), same_draws(model.device):
+        model.loss.check_apart(model.forward(variables, X, training=True), y)
+
+
+def _unlike_rows(targets: Tensor) -> Tensor:
+    """Return rows from the lowest target to the highest: some of several classes."""
+    n_rows = len(targets)
+    count = min(N_ROWS, n_rows)
+    places = torch.arange(count) * (n_rows - 1) // max(1, count - 1)
+    return targets.reshape(n_rows, -1)[:, 0].argsort().cpu()[places]
