@@ -31,6 +31,7 @@ from dit_clean.inputs import (
     checked_validation,
     relative_weight,
     warn_of_other_order,
+    warn_of_unread_validation,
 )
 from dit_clean.memory import as_memory, parse_bytes, warn_of_no_seed
 from dit_clean.parameters import PARAMETERS
@@ -228,7 +229,8 @@ class InfluenceCleaner(
             Labels of any kind, or float targets.
         X_val, y_val : like X and y, optional
             Clean validation samples: influence is then measured on their loss too, and
-            their labels tell how far the networks can be believed.
+            their labels tell how far the networks can be believed. (Regression targets
+            are judged by residuals: there they change influence alone.)
         sample_weight : array-like of shape (n_samples,), optional
             Factor of each sample's loss in training; only their ratios count.
         groups : array-like of shape (n_samples,), optional
@@ -280,6 +282,8 @@ class InfluenceCleaner(
         validation = None
         if X_val is not None or y_val is not None:
             validation = checked_validation(self, X_val, y_val, encoder, targets)
+            if not targets.is_classifier and self.scoring != "influence":
+                warn_of_unread_validation(self.scoring)
         data = TrainingData(X, encoder, targets, weight, validation)
         measured, recorded = self._trained(data, folds)
         evidence = measured.evidence(data)

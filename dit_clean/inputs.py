@@ -229,6 +229,15 @@ def checked_validation(
     return as_floats(encoder.transform(X_val)), encoded
 
 
+def warn_of_unread_validation(scoring: str) -> None:
+    """Warn that clean samples do not change what is decided about targets."""
+    warn(
+        "X_val and y_val change influence_ alone, not suspicion_ and keep_mask_: with "
+        f"scoring={scoring!r} regression targets are judged by their residuals. Leave "
+        'them out, or ask by scoring="influence", which mostly finds less.'
+    )
+
+
 def as_floats(X: Any) -> Rows:
     """Return encoded inputs as float32 rows; int32 and int64 stay (token numbers).
 

@@ -7,7 +7,7 @@ from dit_clean.default_cleaner import CleanerParameter
 from dit_clean.failed_fits import unchanged_on_failure
 from dit_clean.inputs import checked_data, warn_of_other_order
 from dit_clean.tables import is_frame
-from dit_clean.targets import check_labels, is_classification
+from dit_clean.targets import check_labels, is_classification, plain_labels
 
 try:
     from imblearn.base import BaseSampler
@@ -114,12 +114,12 @@ class InfluenceSampler(CleanerParameter, BaseSampler):
     def _check_X_y(self, X, y):
         """Check the data as imbalanced-learn asks for, leaving data frames as given."""
         warn_of_other_order(X, y)
-        y, binarize_y = check_target_type(y, indicate_one_vs_all=True)
+        y, binarize_y = check_target_type(plain_labels(y), indicate_one_vs_all=True)
         return *checked_data(self, X, y), binarize_y
 
     def _check_are_labels(self, y):
         """Raise if y holds what imbalanced-learn's samplers are not for."""
-        labels = np.asarray(y)
+        labels = np.asarray(plain_labels(y))
         if labels.ndim != 1:  # it knows one column for each class, too
             return
         check_labels(labels)

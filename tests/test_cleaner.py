@@ -568,6 +568,15 @@ class TestValidationAndWeights:
         assert not np.array_equal(helped.suspicion_, plain.suspicion_)
         assert helped.influence_[WRONG].mean() < 0
 
+    def test_clean_targets_that_decide_nothing_are_warned_of(self):
+        X, y = make_targets()
+        rows = np.delete(np.arange(N_ROWS), WRONG)[:40]
+        with pytest.warns(UserWarning, match="change influence_ alone"):
+            helped = make_cleaner().fit(X, y, X_val=X[rows], y_val=y[rows])
+        plain = make_cleaner().fit(X, y)
+        assert np.array_equal(helped.suspicion_, plain.suspicion_)
+        assert not np.array_equal(helped.influence_, plain.influence_)
+
     def test_influence_is_measured_on_the_validation_loss(self, data):
         X, y = data
         X_val, y_val = X[1:9], y[1:9]

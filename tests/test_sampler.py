@@ -99,8 +99,17 @@ def test_regression_targets_are_refused_by_name(task):
                 sampler.fit_resample(pd.DataFrame(X), targets)
 
 
-def test_missing_labels_are_counted(flipped):
+@pytest.mark.parametrize("gap", [None, float("nan")])
+def test_missing_labels_are_counted(flipped, gap):
     X, y = flipped
-    y = [None if label == 1 else label for label in y]
+    y = [gap if label == 1 else f"class {label}" for label in y]
     with pytest.raises(ValueError, match="y has no label in 50 of 150 rows"):
         InfluenceSampler(CLEANER).fit_resample(X, y)
+
+
+def test_labels_whose_dtype_may_have_gaps_stay_whole_numbers(flipped):
+    X, y = flipped
+    sampler = InfluenceSampler(CLEANER)
+    _, kept = sampler.fit_resample(X, pd.Series(y, dtype="Int64"))
+    assert kept.dtype == "Int64"
+    assert sampler.cleaner_.classes_.dtype.kind == "i"
