@@ -1,6 +1,5 @@
 """Refusing networks whose second derivatives torch does not have, or has wrong."""
 
-import warnings
 from contextlib import nullcontext
 from itertools import islice
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from dit_clean.tracking.generator import get_rng_state
 from dit_clean.tracking.layers import copied, is_known
 from dit_clean.tracking.layout import ParameterLayout
 from dit_clean.tracking.rows import cast_floats, subset_rows
+from dit_clean.warning import warn
 
 
 class _Precision(NamedTuple):
@@ -117,11 +117,10 @@ def check_differentiable(trajectory: Trajectory) -> None:
         )
     are_right = has_right_products(model, layout, record, state)
     if are_right is None:
-        warnings.warn(
+        warn(
             f"The second derivatives of {name} cannot be checked: it does not compute "
             "in double precision, where differences of gradients would show them. "
-            "Have it make its tensors in the precision of its inputs (X.new_zeros).",
-            stacklevel=2,
+            "Have it make its tensors in the precision of its inputs (X.new_zeros)."
         )
     if are_right is False:
         raise ValueError(

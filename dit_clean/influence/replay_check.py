@@ -1,6 +1,5 @@
 """Refusing runs whose steps are not what their records say."""
 
-import warnings
 from collections.abc import Iterable
 
 from torch import Tensor
@@ -12,6 +11,7 @@ from dit_clean.influence.update_check import check_update
 from dit_clean.tracking import StepRecord, TrainingState, Trajectory
 from dit_clean.tracking.exclusive import one_thread_at_a_time
 from dit_clean.tracking.storage import MAX_STRIDE
+from dit_clean.warning import warn
 
 
 @one_thread_at_a_time
@@ -64,10 +64,9 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
         if end is not None and end <= t + MAX_STRIDE:
             ends.append(end)
     if steps is None and not ends:
-        warnings.warn(
+        warn(
             f"Nothing could be checked: the states kept, {store.steps}, are more than "
-            f"{MAX_STRIDE} steps apart. Keep more of them, StateStore(max_bytes).",
-            stacklevel=3,
+            f"{MAX_STRIDE} steps apart. Keep more of them, StateStore(max_bytes)."
         )
     if steps is None:
         check_differentiable(trajectory)
@@ -77,7 +76,7 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
         buffers = _moved_buffers(trajectory, record, state)
         check_update(trajectory, record, state, grad, buffers)
     if steps is None:
-        warn_of_buffers(trajectory, stacklevel=4)
+        warn_of_buffers(trajectory)
 
 
 def _moved_buffers(
@@ -90,17 +89,16 @@ def _moved_buffers(
     return dict(next(replayed).buffers)
 
 
-def warn_of_buffers(trajectory: Trajectory, stacklevel: int = 3) -> None:
+def warn_of_buffers(trajectory: Trajectory) -> None:
     """Warn if training has changed buffers in a way that influence does not follow."""
     changed = unfollowed_buffers(trajectory)
     if changed:
-        warnings.warn(
+        warn(
             f"The forward pass changes {', '.join(changed)} while the network trains. "
             "Influence does not follow it, only the statistics of batch normalization, "
             "and is off by a tenth or more where outputs depend on it. Use "
             "InstanceNorm with track_running_stats=False, and weight_norm in place of "
-            "spectral_norm.",
-            stacklevel=stacklevel,
+            "spectral_norm."
         )
 
 

@@ -1,6 +1,5 @@
 """Networks: the default one for tables, and what a given one must be like."""
 
-import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -20,6 +19,7 @@ from dit_clean.tracking.exclusive import borrowed_generators
 from dit_clean.tracking.loader import IndexedLoader
 from dit_clean.tracking.recorder_checks import check_module
 from dit_clean.tracking.rows import Rows, cast_floats, n_rows, take_rows
+from dit_clean.warning import warn
 
 OPTIMIZERS = {
     "sgd": torch.optim.SGD,
@@ -155,12 +155,10 @@ def warn_of_order(net: NeuralNet, labels: np.ndarray) -> None:
     shares = np.bincount(labels) / len(labels)
     by_chance = 1 - shares @ shares
     if (labels[1:] != labels[:-1]).mean() < FEW_CHANGES * by_chance:
-        warnings.warn(
+        warn(
             "The rows are sorted by label, and the net takes them in their order: it "
             "forgets one class while it learns the next, and what it says of labels "
-            "is worth little. Set iterator_train__shuffle=True.",
-            UserWarning,
-            stacklevel=4,
+            "is worth little. Set iterator_train__shuffle=True."
         )
 
 
@@ -203,12 +201,10 @@ def check_net(net: Any) -> None:
 def warn_of_weights(net: NeuralNet) -> None:
     """Warn if the net's module is an instance: every fold starts from its weights."""
     if isinstance(net.module, nn.Module):
-        warnings.warn(
+        warn(
             "net.module is a module instance, so every fold starts from its present "
             "weights. If they have been trained on these labels, wrong labels are "
-            "hidden. Give the class (module=Net, module__...=...) to start anew.",
-            UserWarning,
-            stacklevel=4,
+            "hidden. Give the class (module=Net, module__...=...) to start anew."
         )
 
 
