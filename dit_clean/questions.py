@@ -30,7 +30,7 @@ from dit_clean.detection import (
 )
 from dit_clean.influence import SampleLosses, Steps, Window, resolve_window
 from dit_clean.influence.queries import Query, SampleQuery
-from dit_clean.influence.scores import check_history
+from dit_clean.influence.scores import History, check_history
 from dit_clean.influence.windows import (
     GridLike,
     WindowLike,
@@ -57,7 +57,7 @@ class InfluenceQuestions:
     window_: Window
     history: Any
     verbose: int
-    _window_influence: dict[tuple[Window, str], np.ndarray]
+    _window_influence: dict[tuple[Window | Steps, str], np.ndarray]
     _training: dict[str, Any]
 
     @property
@@ -87,17 +87,13 @@ class InfluenceQuestions:
 
         Measured at the first access: a reverse pass over each fold's run.
         """
-        check_is_fitted(self, "_evidence")
-        key = (self.window_, self.history)
-        if key not in self._window_influence:
-            self._window_influence[key] = self.influence()
-        return self._window_influence[key].copy()
+        return self.influence()
 
     def influence(self, window=None, query=None, history=None):
         """Return each sample's influence over a window of the recorded run.
 
         No training: one reverse pass over each fold's run, with the query at the
-        window's end.
+        window's end. Without a `query`, a window is measured once.
 
         Parameters
         ----------
@@ -120,16 +116,16 @@ class InfluenceQuestions:
         check_is_fitted(self, "_evidence")
         window = self._window_of(window)
         history = check_history(self.history if history is None else history)
-        is_epoch = isinstance(window, Window) and len(window) == 1
-        if query is None and history == "window" and is_epoch:
-            return self._timeline([window.start])[:, 0]
-        make_query = self._make_query
-        if query is not None:
-            make_query = partial(_same_query, self._checked_query(query))
+        if query is None:
+            key = (window, history)
+            if key not in self._window_influence:
+                self._window_influence[key] = self._default_influence(*key)
+            return self._window_influence[key].copy()
+        make_query = partial(_same_query, self._checked_query(query))
         values = average_influence(
             self._results, make_query, window, history, verbose=self.verbose
         )
-        return values[-1] if query is None or len(values) == 1 else values
+        return values[0] if len(values) == 1 else values
 
     def timeline(self, windows=None, query=None, history=None):
         """Return each sample's influence over each window of a grid.
@@ -277,6 +273,17 @@ class InfluenceQuestions:
         # neither tab completion nor a notebook shall replay training or load runs.
         names = [name for name in object.__dir__(self) if name not in REPLAYED]
         return [name for name in names if name[0] == "_" or hasattr(self, name)]
+
+    def _default_influence(
+        self, window: Window | Steps, history: History
+    ) -> np.ndarray:
+        """Return influence over a window on the last query, (n_samples,)."""
+        is_epoch = isinstance(window, Window) and len(window) == 1
+        if history == "window" and is_epoch:
+            return self._timeline([window.start])[:, 0]
+        return average_influence(
+            self._results, self._make_query, window, history, verbose=self.verbose
+        )[-1]
 
     def _timeline(self, epochs: Iterable[int]) -> np.ndarray:
         """Return influence as labeled on the last query, (n_samples, n_epochs)."""

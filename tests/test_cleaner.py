@@ -19,6 +19,7 @@ from torch import nn
 
 from dit_clean import InfluenceCleaner, rescoring
 from dit_clean.detection import NoSignalWarning
+from dit_clean.influence import Steps
 from dit_clean.queries import (
     ClassProbability,
     MeanLoss,
@@ -571,6 +572,18 @@ class TestQuestions:
         )[-1]
         assert np.allclose(fitted.influence(window=window), expected, atol=1e-7)
         assert np.array_equal(fitted.influence(), fitted.influence_)
+
+    @pytest.mark.parametrize("window", [None, "full", (2, 3), Steps(1, 4)])
+    def test_a_window_is_measured_once(self, data, window, monkeypatch):
+        cleaner = make_cleaner().fit(*data)
+        expected = cleaner.influence(window)
+        cleaner.influence(window)[:] = 0
+        monkeypatch.setattr("dit_clean.questions.average_influence", None)
+        assert np.array_equal(cleaner.influence(window), expected)
+        table = cleaner.group_influence(window=window)
+        assert np.isclose(table["influence"].sum(), expected.sum())
+        if window is None:
+            assert np.array_equal(cleaner.influence_, expected)
 
     def test_rescore_refuses_a_changed_training(self, data):
         cleaner = make_cleaner().fit(*data)
