@@ -1,6 +1,6 @@
 """The influence questions that a fitted cleaner answers from its recorded runs."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,9 +18,9 @@ from dit_clean.crossfit import (
     QueryMaker,
     RecordedRuns,
     TrainingData,
-    average_influence,
     average_timeline,
     predict_together,
+    steps_to_go_back,
 )
 from dit_clean.detection import (
     LabelEvidence,
@@ -122,9 +122,7 @@ class InfluenceQuestions:
                 self._window_influence[key] = self._default_influence(*key)
             return self._window_influence[key].copy()
         make_query = partial(_same_query, self._checked_query(query))
-        values = average_influence(
-            self._results, make_query, window, history, verbose=self.verbose
-        )
+        values = self._averaged([make_query], [window], history)[:, :, 0]
         return values[0] if len(values) == 1 else values
 
     def timeline(self, windows=None, query=None, history=None):
@@ -154,9 +152,7 @@ class InfluenceQuestions:
         make_query = self._make_query
         if query is not None:
             make_query = partial(_same_query, self._checked_query(query))
-        values = average_timeline(
-            self._results, make_query, grid, history, verbose=self.verbose
-        )
+        values = self._averaged([make_query], grid, history)
         return values[-1] if query is None or len(values) == 1 else values
 
     def group_influence(self, groups="label", window=None, *, query=None, history=None):
@@ -214,21 +210,11 @@ class InfluenceQuestions:
             rows, encoded = self.encode(X, y)
         window = self._window_of(window)
         history = check_history(self.history if history is None else history)
-        parts = []
-        with tqdm(
-            desc="influence on samples",
-            total=len(encoded),
-            unit="sample",
-            disable=not self.verbose,
-        ) as bar:
-            for chunk in torch.arange(len(encoded)).split(QUERY_CHUNK):
-                query = SampleLosses(subset_rows(rows, chunk), encoded[chunk])
-                make_query = partial(_same_query, query)
-                parts.append(
-                    average_influence(self._results, make_query, window, history)
-                )
-                bar.update(len(chunk))
-        return np.concatenate(parts)
+        make_queries = [
+            partial(_same_query, SampleLosses(subset_rows(rows, chunk), encoded[chunk]))
+            for chunk in torch.arange(len(encoded)).split(QUERY_CHUNK)
+        ]
+        return self._averaged(make_queries, [window], history)[:, :, 0]
 
     def encode(self, X, y=None):
         """Return samples as the networks take them, for a query of your own.
@@ -281,9 +267,28 @@ class InfluenceQuestions:
         is_epoch = isinstance(window, Window) and len(window) == 1
         if history == "window" and is_epoch:
             return self._timeline([window.start])[:, 0]
-        return average_influence(
-            self._results, self._make_query, window, history, verbose=self.verbose
-        )[-1]
+        return self._averaged([self._make_query], [window], history)[-1, :, 0]
+
+    def _averaged(
+        self,
+        make_queries: list[QueryMaker | Callable[[Fold], Query]],
+        windows: Sequence[Window | Steps] | int,
+        history: History,
+    ) -> np.ndarray:
+        """Return influence on all queries, (n_queries, n_samples, n_windows).
+
+        A reverse pass over all runs for each of `make_queries`.
+        """
+        runs = self._results
+        n_steps = len(make_queries) * steps_to_go_back(runs, windows, history)
+        with tqdm(
+            desc="influence", total=n_steps, unit="step", disable=not self.verbose
+        ) as bar:
+            values = [
+                average_timeline(runs, make_query, windows, history, on_step=bar.update)
+                for make_query in make_queries
+            ]
+        return np.concatenate(values)
 
     def _timeline(self, epochs: Iterable[int]) -> np.ndarray:
         """Return influence as labeled on the last query, (n_samples, n_epochs)."""

@@ -322,6 +322,7 @@ class TestUse:
         shown = capsys.readouterr().err
         assert "16/16" in shown
         assert "training and reverse pass" in shown
+        assert "deciding: 100%" in shown
         make_cleaner().fit(*data)
         captured = capsys.readouterr()
         assert captured.err == captured.out == ""
@@ -563,13 +564,13 @@ class TestQuestions:
     def test_influence_with_and_without_the_query_spelled_out_agree(
         self, fitted, window
     ):
-        from dit_clean.crossfit import average_influence
+        from dit_clean.crossfit import average_timeline
         from dit_clean.influence import resolve_window
 
         epochs = resolve_window(window, fitted._evidence.n_epochs)
-        expected = average_influence(
-            fitted._results, fitted._make_query, epochs, "window"
-        )[-1]
+        expected = average_timeline(
+            fitted._results, fitted._make_query, [epochs], "window"
+        )[-1, :, 0]
         assert np.allclose(fitted.influence(window=window), expected, atol=1e-7)
         assert np.array_equal(fitted.influence(), fitted.influence_)
 
@@ -578,7 +579,7 @@ class TestQuestions:
         cleaner = make_cleaner().fit(*data)
         expected = cleaner.influence(window)
         cleaner.influence(window)[:] = 0
-        monkeypatch.setattr("dit_clean.questions.average_influence", None)
+        monkeypatch.setattr("dit_clean.questions.average_timeline", None)
         assert np.array_equal(cleaner.influence(window), expected)
         table = cleaner.group_influence(window=window)
         assert np.isclose(table["influence"].sum(), expected.sum())
