@@ -11,7 +11,7 @@ from _peers import Verdict
 from sklearn.metrics import average_precision_score
 
 from dit_clean import InfluenceCleaner
-from dit_clean.crossfit import average_influence, scheduled_epochs
+from dit_clean.crossfit import average_timeline, scheduled_epochs
 from dit_clean.queries import MeanLoss
 from dit_clean.tracking.rows import subset_rows
 
@@ -95,10 +95,10 @@ def paper_query(cleaner: InfluenceCleaner) -> Verdict:
         rows = fold.held_out
         return MeanLoss(subset_rows(maker.X, rows), maker.targets.encoded[rows])
 
-    influence = average_influence(
-        cleaner._results, make_query, cleaner.window_, "window"
+    influence = average_timeline(
+        cleaner._results, make_query, [cleaner.window_], "window"
     )
-    return Verdict(-influence[-1], seconds=time.process_time() - begin)
+    return Verdict(-influence[-1, :, 0], seconds=time.process_time() - begin)
 
 
 def with_clean_validation(cell: Cell, problem: Problem) -> Verdict:

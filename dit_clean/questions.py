@@ -1,6 +1,6 @@
 """The influence questions that a fitted cleaner answers from its recorded runs."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,9 +18,9 @@ from dit_clean.crossfit import (
     QueryMaker,
     RecordedRuns,
     TrainingData,
-    average_influence,
     average_timeline,
     predict_together,
+    steps_to_go_back,
 )
 from dit_clean.detection import (
     LabelEvidence,
@@ -30,7 +30,7 @@ from dit_clean.detection import (
 )
 from dit_clean.influence import SampleLosses, Steps, Window, resolve_window
 from dit_clean.influence.queries import Query, SampleQuery
-from dit_clean.influence.scores import check_history
+from dit_clean.influence.scores import History, check_history
 from dit_clean.influence.windows import (
     GridLike,
     WindowLike,
@@ -57,7 +57,7 @@ class InfluenceQuestions:
     window_: Window
     history: Any
     verbose: int
-    _window_influence: dict[tuple[Window, str], np.ndarray]
+    _window_influence: dict[tuple[Window | Steps, str], np.ndarray]
     _training: dict[str, Any]
 
     @property
@@ -87,17 +87,13 @@ class InfluenceQuestions:
 
         Measured at the first access: a reverse pass over each fold's run.
         """
-        check_is_fitted(self, "_evidence")
-        key = (self.window_, self.history)
-        if key not in self._window_influence:
-            self._window_influence[key] = self.influence()
-        return self._window_influence[key].copy()
+        return self.influence()
 
     def influence(self, window=None, query=None, history=None):
         """Return each sample's influence over a window of the recorded run.
 
         No training: one reverse pass over each fold's run, with the query at the
-        window's end.
+        window's end. Without a `query`, a window is measured once.
 
         Parameters
         ----------
@@ -120,16 +116,14 @@ class InfluenceQuestions:
         check_is_fitted(self, "_evidence")
         window = self._window_of(window)
         history = check_history(self.history if history is None else history)
-        is_epoch = isinstance(window, Window) and len(window) == 1
-        if query is None and history == "window" and is_epoch:
-            return self._timeline([window.start])[:, 0]
-        make_query = self._make_query
-        if query is not None:
-            make_query = partial(_same_query, self._checked_query(query))
-        values = average_influence(
-            self._results, make_query, window, history, verbose=self.verbose
-        )
-        return values[-1] if query is None or len(values) == 1 else values
+        if query is None:
+            key = (window, history)
+            if key not in self._window_influence:
+                self._window_influence[key] = self._default_influence(*key)
+            return self._window_influence[key].copy()
+        make_query = partial(_same_query, self._checked_query(query))
+        values = self._averaged([make_query], [window], history)[:, :, 0]
+        return values[0] if len(values) == 1 else values
 
     def timeline(self, windows=None, query=None, history=None):
         """Return each sample's influence over each window of a grid.
@@ -158,9 +152,7 @@ class InfluenceQuestions:
         make_query = self._make_query
         if query is not None:
             make_query = partial(_same_query, self._checked_query(query))
-        values = average_timeline(
-            self._results, make_query, grid, history, verbose=self.verbose
-        )
+        values = self._averaged([make_query], grid, history)
         return values[-1] if query is None or len(values) == 1 else values
 
     def group_influence(self, groups="label", window=None, *, query=None, history=None):
@@ -222,21 +214,11 @@ class InfluenceQuestions:
             rows, encoded = self.encode(X, y)
         window = self._window_of(window)
         history = check_history(self.history if history is None else history)
-        parts = []
-        with tqdm(
-            desc="influence on samples",
-            total=len(encoded),
-            unit="sample",
-            disable=not self.verbose,
-        ) as bar:
-            for chunk in torch.arange(len(encoded)).split(QUERY_CHUNK):
-                query = SampleLosses(subset_rows(rows, chunk), encoded[chunk])
-                make_query = partial(_same_query, query)
-                parts.append(
-                    average_influence(self._results, make_query, window, history)
-                )
-                bar.update(len(chunk))
-        return np.concatenate(parts)
+        make_queries = [
+            partial(_same_query, SampleLosses(subset_rows(rows, chunk), encoded[chunk]))
+            for chunk in torch.arange(len(encoded)).split(QUERY_CHUNK)
+        ]
+        return self._averaged(make_queries, [window], history)[:, :, 0]
 
     def encode(self, X, y=None):
         """Return samples as the networks take them, for a query of your own.
@@ -281,6 +263,36 @@ class InfluenceQuestions:
         # neither tab completion nor a notebook shall replay training or load runs.
         names = [name for name in object.__dir__(self) if name not in REPLAYED]
         return [name for name in names if name[0] == "_" or hasattr(self, name)]
+
+    def _default_influence(
+        self, window: Window | Steps, history: History
+    ) -> np.ndarray:
+        """Return influence over a window on the last query, (n_samples,)."""
+        is_epoch = isinstance(window, Window) and len(window) == 1
+        if history == "window" and is_epoch:
+            return self._timeline([window.start])[:, 0]
+        return self._averaged([self._make_query], [window], history)[-1, :, 0]
+
+    def _averaged(
+        self,
+        make_queries: list[QueryMaker | Callable[[Fold], Query]],
+        windows: Sequence[Window | Steps] | int,
+        history: History,
+    ) -> np.ndarray:
+        """Return influence on all queries, (n_queries, n_samples, n_windows).
+
+        A reverse pass over all runs for each of `make_queries`.
+        """
+        runs = self._results
+        n_steps = len(make_queries) * steps_to_go_back(runs, windows, history)
+        with tqdm(
+            desc="influence", total=n_steps, unit="step", disable=not self.verbose
+        ) as bar:
+            values = [
+                average_timeline(runs, make_query, windows, history, on_step=bar.update)
+                for make_query in make_queries
+            ]
+        return np.concatenate(values)
 
     def _timeline(self, epochs: Iterable[int]) -> np.ndarray:
         """Return influence as labeled on the last query, (n_samples, n_epochs)."""

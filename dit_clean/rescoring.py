@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 from joblib import Memory
 from sklearn.utils.validation import check_is_fitted
+from tqdm.auto import tqdm
 
 from dit_clean.checks import check_parameters
 from dit_clean.crossfit import (
@@ -94,7 +95,15 @@ class Rescoring:
     def _decide(
         self, evidence: Any, influence: EpochInfluence, targets: Targets
     ) -> tuple[Window, Decision]:
-        window = epochs_of(self.window, evidence)
+        with tqdm(desc="deciding", total=1, disable=not self.verbose) as bar:
+            window = epochs_of(self.window, evidence)
+            judgement = self._judgement(evidence, influence, targets, window)
+            bar.update()
+        return window, judgement.decide(self.contamination)
+
+    def _judgement(
+        self, evidence: Any, influence: EpochInfluence, targets: Targets, window: Window
+    ) -> Judgement:
         judge = partial(
             _judge,
             evidence,
@@ -109,7 +118,7 @@ class Rescoring:
             judged[window, self.scoring] = kept_judgement(
                 self._memory_of(key), key, window, self.scoring, judge
             )
-        return window, judged[window, self.scoring].decide(self.contamination)
+        return judged[window, self.scoring]
 
     def _memory_of(self, key: str | None) -> Memory:
         """Return where to keep what a run has shown: nowhere if it has no key."""

@@ -21,6 +21,7 @@ from torch import nn
 
 from dit_clean import InfluenceCleaner, rescoring
 from dit_clean.detection import NoSignalWarning
+from dit_clean.influence import Steps
 from dit_clean.queries import (
     ClassProbability,
     MeanLoss,
@@ -332,6 +333,7 @@ class TestUse:
         shown = capsys.readouterr().err
         assert "16/16" in shown
         assert "training and reverse pass" in shown
+        assert "deciding: 100%" in shown
         make_cleaner().fit(*data)
         captured = capsys.readouterr()
         assert captured.err == captured.out == ""
@@ -608,15 +610,27 @@ class TestQuestions:
     def test_influence_with_and_without_the_query_spelled_out_agree(
         self, fitted, window
     ):
-        from dit_clean.crossfit import average_influence
+        from dit_clean.crossfit import average_timeline
         from dit_clean.influence import resolve_window
 
         epochs = resolve_window(window, fitted._evidence.n_epochs)
-        expected = average_influence(
-            fitted._results, fitted._make_query, epochs, "window"
-        )[-1]
+        expected = average_timeline(
+            fitted._results, fitted._make_query, [epochs], "window"
+        )[-1, :, 0]
         assert np.allclose(fitted.influence(window=window), expected, atol=1e-7)
         assert np.array_equal(fitted.influence(), fitted.influence_)
+
+    @pytest.mark.parametrize("window", [None, "full", (2, 3), Steps(1, 4)])
+    def test_a_window_is_measured_once(self, data, window, monkeypatch):
+        cleaner = make_cleaner().fit(*data)
+        expected = cleaner.influence(window)
+        cleaner.influence(window)[:] = 0
+        monkeypatch.setattr("dit_clean.questions.average_timeline", None)
+        assert np.array_equal(cleaner.influence(window), expected)
+        table = cleaner.group_influence(window=window)
+        assert np.isclose(table["influence"].sum(), expected.sum())
+        if window is None:
+            assert np.array_equal(cleaner.influence_, expected)
 
     def test_rescore_refuses_a_changed_training(self, data):
         cleaner = make_cleaner().fit(*data)
@@ -736,8 +750,7 @@ class TestGivenNets:
 
     def test_regressor_is_tracked_in_the_given_unit(self):
         X, y = make_targets()
-        with pytest.warns(UserWarning, match="of the targets look wrong"):
-            cleaner = make_cleaner(make_regressor(max_epochs=9)).fit(X, y - 50)
+        cleaner = make_cleaner(make_regressor(max_epochs=9)).fit(X, y - 50)
         assert not hasattr(cleaner, "classes_")
         assert (~cleaner.keep_mask_[WRONG]).all()
         assert np.abs(cleaner.suggested_label_).max() < 60

@@ -77,6 +77,7 @@ class TestPandas:
         assert list(numbers.columns) == ["a", "b"]
 
     @pytest.mark.filterwarnings("ignore::dit_clean.detection.NoSignalWarning")
+    @pytest.mark.filterwarnings("ignore:.*of the labels look wrong")
     @pytest.mark.parametrize(
         "columns", [["category", "text"], ["flag"], ["yes"], ["count"], ["a", "flag"]]
     )

@@ -103,13 +103,20 @@ def test_the_name_of_a_window_is_no_list_of_windows():
 def test_questions_that_take_long_show_progress(capsys):
     X, y = load_iris(return_X_y=True)
     cleaner = InfluenceCleaner(max_epochs=3, random_state=0).fit(X, y)
-    cleaner.influence("full")
+    cleaner.influence("early", history="full")
     assert capsys.readouterr().err == ""
+    # Three networks of three epochs, two batches each.
     cleaner.verbose = 1
     cleaner.influence("full")
-    assert "3/3" in capsys.readouterr().err
+    assert "18/18" in capsys.readouterr().err
+    cleaner.influence((1, 3))
+    assert "12/12" in capsys.readouterr().err
+    cleaner.timeline([(0, 1), (2, 3)], history="window")
+    assert "12/12" in capsys.readouterr().err
+    cleaner.timeline(2, history="full")
+    assert "18/18" in capsys.readouterr().err
     cleaner.influence_on(X[:40])
-    assert "40/40" in capsys.readouterr().err
+    assert "36/36" in capsys.readouterr().err
     run = track(make_net(Linear), *make_rows(), random_state=0)
     run.leave_one_out(MeanLoss(*make_rows()), [0, 1], verbose=1)
     assert "2/2" in capsys.readouterr().err

@@ -3,12 +3,16 @@
 import pickle
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from scipy import sparse
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from dit_clean import InfluenceCleaner, track
+from dit_clean.crossfit import TrainingData
+from dit_clean.tables import TableEncoder, select_rows
 from tests.nets import make_net, make_rows
 
 LIGHT = {"hidden_layer_sizes": (2,), "max_epochs": 1, "storage": "none"}
@@ -39,6 +43,36 @@ def test_questions_are_answered_as_before(container):
         assert np.array_equal(found.suspicion_, cleaner.suspicion_)
         assert np.array_equal(found.influence_on(X[:3]), cleaner.influence_on(X[:3]))
         assert np.array_equal(found.influence_timeline_, cleaner.influence_timeline_)
+
+
+def make_frame(n_rows=200):
+    X, _ = make_rows(n_rows)
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    frame["kind"] = pd.Categorical(np.array(["x", "y", None, "z"])[np.arange(200) % 4])
+    frame["word"] = [f"w{i % 70}" for i in range(n_rows)]
+    frame.loc[:5, "b"] = np.nan
+    return frame
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        make_rows(200)[0],
+        sparse.csr_array(make_rows(200)[0]),
+        make_frame(),
+        pl.from_pandas(make_frame()),
+        make_rows(200)[0].reshape(-1, 2, 2),
+    ],
+)
+def test_rows_are_left_out_where_parts_of_X_give_them(X, monkeypatch):
+    monkeypatch.setattr("dit_clean.crossfit.data.ENCODED_AT_A_TIME", 30)
+    data = TrainingData(X, TableEncoder("squashed").fit(X), targets=None)
+    assert data.rows.shape[0] == 200
+    assert "rows" not in data.__getstate__()
+    data.X = select_rows(data.X, np.r_[:199, 0])  # other data in the last part
+    assert "rows" in data.__getstate__()
+    data.X = select_rows(data.X, np.arange(30))
+    assert "rows" in data.__getstate__()
 
 
 def test_data_changed_since_the_fit_change_no_answer():

@@ -1,9 +1,9 @@
 """Cross-fitting: every sample is judged by networks that never saw it, too."""
 
 from dit_clean.crossfit.averages import (
-    average_influence,
     average_timeline,
     predict_together,
+    steps_to_go_back,
 )
 from dit_clean.crossfit.cache import kept_judgement, kept_signal
 from dit_clean.crossfit.data import QueryMaker, TrainingData
@@ -28,7 +28,6 @@ __all__ = [
     "QueryMaker",
     "RecordedRuns",
     "TrainingData",
-    "average_influence",
     "average_timeline",
     "decision_epochs",
     "kept_judgement",
@@ -36,4 +35,5 @@ __all__ = [
     "make_folds",
     "predict_together",
     "scheduled_epochs",
+    "steps_to_go_back",
 ]

@@ -4,51 +4,19 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from dit_clean.crossfit.fold import Fold
 from dit_clean.crossfit.measurements import average_over_folds
 from dit_clean.crossfit.result import FoldRun
 from dit_clean.crossfit.watcher import forward_rows
 from dit_clean.influence import Steps, Window, influence_timeline
+from dit_clean.influence.accumulate import n_steps_back
 from dit_clean.influence.queries import Query
-from dit_clean.influence.scores import History
+from dit_clean.influence.scores import History, grid_terms
 from dit_clean.influence.windows import grid_in_steps
 from dit_clean.tracking import Trajectory
 from dit_clean.tracking.exclusive import one_thread_at_a_time
 from dit_clean.tracking.rows import Rows, cast_floats
-
-
-def average_influence(
-    runs: list[FoldRun],
-    make_query: Callable[[Fold], Query],
-    window: Window | Steps,
-    history: History,
-    *,
-    verbose: int = 0,
-) -> np.ndarray:
-    """Return influence averaged over the runs that train on each sample.
-
-    Parameters
-    ----------
-    runs : list of FoldRun
-        With their data.
-    make_query : callable
-        ``make_query(fold)`` -> the query of a fold's run.
-    window : Window or Steps
-        In epochs or steps; cut off where a run stopped earlier. A run that did not
-        reach it does not count.
-    history : {"full", "window"}
-        See `influence_scores`.
-    verbose : int, default=0
-        Whether to show progress, network by network.
-
-    Returns
-    -------
-    influence : ndarray of shape (n_queries, n_samples)
-    """
-    timeline = average_timeline(runs, make_query, [window], history, verbose=verbose)
-    return timeline[:, :, 0]
 
 
 def average_timeline(
@@ -57,23 +25,30 @@ def average_timeline(
     windows: Sequence[Window | Steps] | int,
     history: History,
     *,
-    verbose: int = 0,
+    on_step: Callable[[], object] | None = None,
 ) -> np.ndarray:
-    """Return influence over a grid of windows, averaged as in `average_influence`.
+    """Return influence over a grid, averaged over the runs that train on each sample.
 
     Parameters
     ----------
-    runs, make_query, history, verbose
-        As in `average_influence`.
+    runs : list of FoldRun
+        With their data.
+    make_query : callable
+        ``make_query(fold)`` -> the query of a fold's run.
     windows : int or sequence of Window and Steps
-        So many windows of equal length, or epochs and steps.
+        So many windows of equal length, or epochs and steps; cut off where a run
+        stopped earlier. A run that did not reach a window does not count in it.
+    history : {"full", "window"}
+        See `influence_scores`.
+    on_step : callable, optional
+        Called after each of the `steps_to_go_back`.
 
     Returns
     -------
     timeline : ndarray of shape (n_queries, n_samples, n_windows)
     """
     values, reached = [], []
-    for recorded in tqdm(runs, "influence", unit="network", disable=not verbose):
+    for recorded in runs:
         trajectory = recorded.run.trajectory
         grid = _windows_of_run(windows, trajectory)
         values.append(
@@ -83,10 +58,23 @@ def average_timeline(
                 [window for window, _ in grid],
                 history=history,
                 run=recorded.run,
+                on_step=on_step,
             )
         )
         reached.append(np.array([is_reached for _, is_reached in grid]))
     return average_over_folds([r.fold for r in runs], values, reached)
+
+
+def steps_to_go_back(
+    runs: list[FoldRun], windows: Sequence[Window | Steps] | int, history: History
+) -> int:
+    """Return how many steps of all runs a query over a grid of windows takes."""
+    total = 0
+    for recorded in runs:
+        trajectory = recorded.run.trajectory
+        grid = [window for window, _ in _windows_of_run(windows, trajectory)]
+        total += n_steps_back(grid_terms(trajectory, grid, history))
+    return total
 
 
 def _windows_of_run(

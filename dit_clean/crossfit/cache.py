@@ -3,7 +3,8 @@
 import io
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from dit_clean.crossfit.fingerprint import fingerprint, parameter_order
 from dit_clean.crossfit.fold import Fold
 from dit_clean.crossfit.hashing import hash_of
 from dit_clean.crossfit.measurements import Measurements
-from dit_clean.crossfit.result import CrossFitResult, FoldResult, FoldRun
+from dit_clean.crossfit.result import FoldResult, FoldRun
 from dit_clean.detection import (
     Judgement,
     LabelEvidence,
@@ -27,8 +28,8 @@ from dit_clean.versions import library_versions
 if TYPE_CHECKING:
     from dit_clean.crossfit.plan import CrossFit
 
-Train = Callable[[], CrossFitResult]
-Measure = Callable[[CrossFitResult], Measurements]
+Train = Callable[[], Generator[FoldResult]]
+Measure = Callable[[Iterator[FoldResult]], Measurements]
 Judge = Callable[[], Judgement]
 MAX_PIECE = 64 * 2**20
 """Bytes of what is kept up to which it is stored in one piece."""
@@ -61,7 +62,7 @@ def run_key(plan: "CrossFit", data: TrainingData, folds: list[Fold]) -> str:
 
 
 def kept_run(
-    memory: joblib.Memory, key: str, train: Train, measure: Measure
+    memory: joblib.Memory, key: str | None, train: Train, measure: Measure
 ) -> tuple[Measurements, Callable[[], list[FoldRun]]]:
     """Return the measurements of a run, and how to load its recorded runs.
 
@@ -69,22 +70,27 @@ def kept_run(
     does not hold them; `train` itself takes from there what `KeptNetworks` hold.
     """
     measured = memory.cache(_measured, ignore=["train", "measure"])
-    trained: list[CrossFitResult] = []
+    trained: list[FoldRun] = []
 
-    def train_now() -> CrossFitResult:
-        trained.append(train())
-        return trained[0]
+    def train_now() -> Generator[FoldResult]:
+        with closing(train()) as results:
+            for result in results:
+                trained.append(result.recorded)
+                yield result
+                del result  # its outputs are large
 
     measurements = measured(key, train_now, measure).value
 
     def load() -> list[FoldRun]:
-        return [result.recorded for result in (trained or [train()])[0].folds]
+        runs = trained or [result.recorded for result in train()]
+        return [run for run in runs if run.fold.holds_out]
 
     return measurements, load
 
 
-def _measured(key: str, train: Train, measure: Measure) -> "_Packed":
-    measured = measure(train())
+def _measured(key: str | None, train: Train, measure: Measure) -> "_Packed":
+    with closing(train()) as results:  # an interrupt stops the workers
+        measured = measure(results)
     arrays = [measured.in_sample, measured.held_out, *measured.influence.values()]
     return _Packed(measured, sum(array.nbytes for array in arrays))
 
@@ -99,11 +105,11 @@ class KeptNetworks:
     ----------
     memory : joblib.Memory
         Where they are kept; one without a location keeps nothing.
-    key : str
-        Of the whole run.
+    key : str or None
+        Of the whole run, None where nothing is kept.
     """
 
-    def __init__(self, memory: joblib.Memory, key: str):
+    def __init__(self, memory: joblib.Memory, key: str | None):
         self.kept, self.key = memory.cache(_network, ignore=["train"]), key
 
     def holds(self, fold: Fold, n_epochs: int) -> bool:
@@ -118,11 +124,11 @@ class KeptNetworks:
 
 
 def _network(
-    key: str, seed: int, n_epochs: int, train: Callable[[], FoldResult]
+    key: str | None, seed: int, n_epochs: int, train: Callable[[], FoldResult]
 ) -> "_Packed":
     result = train()
-    nbytes = result.recorded.run.trajectory.store.nbytes + result.outputs.nbytes
-    return _Packed(result, nbytes)
+    nbytes = sum(outputs.nbytes for outputs in result.outputs)
+    return _Packed(result, result.recorded.run.trajectory.store.nbytes + nbytes)
 
 
 class _Packed:

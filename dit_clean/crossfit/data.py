@@ -12,9 +12,12 @@ from dit_clean.crossfit.fold import Fold
 from dit_clean.influence import BoundedError, LabelError, MeanLoss
 from dit_clean.influence.queries import Query, Several
 from dit_clean.inputs import as_floats
+from dit_clean.tables import select_rows
 from dit_clean.targets import Targets
-from dit_clean.tracking.rows import Rows, subset_rows
+from dit_clean.tracking.rows import Rows, n_rows, subset_rows
 
+ENCODED_AT_A_TIME = 1024
+"""Rows of X that are compared with what was trained on, before they are pickled."""
 Validation = tuple[Rows, torch.Tensor] | None
 """Encoded inputs and targets of clean samples."""
 
@@ -76,9 +79,19 @@ class TrainingData:
         state = vars(self).copy()
         state.pop("make_query", None)
         # Kept only if X itself has been changed since it was trained on.
-        if "rows" in state and _are_equal(state["rows"], self.encoded(self.X)):
+        if "rows" in state and self._encodes(state["rows"]):
             del state["rows"]
         return state
+
+    def _encodes(self, rows: Rows) -> bool:
+        """Tell whether X gives these rows: in parts, for encoding takes much memory."""
+        if self.X.shape[0] != n_rows(rows):
+            return False
+        for part in torch.arange(n_rows(rows)).split(ENCODED_AT_A_TIME):
+            encoded = self.encoded(select_rows(self.X, part.numpy()))
+            if not _are_equal(subset_rows(rows, part), encoded):
+                return False
+        return True
 
 
 class QueryMaker:

@@ -1,12 +1,13 @@
 """Influence epoch by epoch: measured during training, or when first asked for."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from dit_clean.crossfit.measurements import average_over_folds
 from dit_clean.crossfit.recorded import RecordedRuns
+from dit_clean.crossfit.result import FoldRun
 from dit_clean.detection import Judgement
 from dit_clean.influence import Window, influence_scores, label_influence
 from dit_clean.influence.queries import Query
@@ -90,8 +91,12 @@ class EpochInfluence:
     def measure(self, epochs: Iterable[int], *, verbose: int = 0) -> None:
         """Replay those epochs that are not known yet."""
         new = [epoch for epoch in epochs if epoch not in self._values]
-        for epoch in tqdm(new, "replay", unit="epoch", disable=not (verbose and new)):
-            self._values[epoch] = self._replayed(epoch)
+        if not new:
+            return
+        total = sum(len(self._reached(epoch)) for epoch in new)
+        with tqdm(desc="replay", total=total, unit="epoch", disable=not verbose) as bar:
+            for epoch in new:
+                self._values[epoch] = self._replayed(epoch, bar.update)
 
     def at(self, epochs: Iterable[int], *, verbose: int = 0) -> np.ndarray:
         """Return influence, (n_queries, n_samples, n_epochs[, n_classes])."""
@@ -99,16 +104,19 @@ class EpochInfluence:
         self.measure(epochs, verbose=verbose)
         return np.stack([self._values[epoch] for epoch in epochs], axis=2)
 
-    def _replayed(self, epoch: int) -> np.ndarray:
-        data = self.runs.data
-        reached = [r for r in self.runs.ready if r.run.n_epochs > epoch]
-        parts = [
-            epoch_influence(
-                recorded.run.trajectory,
-                data.make_query(recorded.fold),
-                epoch,
-                each_label=data.targets.is_classifier,
+    def _reached(self, epoch: int) -> list[FoldRun]:
+        return [run for run in self.runs.ready if run.run.n_epochs > epoch]
+
+    def _replayed(self, epoch: int, on_network: Callable[[], object]) -> np.ndarray:
+        data, reached, parts = self.runs.data, self._reached(epoch), []
+        for recorded in reached:
+            parts.append(
+                epoch_influence(
+                    recorded.run.trajectory,
+                    data.make_query(recorded.fold),
+                    epoch,
+                    each_label=data.targets.is_classifier,
+                )
             )
-            for recorded in reached
-        ]
+            on_network()
         return average_over_folds([recorded.fold for recorded in reached], parts)

@@ -1,14 +1,17 @@
 """What all folds have shown while they trained, one row per sample."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from dit_clean.crossfit.data import TrainingData
 from dit_clean.crossfit.fold import Fold
-from dit_clean.crossfit.result import CrossFitResult, FoldResult
+from dit_clean.crossfit.result import FoldResult, extended
 from dit_clean.detection import CleanEvidence, LabelEvidence, TargetEvidence
+
+Read = Callable[[np.ndarray], np.ndarray]
+"""What is averaged of a network's outputs."""
 
 
 @dataclass(frozen=True)
@@ -44,31 +47,44 @@ class Measurements:
     clean: np.ndarray | None = None
 
     @classmethod
-    def of(cls, trained: CrossFitResult, *, is_classifier: bool) -> "Measurements":
-        """Return the averages; runs that stopped early keep their last outputs."""
-        results = trained.folds
+    def of(
+        cls, results: Iterator[FoldResult], *, n_folds: int, is_classifier: bool
+    ) -> "Measurements":
+        """Return the averages; runs that stopped early keep their last outputs.
 
-        def read(outputs: np.ndarray) -> np.ndarray:
-            extended = _extended(outputs, trained.n_epochs)
-            return np.exp(extended) if is_classifier else extended.copy()
-
-        given = [result.clean_outputs for result in results]
-        clean = [read(outputs) for outputs in given if outputs is not None]
-        # In place: outputs take rows x epochs x classes values.
-        in_sample = read(trained.whole.outputs)
-        in_sample *= len(results) - 1
+        Parameters
+        ----------
+        results : iterator of FoldResult
+            Of the network on all rows, which has as many epochs as count, and of the
+            folds. Each is let go of before the next one is asked for: its outputs take
+            rows x epochs x classes values.
+        n_folds : int
+            Networks of the cross-fit.
+        is_classifier : bool
+            Whether outputs are log class probabilities.
+        """
+        read = np.exp if is_classifier else np.asarray
+        whole = next(results)
+        n_epochs, seconds = whole.n_epochs, whole.seconds
+        in_sample = _stacked(whole.outputs, n_epochs, read)
+        del whole
+        in_sample *= n_folds - 1
         held_out = np.empty_like(in_sample)
+        influence, clean = [], []
         for result in results:
-            fold, output = result.fold, read(result.outputs)
-            held_out[fold.held_out] = output[fold.held_out]
-            in_sample[fold.train] += output[fold.train]
-        in_sample /= 2 * (len(results) - 1)
+            _add(result, in_sample, held_out, read)
+            influence.append((result.fold, result.influence))
+            if result.clean_outputs is not None:
+                clean.append(_stacked(result.clean_outputs, n_epochs, read))
+            seconds = {part: seconds[part] + result.seconds[part] for part in seconds}
+            del result
+        in_sample /= 2 * (n_folds - 1)
         return cls(
             in_sample=in_sample,
             held_out=held_out,
-            influence=_average_influence(results),
-            seconds=trained.seconds,
-            n_folds=len(results),
+            influence=_average_influence(influence),
+            seconds=seconds,
+            n_folds=n_folds,
             clean=np.stack(clean) if clean else None,
         )
 
@@ -120,20 +136,34 @@ def average_over_folds(
     return total / np.maximum(count, 1)
 
 
-def _average_influence(results: list[FoldResult]) -> dict[int, np.ndarray]:
+def _average_influence(
+    measured: list[tuple[Fold, dict[int, np.ndarray]]],
+) -> dict[int, np.ndarray]:
     """Return influence by epoch, of the runs that reached it."""
     averages = {}
-    for epoch in sorted({epoch for result in results for epoch in result.influence}):
-        reached = [result for result in results if epoch in result.influence]
+    for epoch in sorted({epoch for _, influence in measured for epoch in influence}):
+        reached = [(fold, values) for fold, values in measured if epoch in values]
         averages[epoch] = average_over_folds(
-            [result.fold for result in reached],
-            [result.influence[epoch] for result in reached],
+            [fold for fold, _ in reached], [values[epoch] for _, values in reached]
         )
     return averages
 
 
-def _extended(outputs: np.ndarray, n_epochs: int) -> np.ndarray:
-    missing = n_epochs - outputs.shape[1]
-    if missing == 0:
-        return outputs
-    return np.pad(outputs, ((0, 0), (0, missing), (0, 0)), mode="edge")
+def _stacked(outputs: list[np.ndarray], n_epochs: int, read: Read) -> np.ndarray:
+    """Return what is read of outputs, (n_rows, n_epochs, n_outputs)."""
+    n_rows, n_outputs = outputs[0].shape
+    values = np.empty((n_rows, n_epochs, n_outputs), outputs[0].dtype)
+    for epoch, output in enumerate(extended(outputs, n_epochs)):
+        values[:, epoch] = read(output)
+    return values
+
+
+def _add(
+    result: FoldResult, in_sample: np.ndarray, held_out: np.ndarray, read: Read
+) -> None:
+    """Add a fold's outputs to sums, epoch by epoch: no copy of all of them is made."""
+    train, held = result.fold.train, result.fold.held_out
+    for epoch, output in enumerate(extended(result.outputs, held_out.shape[1])):
+        values = read(output)
+        held_out[held, epoch] = values[held]
+        in_sample[train, epoch] += values[train]

@@ -1,9 +1,9 @@
 """Training the networks of a cross-fit under tracking, in parallel, with progress."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import joblib
@@ -21,7 +21,7 @@ from dit_clean.crossfit.epochs import scheduled_epochs
 from dit_clean.crossfit.fold import Fold
 from dit_clean.crossfit.measurements import Measurements
 from dit_clean.crossfit.recorded import RecordedRuns
-from dit_clean.crossfit.result import CrossFitResult, FoldResult, FoldRun
+from dit_clean.crossfit.result import FoldResult, FoldRun, extended
 from dit_clean.crossfit.watcher import EpochWatcher
 from dit_clean.prototype import can_be_kept
 from dit_clean.run import fit_tracked
@@ -78,23 +78,19 @@ class CrossFit:
         With `memory`, what networks of the same plan on the same data, folds and seeds
         have shown is taken from there, and their recorded runs if they are asked for.
         """
-        train = partial(self.train, data, folds, n_jobs, verbose)
-        if memory is None:
-            trained = train(KeptNetworks(joblib.Memory(None), ""))
-            runs = [result.recorded for result in trained.folds]
-            return self.measure(trained), RecordedRuns(lambda: runs, data)
-        key = run_key(self, data, folds)
+        nothing_kept = joblib.Memory(None)
+        key = None if memory is None else run_key(self, data, folds)
+        measure = partial(
+            Measurements.of, n_folds=len(folds), is_classifier=self.is_classifier
+        )
 
-        def train_and_keep() -> CrossFitResult:
-            networks = memory if can_be_kept(self.net) else joblib.Memory(None)
-            return train(KeptNetworks(networks, key))
+        def train() -> Generator[FoldResult]:
+            keeps = memory is not None and can_be_kept(self.net)
+            kept = KeptNetworks(memory if keeps else nothing_kept, key)
+            yield from self.train(data, folds, n_jobs, verbose, kept)
 
-        measurements, load = kept_run(memory, key, train_and_keep, self.measure)
+        measurements, load = kept_run(memory or nothing_kept, key, train, measure)
         return measurements, RecordedRuns(load, data, key)
-
-    def measure(self, trained: CrossFitResult) -> Measurements:
-        """Return what the networks have shown, averaged."""
-        return Measurements.of(trained, is_classifier=self.is_classifier)
 
     def train(
         self,
@@ -103,12 +99,14 @@ class CrossFit:
         n_jobs: int | None,
         verbose: int,
         kept: KeptNetworks,
-    ) -> CrossFitResult:
-        """Return the results of all networks, without the data.
+    ) -> Generator[FoldResult]:
+        """Yield the results of all networks, without the data.
 
-        Callbacks may stop a network early by its held-out rows, and the one on all rows
-        has none: it trains as long as most of the others, after them. Without callbacks
-        it comes first, since it takes longest.
+        That of the network on all rows first, with outputs for each epoch of the
+        longest run; then the folds, in their order. Callbacks may stop a network early
+        by its held-out rows, and the one on all rows has none: it trains as long as
+        most of the others, after them. Without callbacks it is trained first, since it
+        takes longest, and no result is kept once the next one is asked for.
         """
         everything, n_epochs = Fold.of_all_rows(folds), self.net.max_epochs
         bar = tqdm(
@@ -121,11 +119,17 @@ class CrossFit:
         run_all = partial(_run_all, partial(self.run_fold, *rows), kept, n_jobs, bar)
         with bar:
             if not self.has_callbacks:
-                whole, *results = run_all([everything, *folds], n_epochs)
-                return CrossFitResult(results, whole)
-            results = run_all(folds, n_epochs)
-            n_epochs = round(np.median([result.n_epochs for result in results]))
-            return CrossFitResult(results, *run_all([everything], n_epochs))
+                yield from run_all([everything, *folds], n_epochs)
+                return
+            results = list(run_all(folds, n_epochs))
+            counts = [result.n_epochs for result in results]
+            (whole,) = run_all([everything], round(np.median(counts)))
+            results.insert(
+                0, replace(whole, outputs=extended(whole.outputs, max(counts)))
+            )
+            del whole
+            while results:
+                yield results.pop(0)
 
     def run_fold(
         self,
@@ -172,10 +176,10 @@ class CrossFit:
         seconds = {"training": total - watcher.seconds, "influence": watcher.seconds}
         return FoldResult(
             FoldRun(fold, run).without_data(),
-            np.stack(watcher.outputs, axis=1),
+            watcher.outputs,
             watcher.influence,
             seconds,
-            np.stack(watcher.clean_outputs, axis=1) if validation else None,
+            watcher.clean_outputs if validation else None,
         )
 
     def _net_of_fold(self, X: Rows, y: torch.Tensor, fold: Fold) -> NeuralNet:
@@ -202,34 +206,45 @@ def _run_all(
     bar: tqdm,
     folds: list[Fold],
     n_epochs: int,
-) -> list[FoldResult]:
-    """Return the results of all folds, in their order; the bar counts their epochs."""
+) -> Iterator[FoldResult]:
+    """Yield the results of all folds, in their order; the bar counts their epochs."""
     if joblib.effective_n_jobs(n_jobs) == 1 or len(folds) == 1:
-        return [
-            kept.get(fold, n_epochs, partial(run, fold, n_epochs, bar.update))
-            for fold in folds
-        ]
-    results: dict[int, FoldResult] = {}
-
-    def take(number: int, train: Callable[[], FoldResult]) -> None:
-        results[number] = kept.get(folds[number], n_epochs, train)
-        bar.update(results[number].n_epochs)
-
+        for fold in folds:
+            yield kept.get(fold, n_epochs, partial(run, fold, n_epochs, bar.update))
+        return
     missing = [n for n, fold in enumerate(folds) if not kept.holds(fold, n_epochs)]
-    if missing:
-        # Processes whatever the surrounding backend: torch's random numbers are global,
-        # so that threads would draw each other's.
-        parallel = joblib.Parallel(
-            n_jobs, backend="loky", return_as="generator_unordered"
-        )
-        tasks = (joblib.delayed(_numbered)(n, run, folds[n], n_epochs) for n in missing)
-        with closing(parallel(tasks)) as trained:  # an interrupt stops the workers
-            for number, result in trained:
-                take(number, partial(_same, result))  # kept as soon as it is there
-    for number, fold in enumerate(folds):
-        if number not in results:
-            take(number, partial(run, fold, n_epochs))
-    return [results[number] for number in range(len(folds))]
+    early: dict[int, FoldResult] = {}
+    with closing(_trained(run, n_jobs, folds, n_epochs, missing)) as trained:
+        for number, fold in enumerate(folds):
+            if number not in missing:
+                early[number] = kept.get(fold, n_epochs, partial(run, fold, n_epochs))
+                bar.update(early[number].n_epochs)
+            while number not in early:
+                found, result = next(trained)
+                # Kept as soon as it is there, whether it is its turn or not.
+                train = partial(_same, result)
+                early[found] = kept.get(folds[found], n_epochs, train)
+                bar.update(result.n_epochs)
+                del result, train
+            yield early.pop(number)
+
+
+def _trained(
+    run: Callable[..., FoldResult],
+    n_jobs: int | None,
+    folds: list[Fold],
+    n_epochs: int,
+    missing: list[int],
+) -> Generator[tuple[int, FoldResult]]:
+    """Yield the numbers and results of missing folds, in the order they are done."""
+    if not missing:
+        return
+    # Processes whatever the surrounding backend: torch's random numbers are global,
+    # so that threads would draw each other's.
+    parallel = joblib.Parallel(n_jobs, backend="loky", return_as="generator_unordered")
+    tasks = (joblib.delayed(_numbered)(n, run, folds[n], n_epochs) for n in missing)
+    with closing(parallel(tasks)) as trained:  # an interrupt stops the workers
+        yield from trained
 
 
 def _numbered(

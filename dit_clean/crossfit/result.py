@@ -62,7 +62,7 @@ class FoldResult:
     ----------
     recorded : FoldRun
         Without data.
-    outputs : ndarray of shape (n_samples, n_epochs, n_outputs)
+    outputs : list of ndarray of shape (n_samples, n_outputs)
         At each epoch's end, for every row of X: log class probabilities, or the
         prediction of a regression target.
     influence : dict of int to ndarray of shape (n_queries, n_train[, n_classes])
@@ -70,15 +70,15 @@ class FoldResult:
         labels, what it would be under each of them.
     seconds : dict of str to float
         "training" and "influence".
-    clean_outputs : ndarray of shape (n_clean, n_epochs, n_outputs) or None
+    clean_outputs : list of ndarray of shape (n_clean, n_outputs), or None
         Outputs for the clean validation samples.
     """
 
     recorded: FoldRun
-    outputs: np.ndarray
+    outputs: list[np.ndarray]
     influence: dict[int, np.ndarray]
     seconds: dict[str, float]
-    clean_outputs: np.ndarray | None = None
+    clean_outputs: list[np.ndarray] | None = None
 
     @property
     def fold(self) -> Fold:
@@ -88,32 +88,9 @@ class FoldResult:
     @property
     def n_epochs(self) -> int:
         """Epochs until the run ended."""
-        return self.outputs.shape[1]
+        return len(self.outputs)
 
 
-@dataclass(frozen=True)
-class CrossFitResult:
-    """What the training of all networks leaves behind.
-
-    Attributes
-    ----------
-    folds : list of FoldResult
-        Networks that each hold out a part of the rows.
-    whole : FoldResult
-        The network that trains on all rows: its outputs alone are of use.
-    """
-
-    folds: list[FoldResult]
-    whole: FoldResult
-
-    @property
-    def n_epochs(self) -> int:
-        """Epochs of the longest run that holds out rows."""
-        return max(result.n_epochs for result in self.folds)
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """Seconds of "training" and "influence", summed over all networks."""
-        results = [*self.folds, self.whole]
-        parts = self.whole.seconds
-        return {part: sum(r.seconds[part] for r in results) for part in parts}
+def extended(outputs: list[np.ndarray], n_epochs: int) -> list[np.ndarray]:
+    """Return outputs of so many epochs; a run that stopped early keeps its last."""
+    return [*outputs, *outputs[-1:] * (n_epochs - len(outputs))][:n_epochs]

@@ -70,6 +70,7 @@ def accumulate(
     trajectory: Trajectory,
     gradient_at: Callable[[int], Tensor],
     terms: Sequence[Term],
+    on_step: Callable[[], object] | None = None,
 ) -> np.ndarray:
     """Return the sums of all terms, shape (n_queries, n_samples, n_columns).
 
@@ -81,6 +82,8 @@ def accumulate(
         ``gradient_at(step)`` -> gradients of the queries there, see `query_gradients`.
     terms : sequence of Term
         At least one.
+    on_step : callable, optional
+        Called after each of the `n_steps_back`.
 
     Notes
     -----
@@ -108,7 +111,17 @@ def accumulate(
                 if record.step in term.removal:
                     part = term.sign * found[rows[term.query_step]]
                     values[term.column].index_add_(1, record.sample_indices, part)
+            if on_step is not None:
+                on_step()
     return values.permute(1, 2, 0).numpy()
+
+
+def n_steps_back(terms: Sequence[Term]) -> int:
+    """Return how many steps `accumulate` goes back over."""
+    return sum(
+        spans[0].query_step - min(span.start for span in spans)
+        for spans in _chains(_spans(terms))
+    )
 
 
 def query_gradient(

@@ -5,6 +5,7 @@ per query). `params` are parameters and buffers by name; `run.model` computes ou
 and losses from them.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from dit_clean.tracking import TrackedModel
 from dit_clean.tracking.criterion_checks import check_same_shape
 from dit_clean.tracking.exclusive import helping, holds_global_state
 from dit_clean.tracking.rows import (
+    Rows,
     as_rows,
     as_targets,
     as_tensor,
@@ -28,8 +30,11 @@ from dit_clean.tracking.rows import (
     take_rows,
 )
 
-QUERY_ROWS = 4096
-"""Query samples whose activations are held at a time."""
+QUERY_ROWS, MIN_QUERY_ROWS = 4096, 64
+"""Query samples whose activations are held at a time: at most, and at least."""
+QUERY_VALUES = 2**24
+"""Input values that are held at a time, as far as `MIN_QUERY_ROWS` allow: sparse rows
+become dense."""
 
 
 class HasModel(Protocol):
@@ -224,7 +229,8 @@ def read_in_parts(
     """Return ``read(params, X, *more)``, of many rows in parts.
 
     The activations of a part are computed anew when its gradient is taken, so that
-    memory is that of `QUERY_ROWS` samples, however many there are.
+    memory is that of `QUERY_ROWS` samples, or of `QUERY_VALUES` input values where rows
+    are wide, however many there are.
 
     Parameters
     ----------
@@ -246,7 +252,7 @@ def read_in_parts(
     def read_part(indices: Tensor) -> Tensor:
         return read(params, take_rows(rows, indices), *(each[indices] for each in more))
 
-    parts = torch.arange(n_rows(rows)).split(QUERY_ROWS)
+    parts = torch.arange(n_rows(rows)).split(_n_rows_at_a_time(rows))
     if len(parts) == 1:
         return read_part(parts[0])
     by_statistics = any(
@@ -283,6 +289,12 @@ class _OnceMore:
 
     def __exit__(self, *_: Any) -> None:
         self.contexts.close()
+
+
+def _n_rows_at_a_time(rows: Rows) -> int:
+    parts = rows.values() if isinstance(rows, Mapping) else [rows]
+    width = sum(math.prod(part.shape[1:]) for part in parts)
+    return min(QUERY_ROWS, max(MIN_QUERY_ROWS, QUERY_VALUES // max(width, 1)))
 
 
 def as_batch(X: Any, params: Mapping[str, Tensor]) -> Any:

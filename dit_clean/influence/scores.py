@@ -1,13 +1,18 @@
 """Influence scores of samples over windows of a recorded run."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
 
-from dit_clean.influence.accumulate import accumulate, query_gradient, window_terms
+from dit_clean.influence.accumulate import (
+    Term,
+    accumulate,
+    query_gradient,
+    window_terms,
+)
 from dit_clean.influence.adjoint import Seed, sweep_back
 from dit_clean.influence.queries import HasModel, Query
 from dit_clean.influence.windows import Window, grid_in_steps
@@ -110,6 +115,7 @@ def influence_timeline(
     history: History = "window",
     query_step: int | None = None,
     run: HasModel | None = None,
+    on_step: Callable[[], object] | None = None,
 ) -> np.ndarray:
     """Return the influence of each sample over each window of a grid.
 
@@ -122,6 +128,8 @@ def influence_timeline(
     query_step : int, optional
         State at which the query is evaluated for all windows; by default each
         window's own end.
+    on_step : callable, optional
+        Called after each step that is gone back over, to show progress.
 
     Returns
     -------
@@ -140,9 +148,21 @@ def influence_timeline(
 
     k adjoints cost less than k passes, since the forward pass is shared.
     """
-    check_history(history)
     windows = grid_in_steps(None, trajectory) if windows is None else windows
-    terms = [
+    terms = grid_terms(trajectory, windows, history, query_step)
+    gradient_at = query_gradient(trajectory, query, run)
+    return accumulate(trajectory, gradient_at, terms, on_step)
+
+
+def grid_terms(
+    trajectory: Trajectory,
+    windows: Sequence[Window],
+    history: History,
+    query_step: int | None = None,
+) -> list[Term]:
+    """Return the parts of the scores of windows of steps, after checking them."""
+    check_history(history)
+    return [
         term
         for column, window in enumerate(windows)
         for term in window_terms(
@@ -152,7 +172,6 @@ def influence_timeline(
             history=history,
         )
     ]
-    return accumulate(trajectory, query_gradient(trajectory, query, run), terms)
 
 
 @one_thread_at_a_time

@@ -80,16 +80,16 @@ def test_run_on_all_rows_is_as_long_as_those_that_were_stopped(monkeypatch):
     found = []
     original = Measurements.of
 
-    def noted(trained, **kwargs):
-        found.append(trained)
-        return original(trained, **kwargs)
+    def noted(results, **kwargs):
+        found.extend(results)
+        return original(iter(found), **kwargs)
 
     monkeypatch.setattr(Measurements, "of", noted)
     InfluenceCleaner(net, random_state=0).fit(X.astype(np.float32), y)
-    assert [result.n_epochs for result in found[0].folds] == [3, 3, 3]
-    assert found[0].whole.n_epochs == 3
-    assert len(found[0].whole.outputs) == 150
-    assert not found[0].whole.influence
+    assert [result.n_epochs for result in found] == [3, 3, 3, 3]
+    assert [result.fold.holds_out for result in found] == [False, True, True, True]
+    assert len(found[0].outputs[0]) == 150
+    assert not found[0].influence
 
 
 def test_module_instance_is_warned_of():

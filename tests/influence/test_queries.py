@@ -208,6 +208,33 @@ def test_targets_that_would_be_broadcast_are_refused():
         run.influence(ClassProbability(X, 0 * y))
 
 
+@pytest.mark.parametrize(
+    ("X", "expected"),
+    [
+        (torch.zeros(1).expand(10_000, 4096), [4096, 4096, 1808]),
+        (sparse.csr_array((300, 2**17), dtype=np.float32), [128, 128, 44]),
+        (sparse.csr_array((130, 2**30), dtype=np.float32), [64, 64, 2]),
+        (
+            {
+                "a": torch.zeros(1).expand(99, 2**17),
+                "b": torch.zeros(1).expand(99, 2**16),
+            },
+            [85, 14],
+        ),
+    ],
+)
+def test_the_wider_the_rows_the_fewer_are_read_at_a_time(X, expected, monkeypatch):
+    sizes = []
+
+    def take(rows, indices):
+        sizes.append(len(indices))
+        return torch.zeros(len(indices), 1)
+
+    monkeypatch.setattr(queries, "take_rows", take)
+    queries.read_in_parts(lambda params, X: X, {"weight": torch.zeros(1)}, X)
+    assert sizes == expected
+
+
 def test_labels_without_an_output_are_refused():
     X, y = make_rows()
     run = track(make_net(), X, y, random_state=0)
