@@ -70,7 +70,7 @@ axes[0].legend(fontsize=8)
 plt.show()
 
 # %%
-# With swapped targets only the two plainest are flagged: the model explains a third of
-# the variance, and a replaced target is rarely far enough off to be told from a right
-# one with a large residual. The order is still useful, for looking at the first rows by
-# hand. Gross errors are found, at the price of some right targets.
+# A third of the swapped targets is flagged, with one right target among them: the model
+# explains a third of the variance, and most replaced targets are not far enough off to be
+# told from right ones with a large residual. The order is still useful, for looking at
+# the first rows by hand. Gross errors are found, all of them and no others.
