@@ -35,6 +35,7 @@ autodoc_default_options = {
         f"set_{what}"
         for what in (
             "fit_request",
+            "fit_resample_request",
             "output",
             "partial_fit_request",
             "predict_request",
