@@ -23,11 +23,12 @@ MANY_SHARED = 0.1
 
 DECIMAL_COMMA = re.compile(r"\s*-?\d*,?\d+\s*")
 NUMBER = re.compile(
-    r"\s*[-+]?(\d*[.,]?\d+(e[-+]?\d+)?|\d+[.,]"
+    r"\s*[-+]?(?!0\d)(\d*[.,]?\d+(e[-+]?\d+)?|\d+[.,]"
     r"|\d{1,3}(,\d{3})+(\.\d*)?|\d{1,3}(\.\d{3})+(,\d*)?)\s*",
     re.IGNORECASE,
 )
-"""Numbers with a decimal point or comma, with or without separators of thousands."""
+"""Numbers with a decimal point or comma, with or without separators of thousands. Zeros
+in front are those of identifiers."""
 DATE = re.compile(
     r"\s*\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?\s?(Z|[-+]\d\d(:?\d\d)?)?)?\s*"
 )

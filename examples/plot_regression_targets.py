@@ -71,6 +71,6 @@ plt.show()
 
 # %%
 # A third of the swapped targets is flagged, with one right target among them: the model
-# explains a third of the variance, and most replaced targets are not far enough off to be
-# told from right ones with a large residual. The order is still useful, for looking at
-# the first rows by hand. Gross errors are found, all of them and no others.
+# explains a third of the variance, and most replaced targets are not far enough off to
+# be told from right ones with a large residual. The order is still useful, for looking
+# at the first rows by hand. Gross errors are found, all of them and no others.

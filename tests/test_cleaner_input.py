@@ -516,6 +516,14 @@ def test_columns_of_free_text_are_warned_of(frame):
         make_cleaner().fit(many, y)
 
 
+def test_identifiers_of_digits_are_no_numbers():
+    X, y = make_labels()
+    table = pd.DataFrame({"zip": [f"{i:05}" for i in range(N_ROWS)], "size": X[:, 0]})
+    match = r"'zip' holds 90 different texts in .*Leave identifiers out"
+    with pytest.warns(UserWarning, match=match), pytest.raises(AssertionError):
+        make_cleaner().fit(table, y)
+
+
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
 @pytest.mark.parametrize("number", ["{}.5", "-{}e-3", "{},25", "1,000,{:03}.5"])
 def test_numbers_as_text_are_to_become_numbers(frame, number):

@@ -13,7 +13,7 @@ from dit_clean import (
 # Many of the checks fit labels and targets that were drawn at random.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::dit_clean.detection.NoSignalWarning"),
-    pytest.mark.filterwarnings("ignore:.*of the targets look wrong"),
+    pytest.mark.filterwarnings("ignore:.*of the (targets|labels) look wrong"),
 ]
 
 

@@ -36,8 +36,8 @@ class Table:
     groups : Series or None
         What rows belong together.
     header : list of str
-        Names of all columns as the file has them: they may be empty or repeat, where
-        pandas has given others.
+        Names of all columns as a CSV file has them: they may be empty or repeat, where
+        pandas has given others. Nothing for other files.
     """
 
     read: Any
@@ -148,7 +148,7 @@ def read_table(
         if suffix in PARQUET:
             frame = pandas.read_parquet(path)
             frame.columns = frame.columns.map(str)
-            return frame, frame, list(frame.columns)
+            return frame, frame, []
         sep = sep or SEPARATORS[suffix]
         as_text: dict[str, Any] = {"sep": sep, "dtype": str, "keep_default_na": False}
         header = pandas.read_csv(path, header=None, nrows=1, **as_text).iloc[0].tolist()
@@ -265,8 +265,9 @@ def write_table(
         return
     taken, names = set(table.columns), table.index.names
     labels = [f"{name}_index" if name in taken else name for name in names]
-    # Row names without a name as R writes them: the header is one cell shorter.
-    index_label = labels if any(names) else False
+    blank = [""] * len(names)
+    # As a CSV file from R has them its header is one cell shorter.
+    index_label = labels if any(names) else False if header else blank
     sep = sep or SEPARATORS[_suffix(path)]
     table.to_csv(
         path,

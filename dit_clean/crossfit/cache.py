@@ -75,15 +75,15 @@ def kept_run(
     def train_now() -> Generator[FoldResult]:
         with closing(train()) as results:
             for result in results:
-                trained.append(result.recorded)
+                if result.fold.holds_out:
+                    trained.append(result.recorded)
                 yield result
                 del result  # its outputs are large
 
     measurements = measured(key, train_now, measure).value
 
     def load() -> list[FoldRun]:
-        runs = trained or [result.recorded for result in train()]
-        return [run for run in runs if run.fold.holds_out]
+        return trained or [r.recorded for r in train() if r.fold.holds_out]
 
     return measurements, load
 

@@ -210,7 +210,12 @@ def _run_all(
     """Yield the results of all folds, in their order; the bar counts their epochs."""
     if joblib.effective_n_jobs(n_jobs) == 1 or len(folds) == 1:
         for fold in folds:
-            yield kept.get(fold, n_epochs, partial(run, fold, n_epochs, bar.update))
+            is_there = kept.holds(fold, n_epochs)
+            train = partial(run, fold, n_epochs, bar.update)
+            result = kept.get(fold, n_epochs, train)
+            bar.update(result.n_epochs if is_there else 0)
+            yield result
+            del result  # before the next one is trained
         return
     missing = [n for n, fold in enumerate(folds) if not kept.holds(fold, n_epochs)]
     early: dict[int, FoldResult] = {}

@@ -81,9 +81,11 @@ def judge_labels(
     help_ = label_help(influence)[: _n_queries_heard(evidence)]
     readings = Readings(evidence, help_, window)
     trusts = [(one, _trust(one, evidence)) for one in EXPLANATIONS[scoring]]
-    believed = [_believed(readings, *pair) for pair in trusts if pair[1] > 0]
-    posteriors, scores = zip(*believed, strict=True)
-    shares = softmax(np.array(scores))
+    trusted = [(one, trust) for one, trust in trusts if trust > 0]
+    believed = [_believed(readings, one, trust) for one, trust in trusted]
+    posteriors, fits = zip(*believed, strict=True)
+    shares = softmax(np.array(fits) / DECISIVE_FIT)
+    shares *= [trust for _, trust in trusted]
     posterior = np.average(posteriors, axis=0, weights=shares)
     suspicion = np.clip(1 - posterior[rows, labels], 0, 1)
     posterior[rows, labels] = 0
@@ -172,14 +174,14 @@ def _believed(
 ) -> tuple[np.ndarray, float]:
     """Return P(true label | sample, given label) by one explanation.
 
-    And the log of how much that counts, up to a constant of all explanations.
+    And how well that explains the given labels, their mean log-probability.
     """
     model = _fitted(readings, explanation)
-    score = model.log_likelihood / DECISIVE_FIT + np.log(trust)
+    fit = model.log_likelihood
     if "influence" in explanation.kinds:
         model = _trusting(model, len(readings.help_), trust)
     full = readings.full(explanation.kinds)
-    return true_label_posterior(model, full, readings.evidence.labels), float(score)
+    return true_label_posterior(model, full, readings.evidence.labels), fit
 
 
 def _fitted(readings: Readings, explanation: Explanation) -> LabelNoiseModel:

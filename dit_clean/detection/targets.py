@@ -1,10 +1,11 @@
 """From evidence to judgements about regression targets."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import median_filter
-from scipy.special import expit, softmax
+from scipy.special import expit, logsumexp, softmax
 from scipy.stats import t as student
 
 from dit_clean.detection.evidence import mean_of_networks
@@ -17,8 +18,10 @@ GROSS = 5.0
 """Spreads from which on a residual may be a gross error, of whatever size."""
 EDGE = 6.0
 """Power of the size by which gross errors set in around `GROSS`."""
-MAX_RATE = 0.5
+MIN_RATE, MAX_RATE = 1e-4, 0.5
 """Of wrong targets: more are no exceptions."""
+N_ITER = 100
+"""Steps of expectation-maximization."""
 LOCALITY = 0.25
 """How far the spread of residuals is that of similar predictions, not of all."""
 N_NEIGHBORS = 150
@@ -111,23 +114,21 @@ def judge_targets(
     )
 
 
-def wrong_target_probability(
-    targets: np.ndarray, prediction: np.ndarray, *, n_iter: int = 100
-) -> np.ndarray:
+def wrong_target_probability(targets: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     """Return the probability that each target is wrong, given a prediction.
 
-    A mixture fitted by expectation-maximization. Right targets lie around the
-    prediction (Student's t, with the spread of samples of similar prediction). Wrong
-    ones are those of other samples (Student's t around the median of all targets), or
-    gross errors: of any size from some spreads on to the largest residual, each order
-    of magnitude as likely as another.
+    By a mixture: right targets lie around the prediction (Student's t, with the spread
+    of samples of similar prediction). Wrong ones are gross errors, of any size from
+    some spreads on to the largest residual, each order of magnitude as likely as
+    another; or those of other samples (Student's t around the median of all targets).
+    The latter count for more than the order only where they explain targets better than
+    chance does (Schwarz's criterion), and better than without any prediction: where
+    predictions say nothing, right targets look like those of other samples.
 
     Parameters
     ----------
     targets, prediction : ndarray of shape (n_samples,)
         In the same unit.
-    n_iter : int, default=100
-        Steps of expectation-maximization.
 
     Returns
     -------
@@ -136,21 +137,50 @@ def wrong_target_probability(
     residual = targets - prediction
     spread = local_spread(residual, prediction)
     of_others = _log_density(targets, spread.min())
-    rates, factor = np.array([0.05, 0.05]), 1.0
-    for _ in range(n_iter):
+    few = _fitted(residual, spread, of_others, MIN_RATE)
+    many = _fitted(residual, spread, of_others, MAX_RATE)
+    least = max(few.log_likelihood, of_others.sum()) + np.log(len(targets)) / 2
+    log_odds = (many if many.log_likelihood > least else few).log_odds
+    above = np.maximum(log_odds - SURE, 0)
+    return expit(np.minimum(log_odds, SURE) + np.log1p(above))
+
+
+class _Fit(NamedTuple):
+    """Log-odds that targets are wrong, (n_samples,), and how well all is explained."""
+
+    log_odds: np.ndarray
+    log_likelihood: float
+
+
+def _fitted(
+    residual: np.ndarray, spread: np.ndarray, of_others: np.ndarray, most: float
+) -> _Fit:
+    """Fit the mixture by expectation-maximization.
+
+    Parameters
+    ----------
+    residual, spread : ndarray of shape (n_samples,)
+        Of right targets.
+    of_others : ndarray of shape (n_samples,)
+        Log-density of targets of other samples.
+    most : float
+        Highest rate of these.
+    """
+    rates, factor = np.array([0.05, min(0.05, most)]), 1.0
+    for _ in range(N_ITER):
         scale = factor * spread
         right = student.logpdf(residual, TAIL, 0, scale)
-        logs = np.stack([right, of_others, _gross_log_density(residual, scale)])
+        logs = np.stack([right, _gross_log_density(residual, scale), of_others])
         logs += np.log([1 - rates.sum(), *rates])[:, None]
         is_right, *is_wrong = softmax(logs, axis=0)
-        rates = np.maximum(np.mean(is_wrong, axis=1), 1e-4)
+        rates = np.clip(np.mean(is_wrong, axis=1), MIN_RATE, [MAX_RATE, most])
         rates *= min(1.0, MAX_RATE / rates.sum())
         pull = (TAIL + 1) / (TAIL + (residual / scale) ** 2)
         square = is_right * pull * (residual / spread) ** 2
         factor = max(np.sqrt(square.sum() / max(is_right.sum(), 1.0)), 1e-3)
-    log_odds = np.logaddexp(*logs[1:]) - logs[0]
-    above = np.maximum(log_odds - SURE, 0)
-    return expit(np.minimum(log_odds, SURE) + np.log1p(above))
+    return _Fit(
+        logsumexp(logs[1:], axis=0) - logs[0], float(logsumexp(logs, axis=0).sum())
+    )
 
 
 def _log_density(targets: np.ndarray, least_spread: float) -> np.ndarray:

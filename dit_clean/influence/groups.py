@@ -1,6 +1,6 @@
 """Influence of whole groups, and the samples that matter most."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Number
 from typing import Any
@@ -97,8 +97,8 @@ def _entries(groups: Any, n_samples: int) -> list[Any]:
         )
     is_column = len(getattr(groups, "shape", (n_samples,))) == 1
     # No array of them: numpy makes texts of numbers and gaps that are among texts.
-    entries = groups.tolist() if isinstance(groups, torch.Tensor) else list(groups)
-    if not (is_column and all(isinstance(entry, Hashable) for entry in entries)):
+    entries = [_plain(entry) for entry in groups] if np.iterable(groups) else [[]]
+    if not (is_column and all(map(_can_be_told_apart, entries))):
         raise ValueError(
             "groups must be one column: one number, text or tuple for each of the "
             f"{n_samples} samples."
@@ -109,6 +109,21 @@ def _entries(groups: Any, n_samples: int) -> list[Any]:
             "samples is needed."
         )
     return entries
+
+
+def _plain(entry: Any) -> Any:
+    """Return an entry that libraries have wrapped as Python has it."""
+    is_array = isinstance(entry, torch.Tensor | np.ndarray) and entry.ndim == 0
+    return entry.item() if is_array or isinstance(entry, np.void) else entry
+
+
+def _can_be_told_apart(entry: Any) -> bool:
+    """Tell whether entries that are the same count as one, as those of a dict do."""
+    try:
+        hash(entry)
+    except TypeError:
+        return False
+    return not isinstance(entry, torch.Tensor)  # each of which is another one
 
 
 def group_influence(influence: ArrayLike, groups: Iterable) -> GroupInfluence:

@@ -188,7 +188,6 @@ class SampleLoss:
         labels = torch.arange(len(output), device=output.device) % output.shape[1]
         try:
             self.each(output, labels)
-            self.check_apart(output, labels)
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             raise ValueError(
                 f"Criterion {type(self.criterion).__name__} cannot be asked for the "
@@ -196,6 +195,7 @@ class SampleLoss:
                 "torch.nn.CrossEntropyLoss, or a loss of your own that takes logits of "
                 "shape (n, n_classes) and class indices of shape (n,)."
             ) from error
+        self.check_apart(output, labels)
 
     def log_probabilities(self, output: Tensor) -> Tensor:
         """Return log class probabilities for the module's output, same shape."""

@@ -91,6 +91,8 @@ def test_folds_are_shuffled_and_balanced():
         lambda groups: [("site", g) for g in groups],
         lambda groups: [g if g else "0" for g in groups],
         lambda groups: pd.Timestamp("2026-01-01") + pd.to_timedelta(groups, unit="D"),
+        lambda groups: [torch.tensor(g) for g in groups],
+        lambda groups: np.array([(g, "site") for g in groups], dtype="i8,U4"),
     ],
     ids=[
         "list",
@@ -102,6 +104,8 @@ def test_folds_are_shuffled_and_balanced():
         "pairs",
         "mixed",
         "dates",
+        "tensors",
+        "records",
     ],
 )
 def test_groups_are_anything_that_can_be_told_apart(as_given):
@@ -130,6 +134,10 @@ def with_gaps(values, row):
         (np.c_[GROUPS, GROUPS], "groups must be one column"),
         (pd.DataFrame({"patient": GROUPS}), "groups must be one column"),
         ([[g] for g in GROUPS], "groups must be one column"),
+        ([(g, []) for g in GROUPS], "groups must be one column"),
+        (torch.ones(150, 2), "groups must be one column"),
+        ([torch.ones(2)] * 150, "groups must be one column"),
+        (1, "groups must be one column"),
         (np.arange(150) % 3, r"at once \(fold 0 of cv=3\).*in one group alone"),
     ],
 )

@@ -40,6 +40,25 @@ def test_clean_targets_are_left_alone(noise):
     assert (probability > 0.5).mean() < 0.02
 
 
+@pytest.mark.parametrize("n_samples", [20, 200, 1000])
+@pytest.mark.parametrize("spread", [0.05, 0.3], ids=["constant", "worse than constant"])
+def test_targets_that_cannot_be_predicted_are_left_alone(n_samples, spread):
+    generator = np.random.RandomState(0)
+    targets = generator.randn(n_samples)
+    prediction = spread * generator.randn(n_samples)
+    assert wrong_target_probability(targets, prediction).mean() < 0.01
+
+
+def test_targets_of_other_samples_are_found():
+    targets, prediction = make_targets(False)
+    targets[PLANTED] = np.roll(targets[PLANTED], 1)
+    probability = wrong_target_probability(targets, prediction)
+    far = np.abs(targets - prediction)[PLANTED] > 1
+    assert far.sum() > 5
+    assert probability[PLANTED][far].min() > 0.5
+    assert np.delete(probability, PLANTED).mean() < 0.05
+
+
 def test_result_does_not_depend_on_the_unit():
     targets, prediction = make_targets(True)
     expected = wrong_target_probability(targets, prediction)

@@ -319,7 +319,7 @@ def test_losses_that_count_the_classes_of_a_batch_are_refused(
 
 @pytest.mark.parametrize("criterion", [Balanced, BalancedEntropy])
 def test_losses_that_count_the_classes_of_a_batch_are_refused_by_a_cleaner(criterion):
-    with pytest.raises(ValueError, match=f"index: {criterion.__name__} mixes up"):
+    with pytest.raises(ValueError, match=f"^{criterion.__name__} mixes up"):
         InfluenceCleaner(make_net(criterion=criterion)).fit(*make_rows())
 
 
