@@ -1,6 +1,9 @@
 """Tracking the training of a skorch net."""
 
-from collections.abc import Callable, Collection
+import signal
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -216,13 +219,38 @@ def _train(
     and ``NeuralNet.fit`` keeps silent about one that comes from the keyboard.
     """
     net.notify("on_train_begin", X=X, y=y)
+    with _noted_interrupts() as interrupts:
+        try:
+            net.fit_loop(X, y)
+        except KeyboardInterrupt:
+            if interrupts or not recorder.between_epochs:
+                raise
+        finally:
+            net.notify("on_train_end", X=X, y=y)
+
+
+@contextmanager
+def _noted_interrupts() -> Iterator[list[int]]:
+    """Yield a list of the signals that come from the keyboard meanwhile.
+
+    A callback may be at work when one comes, which it does not raise itself. Only the
+    main thread is interrupted, and may ask for that.
+    """
+    noted: list[int] = []
+    found = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(found):
+        yield noted
+        return
+
+    def note(number: int, frame: Any) -> None:
+        noted.append(number)
+        found(number, frame)
+
+    signal.signal(signal.SIGINT, note)
     try:
-        net.fit_loop(X, y)
-    except KeyboardInterrupt:
-        if not recorder.between_epochs:
-            raise
+        yield noted
     finally:
-        net.notify("on_train_end", X=X, y=y)
+        signal.signal(signal.SIGINT, found)
 
 
 def _remove_callbacks(

@@ -1,6 +1,7 @@
 """The recorder inside of skorch: what it sees, and that nobody notices it."""
 
 import pickle
+import signal
 
 import numpy as np
 import pytest
@@ -211,6 +212,20 @@ def test_interrupt_before_the_first_step_goes_through():
 
     with pytest.raises(KeyboardInterrupt):
         track(make_net(callbacks=[InterruptsAtOnce()]), *make_rows())
+
+
+def test_interrupt_while_a_callback_is_at_work_is_no_early_stop():
+    class IsInterrupted(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            signal.raise_signal(signal.SIGINT)
+
+    found = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            track(make_net(callbacks=[IsInterrupted()]), *make_rows())
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, found)
 
 
 def test_net_with_callbacks_disabled_is_tracked():
