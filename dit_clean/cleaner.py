@@ -292,10 +292,12 @@ class InfluenceCleaner(
         memory = self._memory_of(recorded.key)
         signal = kept_signal(memory, recorded.key, evidence)
         warn_of_no_signal(signal)
-        if self.contamination == "auto" and targets.is_classifier:
-            warn_of_many_wrong_labels(decision.contamination, targets.classes, signal)
-        elif self.contamination == "auto":
-            warn_of_many_wrong(decision.contamination)
+        if self.contamination == "auto":
+            found = decision.contamination
+            if targets.is_classifier:
+                warn_of_many_wrong_labels(found, targets.classes, signal)
+            else:
+                warn_of_many_wrong(found)
         self._data, self._recorded = data, recorded
         self._evidence, self._influence = evidence, influence
         self._window_influence = {}

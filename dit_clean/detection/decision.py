@@ -80,12 +80,11 @@ def judge_labels(
     rows, labels = np.arange(len(evidence.labels)), evidence.labels
     help_ = label_help(influence)[: _n_queries_heard(evidence)]
     readings = Readings(evidence, help_, window)
-    trusts = [(one, _trust(one, evidence)) for one in EXPLANATIONS[scoring]]
-    trusted = [(one, trust) for one, trust in trusts if trust > 0]
-    believed = [_believed(readings, one, trust) for one, trust in trusted]
+    trusts = {one: _trust(one, evidence) for one in EXPLANATIONS[scoring]}
+    trusts = {one: trust for one, trust in trusts.items() if trust > 0}
+    believed = [_believed(readings, one, trust) for one, trust in trusts.items()]
     posteriors, fits = zip(*believed, strict=True)
-    shares = softmax(np.array(fits) / DECISIVE_FIT)
-    shares *= [trust for _, trust in trusted]
+    shares = softmax(np.array(fits) / DECISIVE_FIT) * list(trusts.values())
     posterior = np.average(posteriors, axis=0, weights=shares)
     suspicion = np.clip(1 - posterior[rows, labels], 0, 1)
     posterior[rows, labels] = 0

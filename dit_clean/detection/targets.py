@@ -19,7 +19,8 @@ GROSS = 5.0
 EDGE = 6.0
 """Power of the size by which gross errors set in around `GROSS`."""
 MIN_RATE, MAX_RATE = 1e-4, 0.5
-"""Of wrong targets: more are no exceptions."""
+"""Of each kind of wrong targets, so that it always has a say in the order, and of all:
+more are no exceptions."""
 N_ITER = 100
 """Steps of expectation-maximization."""
 LOCALITY = 0.25
