@@ -42,7 +42,7 @@ from dit_clean.selection import RowSelection
 from dit_clean.tables import TableEncoder
 from dit_clean.targets import encode_targets
 from dit_clean.texts import warn_of_rare_categories, warn_of_texts
-from dit_clean.tracking.exclusive import thread_count
+from dit_clean.tracking.exclusive import thread_count, with_gradients
 from dit_clean.tracking.networks import (
     check_net,
     check_outputs,
@@ -215,6 +215,7 @@ class InfluenceCleaner(
         self.random_state = random_state
         self.verbose = verbose
 
+    @with_gradients()
     @unchanged_on_failure
     def fit(
         self, X, y=None, *, X_val=None, y_val=None, sample_weight=None, groups=None

@@ -39,6 +39,7 @@ from dit_clean.influence.windows import (
 )
 from dit_clean.inputs import checked_data, warn_of_other_order
 from dit_clean.targets import Targets
+from dit_clean.tracking.exclusive import with_gradients
 from dit_clean.tracking.rows import subset_rows
 
 REPLAYED = ("influence_", "influence_timeline_")
@@ -220,6 +221,7 @@ class InfluenceQuestions:
         ]
         return self._averaged(make_queries, [window], history)[:, :, 0]
 
+    @with_gradients()
     def encode(self, X, y=None):
         """Return samples as the networks take them, for a query of your own.
 
@@ -273,6 +275,7 @@ class InfluenceQuestions:
             return self._timeline([window.start])[:, 0]
         return self._averaged([self._make_query], [window], history)[-1, :, 0]
 
+    @with_gradients()
     def _averaged(
         self,
         make_queries: list[QueryMaker | Callable[[Fold], Query]],
@@ -294,6 +297,7 @@ class InfluenceQuestions:
             ]
         return np.concatenate(values)
 
+    @with_gradients()
     def _timeline(self, epochs: Iterable[int]) -> np.ndarray:
         """Return influence as labeled on the last query, (n_samples, n_epochs)."""
         epochs = list(epochs)

@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import torch
@@ -24,7 +24,7 @@ from dit_clean.tracking import (
     Trajectory,
     TrajectoryRecorder,
 )
-from dit_clean.tracking.exclusive import borrowed_generators
+from dit_clean.tracking.exclusive import borrowed_generators, with_gradients
 from dit_clean.tracking.layers import copied
 from dit_clean.tracking.networks import cuda_devices, tracked_clone
 from dit_clean.tracking.probabilities import check_probabilities, takes_log
@@ -34,6 +34,7 @@ from dit_clean.tracking.weighting import SampleWeighting
 from dit_clean.warning import warn
 
 
+@with_gradients()
 def track(
     net: NeuralNet,
     X: Any,
@@ -216,25 +217,31 @@ def _train(
     """Fit an initialized net as skorch does, but let an interrupt through.
 
     skorch's callbacks stop early by raising KeyboardInterrupt at the end of an epoch,
-    and ``NeuralNet.fit`` keeps silent about one that comes from the keyboard.
+    and ``NeuralNet.fit`` keeps silent about one that comes from the keyboard. As there,
+    callbacks hear of the end of training unless it has failed.
     """
     net.notify("on_train_begin", X=X, y=y)
-    with _noted_interrupts() as interrupts:
-        try:
+    try:
+        with _noted_interrupts() as interrupts:
             net.fit_loop(X, y)
-        except KeyboardInterrupt:
-            if interrupts or not recorder.between_epochs:
-                raise
-        finally:
-            net.notify("on_train_end", X=X, y=y)
+    except KeyboardInterrupt:
+        if interrupts or not recorder.between_epochs:
+            with suppress(Exception):  # of a callback: the interrupt matters more
+                net.notify("on_train_end", X=X, y=y)
+            raise
+    except BaseException:
+        recorder.on_train_end(net)
+        raise
+    net.notify("on_train_end", X=X, y=y)
 
 
 @contextmanager
 def _noted_interrupts() -> Iterator[list[int]]:
-    """Yield a list of the signals that come from the keyboard meanwhile.
+    """Yield a list of the signals that interrupt from the keyboard meanwhile.
 
-    A callback may be at work when one comes, which it does not raise itself. Only the
-    main thread is interrupted, and may ask for that.
+    A callback may be at work when one comes, which it does not raise itself. A handler
+    that raises nothing interrupts nothing. Only the main thread is interrupted, and may
+    ask for that.
     """
     noted: list[int] = []
     found = signal.getsignal(signal.SIGINT)
@@ -243,14 +250,18 @@ def _noted_interrupts() -> Iterator[list[int]]:
         return
 
     def note(number: int, frame: Any) -> None:
-        noted.append(number)
-        found(number, frame)
+        try:
+            found(number, frame)
+        except KeyboardInterrupt:
+            noted.append(number)
+            raise
 
     signal.signal(signal.SIGINT, note)
     try:
         yield noted
     finally:
-        signal.signal(signal.SIGINT, found)
+        if signal.getsignal(signal.SIGINT) is note:
+            signal.signal(signal.SIGINT, found)
 
 
 def _remove_callbacks(

@@ -14,6 +14,9 @@ from skorch import NeuralNetClassifier, NeuralNetRegressor
 from dit_clean.columns import is_time
 from dit_clean.gaps import are_missing
 
+LARGEST = 1e15
+"""Absolute value, in robust standard deviations, that targets are cut to for the
+network: single precision holds its square. Larger ones are as wrong as that."""
 MANY_VALUES = 20
 """Whole-number floats with more distinct values than this may be a measurement."""
 IQR_OF_NORMAL = 1.349
@@ -87,7 +90,7 @@ class Targets:
         y = _inferred(y)
         if not self.is_classifier:
             y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-            return _column((y - self.center) / self.scale)
+            return _column((y - self.center) / self.scale, self.spread)
         unknown = np.setdiff1d(y, self.labels)
         if len(unknown):
             raise ValueError(
@@ -129,8 +132,9 @@ def encode_targets(y: np.ndarray, net: Any, task: str = "auto") -> Targets:
         low, center, high = np.percentile(y, [25, 50, 75])
         scale = float((high - low) / IQR_OF_NORMAL or y.std())
         if net is not None:  # it takes targets as they are
-            return Targets(y, _column(y), spread=scale)
-        return Targets(y, _column((y - center) / scale), None, center, scale)
+            return Targets(y, _column(y, scale), spread=scale)
+        scaled = _column((y - center) / scale, 1.0)
+        return Targets(y, scaled, None, center, scale)
     try:
         with np.errstate(invalid="ignore"):  # as in is_classification
             check_classification_targets(y)
@@ -245,5 +249,7 @@ def _are_times(y: np.ndarray, example: str = "") -> str:
     )
 
 
-def _column(values: np.ndarray) -> torch.Tensor:
-    return torch.as_tensor(values.astype(np.float32))[:, None]
+def _column(values: np.ndarray, spread: float) -> torch.Tensor:
+    """Return targets as a network takes them, `LARGEST` at most."""
+    held = values.clip(-LARGEST * spread, LARGEST * spread).astype(np.float32)
+    return torch.as_tensor(held)[:, None]

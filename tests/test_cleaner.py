@@ -755,6 +755,14 @@ class TestGivenNets:
         assert (~cleaner.keep_mask_[WRONG]).all()
         assert np.abs(cleaner.suggested_label_).max() < 60
 
+    def test_targets_beyond_single_precision_are_gross_errors(self):
+        X, y = make_targets()
+        y[3] = 1e60
+        cleaner = make_cleaner().fit(X, y - 50)
+        assert not cleaner.keep_mask_[3]
+        assert np.isfinite(cleaner.influence_).all()
+        assert np.abs(cleaner.suggested_label_).max() < 60
+
     def test_regressor_takes_whole_numbers(self):
         X, y = make_targets()
         with pytest.warns(UserWarning, match="of the targets look wrong"):

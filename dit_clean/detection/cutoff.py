@@ -13,8 +13,8 @@ def best_f1_threshold(suspicion: np.ndarray) -> float:
 
     Flagging the k most suspicious samples has expected F1
     2 (sum of their suspicion) / (k + sum of all suspicion). No more samples are flagged
-    than are expected to be wrong: where nothing can be told apart, expected F1 alone
-    would flag nearly everything.
+    than are expected to be wrong, but for those that tie with the last one: where
+    nothing can be told apart, expected F1 alone would flag nearly everything.
 
     Parameters
     ----------

@@ -104,12 +104,13 @@ def check_differentiable(trajectory: Trajectory) -> None:
         ) from error
     check_padding(model.module, layout.unflatten(grad))
     check_criterion(model, layout, state)
-    layers = [*model.module.modules(), model.loss.criterion]
-    if all(map(is_known, layers)):
+    is_own_net = not all(map(is_known, model.module.modules()))
+    if not is_own_net and is_known(model.loss.criterion):
         return
     if not _repeats_itself(model, layout, record, state):
+        culprit = name if is_own_net else type(model.loss.criterion).__name__
         raise ValueError(
-            f"{name} does not compute the same twice, so that a step cannot be "
+            f"{culprit} does not compute the same twice, so that a step cannot be "
             "repeated. Draw random numbers by torch's functions, not by Python's, "
             "numpy's or a torch.Generator of its own. Compute what changes in training "
             "(a temperature, a rate) from a number of passes, which the forward pass "
@@ -232,14 +233,18 @@ def _products(
 
 
 def _rows_that_count(model: TrackedModel) -> Tensor:
-    """Return the first samples whose loss counts: labels may be ignored or weigh 0."""
+    """Return the first samples whose loss counts: labels may be ignored or weigh 0.
+
+    Others make up the number, for batch statistics are of more than one sample.
+    """
     dtype = next(model.module.parameters()).dtype
 
     def counts(row: int) -> bool:
         return bool(model.loss.divisor(model.targets[row : row + 1], dtype) > 0)
 
     found = list(islice(filter(counts, range(model.n_samples)), N_ROWS))
-    return torch.as_tensor(found or [0])
+    others = (row for row in range(model.n_samples) if row not in found)
+    return torch.as_tensor([*found, *islice(others, N_ROWS - len(found))])
 
 
 def _in_precision(

@@ -80,13 +80,20 @@ def one_thread_at_a_time(
 
 
 @contextmanager
-def plain_modes() -> Iterator[None]:
-    """Have gradients and full precision inside, whatever the caller has asked for."""
+def with_gradients() -> Iterator[None]:
+    """Have gradients inside, whatever the caller has asked for."""
     with ExitStack() as stack:
         if torch.is_inference_mode_enabled():
             stack.enter_context(torch.inference_mode(mode=False))
         if not torch.is_grad_enabled():
             stack.enter_context(torch.enable_grad())
+        yield
+
+
+@contextmanager
+def plain_modes() -> Iterator[None]:
+    """Have gradients and full precision inside, whatever the caller has asked for."""
+    with with_gradients(), ExitStack() as stack:
         for device in AUTOCAST_DEVICES:
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))

@@ -563,3 +563,42 @@ def test_first_rows_may_not_count(criterion):
     order = np.argsort(y, kind="stable")
     run = track(make_net(Layers, **criterion), X[order], y[order], random_state=0)
     assert (run.influence(MeanLoss(X, y))[y[order] == 0] == 0).all()
+
+
+class Normed(Layers):
+    """Batch statistics, and a layer of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(N_COLUMNS)
+
+    def forward(self, X):
+        return super().forward(self.norm(X))
+
+
+def test_a_single_row_that_counts_is_checked_among_others():
+    X, y = make_rows()
+    y[np.arange(len(y)) != 7] = -100
+    run = track(make_net(Normed, batch_size=-1), X, y, random_state=0)
+    found = run.influence(MeanLoss(X[7:8], y[7:8]))
+    assert np.flatnonzero(found).tolist() == [7]
+
+
+class RunningLoss(nn.Module):
+    """Divided by how often it was asked."""
+
+    def __init__(self, reduction="mean"):
+        super().__init__()
+        self.reduction, self.n_passes = reduction, 0
+
+    def forward(self, outputs, targets):
+        self.n_passes += 1
+        losses = nn.functional.cross_entropy(outputs, targets, reduction=self.reduction)
+        return losses / self.n_passes
+
+
+def test_a_loss_that_cannot_be_repeated_is_named():
+    linear = {"module__in_features": N_COLUMNS, "module__out_features": N_LABELS}
+    net = make_net(nn.Linear, criterion=RunningLoss, **linear)
+    with pytest.raises(ValueError, match="RunningLoss does not compute the same twice"):
+        track(net, *make_rows(), random_state=0)

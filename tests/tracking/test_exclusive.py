@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dit_clean import track
+from dit_clean import InfluenceCleaner, track
 from dit_clean.influence import check_replay
 from dit_clean.queries import MeanLoss
 from dit_clean.tracking import StepRecorder, TrackedModel
@@ -17,7 +17,7 @@ from dit_clean.tracking.exclusive import (
     fixed_threads,
     thread_count,
 )
-from tests.nets import Mixed, make_net, make_rows
+from tests.nets import Linear, Mixed, make_net, make_rows
 
 
 def run_beside(function):
@@ -157,3 +157,21 @@ def test_losses_that_a_query_reads_are_its_own_in_every_thread():
     assert all(torch.equal(losses, expected) for losses in found)
     assert len(answers) > 1
     assert all(np.array_equal(answer, alone) for answer in answers)
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_training_has_gradients_whatever_the_caller_asked_for(context):
+    X, y = make_rows()
+    nets = Linear, None
+    expected = [fitted(net, X, y) for net in nets]
+    with context():
+        found = [fitted(net, X, y) for net in nets]
+        assert not torch.is_grad_enabled()
+    assert all(map(np.array_equal, found, expected))
+
+
+def fitted(module, X, y):
+    """Return influence of a run of a module, or by a cleaner without one."""
+    if module is None:
+        return InfluenceCleaner(max_epochs=3, random_state=0).fit(X, y).influence_
+    return track(make_net(module), X, y, random_state=0).influence(MeanLoss(X, y))

@@ -228,6 +228,53 @@ def test_interrupt_while_a_callback_is_at_work_is_no_early_stop():
         signal.signal(signal.SIGINT, found)
 
 
+class StopsOnCtrlC(Callback):
+    """Finishes the epoch on Ctrl-C, with a handler for the time of training."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.asked, self.found = False, signal.signal(signal.SIGINT, self.handle)
+
+    def handle(self, number, frame):
+        self.asked = True
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 2:
+            signal.raise_signal(signal.SIGINT)
+        if self.asked:
+            raise KeyboardInterrupt
+
+    def on_train_end(self, net, **kwargs):
+        signal.signal(signal.SIGINT, self.found)
+
+
+def test_callback_that_handles_ctrl_c_stops_early_and_restores_the_handler():
+    found = signal.getsignal(signal.SIGINT)
+    run = track(make_net(callbacks=[StopsOnCtrlC()]), *make_rows())
+    assert run.n_epochs == 2
+    assert signal.getsignal(signal.SIGINT) is found
+
+
+class Ends(Callback):
+    ended = False
+
+    def on_train_end(self, net, **kwargs):
+        Ends.ended = True
+        raise OSError("nothing to load")
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_error_of_training_is_not_replaced_by_that_of_a_callback(error):
+    class Fails(Callback):
+        def on_grad_computed(self, net, **kwargs):
+            raise error("of its own")
+
+    Ends.ended = False
+    with pytest.raises(error, match="of its own"):
+        track(make_net(callbacks=[Fails(), Ends()]), *make_rows())
+    # As skorch has it: training that is interrupted has ended, failed training has not.
+    assert Ends.ended == (error is KeyboardInterrupt)
+
+
 def test_net_with_callbacks_disabled_is_tracked():
     net = make_net(callbacks="disable")
     run = track(net, *make_rows())
