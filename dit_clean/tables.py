@@ -1,5 +1,9 @@
 """Tables as numbers: what goes into the default network, and rows of any container."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import inf
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -76,7 +80,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         TypeError
             If a column is neither numeric nor categorical: names it.
         """
-        self.encoder_ = self._make_encoder(X).fit(X)
+        with _named_infinity(X):
+            self.encoder_ = self._make_encoder(X).fit(X)
         self.empty_ = X[:0] if is_frame(X) else None
         return self
 
@@ -94,7 +99,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         """
         if self.empty_ is not None:
             X = self._checked(X)
-        return self.encoder_.transform(X)
+        with _named_infinity(X):
+            return self.encoder_.transform(X)
 
     def check_kinds(self, X) -> None:
         """Raise if columns hold text where fit saw numbers, or the reverse.
@@ -327,6 +333,23 @@ def _frame_encoder(X: Any, scaler: Any) -> ColumnTransformer:
         ],
         sparse_threshold=0,
     )
+
+
+@contextmanager
+def _named_infinity(X: Any) -> Iterator[None]:
+    """Add the name of the column to scikit-learn's message about infinity."""
+    try:
+        yield
+    except ValueError as error:
+        if "contains infinity" not in str(error) or not is_frame(X):
+            raise
+        for i, name in enumerate(X.columns):
+            if any(isinstance(v, Real) and abs(v) == inf for v in column_values(X, i)):
+                raise ValueError(
+                    f"Column {name!r} holds infinity. If that means that values are "
+                    "missing, give NaN."
+                ) from error
+        raise
 
 
 def _with_one_nan(X: Any) -> np.ndarray:

@@ -217,6 +217,15 @@ def test_columns_of_text_do_not_become_numbers_nor_the_reverse(container, values
         assert np.array_equal(encoder.transform(seen), encoder.transform(seen[:]))
 
 
+@pytest.mark.parametrize("container", [pd.DataFrame, pl.DataFrame])
+def test_columns_with_infinity_are_named(container):
+    good = {"kind": ["a", "b", "a"], "size": [1.0, None, 2.0]}
+    bad = container(good | {"size": [1.0, None, -np.inf]})
+    for answer in (TableEncoder().fit, TableEncoder().fit(container(good)).transform):
+        with pytest.raises(ValueError, match=r"^Column 'size' holds infinity.* NaN"):
+            answer(bad)
+
+
 ALIKE = {
     "text": ["1", "2", None],
     "text of Python": pd.Series(["1", "2", None], dtype=object),
