@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.base import TransformerMixin
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from dit_clean.influence.groups import numbered_groups
-from dit_clean.tables import is_frame
+from dit_clean.tables import TableEncoder, is_frame
 from dit_clean.targets import Targets, plain_labels
 from dit_clean.texts import TEXT_REMEDY, check_no_raw_texts
 from dit_clean.tracking.rows import Rows, as_rows
@@ -204,7 +203,7 @@ def relative_weight(sample_weight: Any, n_samples: int) -> np.ndarray | None:
 
 
 def checked_validation(
-    estimator: Any, X_val: Any, y_val: Any, encoder: TransformerMixin, targets: Targets
+    estimator: Any, X_val: Any, y_val: Any, encoder: TableEncoder, targets: Targets
 ) -> tuple[Rows, torch.Tensor]:
     """Return clean validation samples, encoded like the training data.
 
@@ -218,6 +217,7 @@ def checked_validation(
         raise ValueError(f"{given} was given without {missing}: give both or none.")
     try:
         X_val = checked_data(estimator, X_val, reset=False)
+        encoder.check_kinds(X_val)
     except ValueError as error:
         raise ValueError(f"X_val does not match the X of fit. {error}") from error
     check_consistent_length(X_val, y_val)

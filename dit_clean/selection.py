@@ -73,6 +73,7 @@ class RowSelection(OneToOneFeatureMixin, TransformerMixin):
         """
         check_is_fitted(self, "_evidence")
         X = checked_data(self, X, reset=False)
+        self._data.encoder.check_kinds(X)
         # set_output gives names to the columns of what it gets: not to the user's.
         return X.copy(deep=False) if hasattr(X, "iloc") else X
 

@@ -1,5 +1,9 @@
 """Tables as numbers: what goes into the default network, and rows of any container."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import inf
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -10,13 +14,11 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from dit_clean.columns import is_named, is_numeric, kinds_of, n_categories
+from dit_clean.columns import check_kinds, column_values, kinds_of, places_of
 
 MATRIX_AXES = 2
 MAX_DENSE_VALUES = 64_000_000
 """Larger sparse data stay sparse, keep their zeros and become dense batch by batch."""
-MANY_CATEGORIES = 50
-"""In a column of categories with more values than these, rare ones share a column."""
 MIN_ROWS = 3
 """Rows that a value of such a column needs for a one-hot column of its own."""
 MAX_CATEGORIES = 1000
@@ -78,7 +80,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         TypeError
             If a column is neither numeric nor categorical: names it.
         """
-        self.encoder_ = self._make_encoder(X).fit(X)
+        with _named_infinity(X):
+            self.encoder_ = self._make_encoder(X).fit(X)
         self.empty_ = X[:0] if is_frame(X) else None
         return self
 
@@ -94,11 +97,26 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         -------
         numbers : ndarray or sparse matrix, first axis n_samples
         """
-        if self.empty_ is not None and not is_frame(X):
-            X = X if hasattr(X, "dtype") else np.asarray(X)
-            self._check_no_texts(X)
-            X = _framed(X, self.empty_)
-        return self.encoder_.transform(X)
+        if self.empty_ is not None:
+            X = self._checked(X)
+        with _named_infinity(X):
+            return self.encoder_.transform(X)
+
+    def check_kinds(self, X) -> None:
+        """Raise if columns hold text where fit saw numbers, or the reverse.
+
+        Parameters
+        ----------
+        X : data frame, ndarray or sparse matrix
+            Further rows; of frames alone fit knows what columns hold.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Names the columns, what they hold and what they should.
+        """
+        if self.empty_ is not None:
+            self._checked(X)
 
     def categories(self) -> dict[Any, np.ndarray]:
         """Return the values each column of categories held in `fit`, by its name."""
@@ -135,19 +153,29 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         tags.input_tags.sparse = True
         return tags
 
-    def _check_no_texts(self, X: Any) -> None:
-        """Raise if fit saw texts, which an array of numbers cannot hold."""
-        known = [
-            value
-            for _, one_hot, _ in self._one_hot()
-            for values in one_hot.categories_
-            for value in values
-        ]
-        if X.dtype.kind in "biuf" and any(isinstance(value, str) for value in known):
+    def _checked(self, X: Any) -> Any:
+        """Return further rows of a frame as a frame, or raise: see `check_kinds`."""
+        kinds = self._kinds()
+        if is_frame(X):
+            check_kinds(X, self.empty_, kinds)
+            return X
+        X = X if hasattr(X, "dtype") else np.asarray(X)
+        if X.dtype.kind in "biuf" and "str" in kinds:
             raise ValueError(
                 "X is an array of numbers, but fit saw a data frame with columns of "
                 "text. Give a data frame."
             )
+        return _framed(X, self.empty_)
+
+    def _kinds(self) -> list[str]:
+        """Return "number", "str" or "" (nothing but gaps) for each column of fit."""
+        categories = self.categories()
+        return [
+            next(iter(kinds_of(categories[name])), "")
+            if name in categories
+            else "number"
+            for name in self.empty_.columns
+        ]
 
     def _one_hot(self) -> list[tuple[Any, Any, list[Any]]]:
         """Return what encodes categories: two steps, and the names of the columns."""
@@ -283,7 +311,7 @@ def _dense_values(X: Any) -> Any:
 
 
 def _frame_encoder(X: Any, scaler: Any) -> ColumnTransformer:
-    numeric, few, many = _places(X)
+    numeric, few, many = places_of(X)
     impute = SimpleImputer(strategy="median", keep_empty_features=True)
     one_hot = OneHotEncoder(
         handle_unknown="infrequent_if_exist",
@@ -307,42 +335,21 @@ def _frame_encoder(X: Any, scaler: Any) -> ColumnTransformer:
     )
 
 
-def _places(X: Any) -> tuple[list[int], list[int], list[int]]:
-    """Return which columns of a frame hold numbers, few categories, or many.
-
-    Raises
-    ------
-    TypeError
-        If some hold neither: names all of them.
-    """
-    places: tuple[list[int], list[int], list[int]] = ([], [], [])
-    unread: dict[str, list[str]] = {}
-    for i in range(X.shape[1]):
-        try:
-            places[_kind_of_column(X, i)].append(i)
-        except TypeError as error:
-            unread.setdefault(str(error), []).append(repr(X.columns[i]))
-    if unread:
-        raise TypeError(" ".join(_unread(*found) for found in unread.items()))
-    return places
-
-
-def _kind_of_column(X: Any, i: int) -> int:
-    """Return 0 for a column of numbers, 1 for one of few categories, 2 for many."""
-    dtype = list(X.dtypes)[i]
-    if is_numeric(dtype):
-        return 0
-    values = _column(X, i)
-    # Numbers among Python objects are numbers; as categories they are named so.
-    if kinds_of(values) == {"number"} and not is_named(dtype):
-        return 0
-    return 2 if n_categories(values) > MANY_CATEGORIES else 1
-
-
-def _unread(problem: str, names: list[str]) -> str:
-    """Return what keeps columns from being read."""
-    others = f" (like {', '.join(names[1:])})" if names[1:] else ""
-    return f"Column {names[0]}{others} {problem}"
+@contextmanager
+def _named_infinity(X: Any) -> Iterator[None]:
+    """Add the name of the column to scikit-learn's message about infinity."""
+    try:
+        yield
+    except ValueError as error:
+        if "contains infinity" not in str(error) or not is_frame(X):
+            raise
+        for i, name in enumerate(X.columns):
+            if any(isinstance(v, Real) and abs(v) == inf for v in column_values(X, i)):
+                raise ValueError(
+                    f"Column {name!r} holds infinity. If that means that values are "
+                    "missing, give NaN."
+                ) from error
+        raise
 
 
 def _with_one_nan(X: Any) -> np.ndarray:
@@ -352,7 +359,7 @@ def _with_one_nan(X: Any) -> np.ndarray:
     """
     values = np.empty(X.shape, dtype=object)
     for i in range(X.shape[1]):
-        values[:, i] = _column(X, i)
+        values[:, i] = column_values(X, i)
     nothing = np.array(None, dtype=object)
     is_pandas = hasattr(X, "isna")
     values[np.asarray(X.isna()) if is_pandas else values == nothing] = np.nan
@@ -369,8 +376,3 @@ def _objects_as_floats(X: Any) -> Any:
     for i in objects:
         numbers.isetitem(i, _with_one_nan(X.iloc[:, [i]])[:, 0].astype(np.float64))
     return numbers
-
-
-def _column(X: Any, i: int) -> np.ndarray:
-    column = X.iloc[:, i] if hasattr(X, "iloc") else X[X.columns[i]]
-    return np.asarray(column, dtype=object)

@@ -13,6 +13,7 @@ from skorch import NeuralNetClassifier, NeuralNetRegressor
 
 from dit_clean.columns import is_time
 from dit_clean.gaps import are_missing
+from dit_clean.warning import warn
 
 LARGEST = 1e15
 """Absolute value, in robust standard deviations, that targets are cut to for the
@@ -110,6 +111,11 @@ def encode_targets(y: np.ndarray, net: Any, task: str = "auto") -> Targets:
     ------
     ValueError
         If y has one class or value only, lacks labels, or does not fit the net.
+
+    Warns
+    -----
+    UserWarning
+        If numbers that were taken for labels look like measurements.
     """
     check_labels(y)
     y = _inferred(y).copy()  # as it was, for the runs that are replayed on it
@@ -141,6 +147,8 @@ def encode_targets(y: np.ndarray, net: Any, task: str = "auto") -> Targets:
     except ValueError as error:
         raise ValueError(f"{error} {IF_TARGETS}") from error
     classes, codes = np.unique(y, return_inverse=True)
+    if net is None and task == "auto":
+        _warn_of_measurements(classes)
     if len(classes) == 1:
         raise ValueError(
             f"y holds 1 class only ({classes.tolist()[0]!r}). Finding wrong labels "
@@ -163,6 +171,19 @@ def is_classification(y: np.ndarray, net: Any, task: str) -> bool:
     n_values = len(np.unique(y))
     is_measured = n_values > max(MANY_VALUES, len(y) // 10)
     return not (y.dtype.kind == "f" and is_measured)
+
+
+def _warn_of_measurements(classes: np.ndarray) -> None:
+    """Warn if sorted labels are many numbers, and no codes that count from 0 or 1."""
+    if len(classes) <= MANY_VALUES or classes.dtype.kind not in "iuf":
+        return
+    counted = np.arange(len(classes))
+    if not any(np.array_equal(classes, counted + first) for first in (0, 1)):
+        warn(
+            f"y holds {len(classes):,} different whole numbers, taken as labels, but "
+            'they look like measurements. If they are, set task="regression"; if they '
+            'are labels, set task="classification" to silence this.'
+        )
 
 
 def _inferred(y: np.ndarray) -> np.ndarray:

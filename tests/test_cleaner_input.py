@@ -629,3 +629,20 @@ def test_seeds_that_no_later_fit_has_are_warned_of(tmp_path):
     for memory in (None, Memory(None)):
         cleaner = make_cleaner(memory=memory, random_state=None)
         refused(AssertionError, "training has begun", cleaner)
+
+
+@pytest.mark.usefixtures("trains")
+def test_columns_that_were_text_in_fit_are_named_wherever_frames_are_given():
+    rng = np.random.RandomState(0)
+    codes = rng.randint(1, 4, 60)
+    X = pd.DataFrame({"code": codes.astype(str), "size": rng.rand(60)})
+    y, given = codes == 2, X.assign(code=codes)
+    match = r"Column 'code' holds numbers \(int64\), but fit saw text.*astype\(str\)"
+    with pytest.raises(ValueError, match=f"X_val does not match.*{match}"):
+        InfluenceCleaner(max_epochs=1).fit(X, y, X_val=given, y_val=y)
+    model = CleanedClassifier(cleaner=InfluenceCleaner(max_epochs=1)).fit(X, y)
+    cleaner = model.cleaner_
+    for answer in (model.predict, cleaner.transform, cleaner.encode):
+        assert len(answer(X)) == 60
+        with pytest.raises(ValueError, match=match):
+            answer(given)

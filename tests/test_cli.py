@@ -171,10 +171,11 @@ def test_the_separator_is_read_and_written(folder, iris):
 
 
 def test_whole_numbers_as_labels_are_pointed_out(folder):
-    counts = pd.DataFrame({"kind": np.arange(90) % 30, "a": np.arange(90)})
+    counts = pd.DataFrame({"kind": np.arange(90) % 30 * 2, "a": np.arange(90)})
     counts.to_csv("counts.csv", index=False)
     result = call("counts.csv", "--label=kind", "--epochs=1")
     assert "30 different whole numbers, taken as labels" in result.stderr
+    assert '--task="regression"' in result.stderr
     result = call("counts.csv", "--label=kind", "--epochs=1", "--task=regression")
     assert result.exit_code == 0, result.output
     assert "wrong targets" in result.stdout

@@ -9,6 +9,7 @@ from torch import nn
 from dit_clean import InfluenceCleaner, track
 from dit_clean.prototype import fast_device
 from dit_clean.queries import MeanLoss
+from dit_clean.targets import encode_targets
 from tests.nets import Linear, Probabilities, make_net, make_rows
 
 
@@ -120,3 +121,25 @@ def test_questions_that_take_long_show_progress(capsys):
     run = track(make_net(Linear), *make_rows(), random_state=0)
     run.leave_one_out(MeanLoss(*make_rows()), [0, 1], verbose=1)
     assert "2/2" in capsys.readouterr().err
+
+
+MEASURED = {"ages": np.arange(18, 43), "halves": 2.0 * np.arange(25)}
+NAMED = {
+    "counted": np.arange(25.0),
+    "from one": np.arange(1, 26),
+    "few": np.arange(20) * 5,
+    "texts": np.arange(18, 43).astype(str),
+}
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_labels_that_look_like_measurements_are_warned_of(name):
+    y = np.tile(MEASURED[name], 40)
+    with pytest.warns(UserWarning, match=r'25 different .*task="regression".*silence'):
+        assert encode_targets(y, None).is_classifier
+    assert encode_targets(y, None, "classification").is_classifier
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_codes_and_names_of_classes_are_not_warned_of(name):
+    assert encode_targets(np.tile(NAMED[name], 40), None).is_classifier

@@ -196,6 +196,103 @@ def test_texts_cannot_be_known_again_in_an_array_of_numbers():
     assert np.array_equal(encoder.transform(frame.to_numpy()), encoder.transform(frame))
 
 
+TYPES = {"pandas": (pd.DataFrame, "astype"), "polars": (pl.DataFrame, "cast")}
+
+
+@pytest.mark.parametrize("container", TYPES)
+@pytest.mark.parametrize("values", [[1, 2, 1], [0.5, None, 1.5], [True, False, True]])
+def test_columns_of_text_do_not_become_numbers_nor_the_reverse(container, values):
+    frame, convert = TYPES[container]
+    texts = [None if value is None else str(value) for value in values]
+    numbers, texts = ({"x": [0, 1, 2], "a": v, "b": v} for v in (values, texts))
+    numbers, texts = frame(numbers), frame(texts)
+    for seen, given, words, kind in (
+        (texts, numbers, r"numbers \(.*\), but fit saw text \(.*\)", "str"),
+        (numbers, texts, r"text \(.*\), but fit saw numbers \(.*\)", "float"),
+    ):
+        encoder = TableEncoder().fit(seen)
+        match = rf"^Column 'a' \(like 'b'\) holds {words}.*\.{convert}\({kind}\)\.$"
+        with pytest.raises(ValueError, match=match):
+            encoder.transform(given)
+        assert np.array_equal(encoder.transform(seen), encoder.transform(seen[:]))
+
+
+@pytest.mark.parametrize("container", [pd.DataFrame, pl.DataFrame])
+def test_columns_with_infinity_are_named(container):
+    good = {"kind": ["a", "b", "a"], "size": [1.0, None, 2.0]}
+    bad = container(good | {"size": [1.0, None, -np.inf]})
+    for answer in (TableEncoder().fit, TableEncoder().fit(container(good)).transform):
+        with pytest.raises(ValueError, match=r"^Column 'size' holds infinity.* NaN"):
+            answer(bad)
+
+
+ALIKE = {
+    "text": ["1", "2", None],
+    "text of Python": pd.Series(["1", "2", None], dtype=object),
+    "named text": pd.Categorical(["1", "2", None]),
+    "arrow": pd.Series(["1", "2", None], dtype="string"),
+    "numbers": [1.0, 2.0, None],
+    "nullable": pd.Series([1, 2, None], dtype="Int64"),
+    "numbers of Python": pd.Series([1, 2, None], dtype=object),
+    "named numbers": pd.Categorical([1, 2, None]),
+    "named floats": pd.Categorical([1.0, 2.0, None]),
+}
+
+
+@pytest.mark.parametrize("given", ALIKE)
+@pytest.mark.parametrize("seen", ALIKE)
+def test_kinds_are_told_by_what_columns_hold(seen, given):
+    encoder = TableEncoder().fit(pd.DataFrame({"a": ALIKE[seen], "x": range(3)}))
+    X = pd.DataFrame({"a": ALIKE[given], "x": range(3)})
+    if ("text" in seen or seen == "arrow") == ("text" in given or given == "arrow"):
+        seen_alike = encoder.transform(pd.DataFrame({"a": ALIKE[seen], "x": range(3)}))
+        assert np.array_equal(encoder.transform(X), seen_alike)
+    else:
+        with pytest.raises(ValueError, match=r"Column 'a' holds .*but fit saw"):
+            encoder.transform(X)
+
+
+@pytest.mark.parametrize("dtype", [float, object, "string", "category", "Int64"])
+def test_columns_without_values_are_of_any_kind(dtype):
+    empty = pd.DataFrame({"a": pd.Series([None] * 3, dtype=dtype)})
+    for values in (["1", "2", "1"], [1, 2, 1]):
+        X = pd.DataFrame({"a": values})
+        assert TableEncoder().fit(X).transform(empty).shape[0] == 3
+    for X in (["1", "2", "1"], [1, 2, 1]) if dtype in ("string", "category") else ():
+        TableEncoder().fit(empty).transform(pd.DataFrame({"a": X}))
+
+
+def test_what_no_network_can_read_is_named_after_fit_too():
+    encoder = TableEncoder().fit(pd.DataFrame({"when": ["2024-02-28", "2024-02-29"]}))
+    X = pd.DataFrame({"when": pd.to_datetime(["2024-02-28", "2024-02-29"])})
+    with pytest.raises(TypeError, match=r"^Column 'when' holds dates or durations"):
+        encoder.transform(X)
+
+
+CATEGORIES = {
+    "intervals": pd.cut(np.arange(12) % 4, [-1, 0, 1, 3]),
+    "dates": pd.Categorical(pd.to_datetime(["2024-02-28", None, "2024-03-01"] * 4)),
+    "mixed": pd.Categorical([1, "a", None] * 4),
+}
+
+
+@pytest.mark.parametrize("name", CATEGORIES)
+def test_categories_may_be_anything(name):
+    frame = pd.DataFrame({"size": range(12), "part": CATEGORIES[name]})
+    before = frame.copy(deep=True)
+    encoder = TableEncoder().fit(frame)
+    found = encoder.transform(frame)[:, 1:]
+    names = frame["part"].astype(object).map(str)
+    named = TableEncoder().fit_transform(pd.DataFrame({"part": names}))
+    assert np.array_equal(np.unique(found, axis=1), np.unique(named, axis=1))
+    assert np.array_equal(encoder.transform(frame[:1]), encoder.transform(frame)[:1])
+    other = pd.Categorical([pd.Interval(7, 9)] * 12)
+    assert (encoder.transform(frame.assign(part=other))[:, 1:] == 0).all()
+    pd.testing.assert_frame_equal(frame, before)
+    with pytest.raises(ValueError, match=r"'part' holds numbers .* fit saw text"):
+        encoder.transform(frame.assign(part=1.0))
+
+
 def codes(counts):
     return [f"code {i}" for i, count in enumerate(counts) for _ in range(count)]
 

@@ -16,6 +16,8 @@ from dit_clean.tables import is_frame
 
 VERDICTS = ("", "right", "wrong")
 UNREVIEWED = ("given", "suggested")
+NUMBERS = ("label", "suggested_label", "corrected_label")
+"""Columns that hold numbers where labels or targets are numbers."""
 SHOWN = 5
 MAX_KNOWN = 20
 
@@ -34,7 +36,8 @@ def corrected_labels(
         `verdict`: "right" keeps the given label, "wrong" takes `corrected_label`
         where it is filled in, else the `suggested_label` of its own row, which the
         reviewer has seen, and without such a column what the cleaner suggests; empty =
-        not reviewed.
+        not reviewed. In a file whose columns are separated by semicolons, numbers may
+        have decimal commas.
     unreviewed : {"given", "suggested"}, default="given"
         Labels of the rows that nobody has reviewed; "suggested" is what the cleaner
         suggests.
@@ -54,7 +57,7 @@ def corrected_labels(
     """
     if unreviewed not in UNREVIEWED:
         raise ValueError(f"unreviewed={unreviewed!r} is none of {UNREVIEWED}.")
-    columns = _read(review)
+    columns = _read(review, are_numbers=data.labels.dtype.kind in "iuf")
     rows = _checked_rows(columns["row"], data.n_samples)
     verdicts = _checked_verdicts(columns["verdict"], rows)
     corrections = columns.get("corrected_label", [""] * len(rows))
@@ -72,7 +75,7 @@ def corrected_labels(
     return labels
 
 
-def _read(review: Any) -> dict[str, list[Any]]:
+def _read(review: Any, *, are_numbers: bool) -> dict[str, list[Any]]:
     if isinstance(review, str | PathLike):
         path = Path(review)
         if not path.is_file():
@@ -80,6 +83,10 @@ def _read(review: Any) -> dict[str, list[Any]]:
         pandas = require("pandas", "Reading a review")
         sep = _separator(path)
         review = pandas.read_csv(path, sep=sep, dtype=str, keep_default_na=False)
+        if sep == ";" and are_numbers:
+            review = review.assign(
+                **{n: _with_points(review[n]) for n in NUMBERS if n in review}
+            )
     if not is_frame(review):
         raise TypeError(
             f"A review is a data frame or the path of a CSV file, not {type(review)}."
@@ -118,6 +125,15 @@ def _separator(path: Path) -> str:
             "and give that CSV file."
         )
     return max(",;\t", key=header.count)
+
+
+def _with_points(column: Any) -> Any:
+    """Return the numbers of a column with decimal points, if they have commas.
+
+    Where there are points as well, one of the two separates thousands.
+    """
+    has_points = column.str.contains(".", regex=False).any()
+    return column if has_points else column.str.replace(",", ".", regex=False)
 
 
 def _blank_if_missing(value: Any) -> Any:

@@ -220,7 +220,7 @@ def audit(  # noqa: PLR0913
     table = split_table(*read, label, drop, group, settings["task"])
     _check_settings(table, strategy, output, settings)
     if not quiet:
-        warn_of_columns(table, settings["task"])
+        warn_of_columns(table)
     cleaner = _fitted(table, settings, quiet)
     try:
         if output is not None:

@@ -14,23 +14,14 @@ from dit_clean.texts import (
     are_texts_like,
 )
 
-MANY_NUMBERS = 20
-"""Distinct whole numbers from which on labels may be a measurement."""
-
 
 def note(message: Any) -> None:
     """Say something that is neither result nor error."""
     click.echo(f"Note: {message}", err=True)
 
 
-def warn_of_columns(table: Table, task: str) -> None:
+def warn_of_columns(table: Table) -> None:
     """Name columns that may not be what they are taken for."""
-    n_labels = table.y.nunique()
-    if task == "auto" and table.y.dtype.kind in "iu" and n_labels > MANY_NUMBERS:
-        note(
-            f"{table.y.name!r} holds {n_labels:,} different whole numbers, taken as "
-            "labels. If they measure something, add --task regression."
-        )
     for name, column in table.X.items():
         if _numbers_the_rows(column):
             note(

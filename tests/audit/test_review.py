@@ -57,6 +57,28 @@ def test_spreadsheets_may_separate_otherwise(tmp_path, data, sep):
     assert labels[0] == data.suggested[0]
 
 
+def test_spreadsheets_may_write_decimal_commas(tmp_path):
+    data, path = make_target_data(), tmp_path / "review.csv"
+    data = replace(data, labels=data.labels + 0.25, suggested=data.suggested + 0.5)
+    review = make_review(data, {0: "wrong", 1: "wrong"}, {1: 1234.5})
+    review.to_csv(path, sep=";", decimal=",", index=False)
+    labels = corrected_labels(data, path)
+    assert labels[0] == data.suggested[0]
+    assert labels[1] == 1234.5
+    review["corrected_label"] = ["1,5" if i == 1 else "1.000" for i in review["row"]]
+    review["verdict"] = "wrong"
+    review.to_csv(path, sep=";", decimal=",", index=False)
+    with pytest.raises(ValueError, match=r"'1,5', which is no number"):
+        corrected_labels(data, path)
+
+
+def test_commas_of_labels_that_are_text_stay(tmp_path):
+    data, path = make_audit_data(classes=("1,5", "1.5", "2,5")), tmp_path / "review.csv"
+    review = make_review(data, {0: "wrong"}, {0: "2,5"})
+    review.to_csv(path, sep=";", index=False)
+    assert corrected_labels(data, path)[0] == "2,5"
+
+
 def test_files_that_are_no_review_are_named(tmp_path, data):
     make_review(data, {}).to_csv(tmp_path / "review.csv", encoding="utf-16")
     with pytest.raises(ValueError, match=r"no text in UTF-8\. Save it as"):
