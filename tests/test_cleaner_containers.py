@@ -159,7 +159,7 @@ class TestPandas:
 
     def test_infinite_values_and_missing_labels_are_refused(self):
         X, y = make_frame()
-        with pytest.raises(ValueError, match="Column .a. holds infinity"):
+        with pytest.raises(ValueError, match=r"Column .a. holds infinity"):
             make_cleaner().fit(X.assign(a=np.inf), y)
         with pytest.raises(
             ValueError, match=r"no label in \d+ of 90 rows .*Drop these"

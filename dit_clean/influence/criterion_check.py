@@ -14,9 +14,10 @@ N_ROWS = 17
 def check_criterion(
     model: TrackedModel, layout: ParameterLayout, state: TrainingState
 ) -> None:
-    """Raise if the loss of one sample depends on the others of its batch.
+    """Raise if the loss of a batch is not made up of losses of single samples.
 
-    Of the network only outputs are taken: it may normalize by batches.
+    Or if that of one sample depends on the others of its batch. Of the network only
+    outputs are taken: it may normalize by batches.
 
     Parameters
     ----------
@@ -37,7 +38,9 @@ def check_criterion(
     variables = state.copied_buffers() | layout.unflatten(state.params)
     X, y = model.batch(_unlike_rows(model.targets))
     with torch.no_grad(), same_draws(model.device):
-        model.loss.check_apart(model.forward(variables, X, training=True), y)
+        outputs = model.forward(variables, X, training=True)
+        model.loss.check_apart(outputs, y)
+        model.loss.check_reduction(outputs, y)
 
 
 def _unlike_rows(targets: Tensor) -> Tensor:

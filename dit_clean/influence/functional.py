@@ -22,6 +22,7 @@ from dit_clean.tracking import (
     TrainingState,
 )
 from dit_clean.tracking.generator import same_draws
+from dit_clean.warning import warn
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,29 @@ def query_gradients(
     seeds = torch.eye(len(values), dtype=values.dtype, device=values.device)
     with model.kernels:
         found = vjp((values,), (theta, *statistics.values()), (seeds,))
-    return torch.cat(found, dim=1)
+    gradients = torch.cat(found, dim=1)
+    if not gradients.any() and not _are_computed_from(values, theta):
+        warn(
+            "The query does not depend on the params that it is given, or not "
+            "smoothly: all influence on it is 0. Compute outputs from them, with "
+            "run.model.forward, not by a module of your own, and without detach(), "
+            "no_grad() or argmax()."
+        )
+    return gradients
+
+
+def _are_computed_from(values: Tensor, theta: Tensor) -> bool:
+    """Tell whether autograd leads from a query's values back to the parameters."""
+    seen, ahead = set(), [values.grad_fn]
+    while ahead:
+        node = ahead.pop()
+        if node is None or node in seen:
+            continue
+        if getattr(node, "variable", None) is theta:
+            return True
+        seen.add(node)
+        ahead += [following for following, _ in node.next_functions]
+    return False
 
 
 def check_query_values(values: Tensor) -> Tensor:

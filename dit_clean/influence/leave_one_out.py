@@ -14,6 +14,10 @@ from dit_clean.tracking import TrainingState, Trajectory
 from dit_clean.tracking.exclusive import one_thread_at_a_time
 from dit_clean.tracking.generator import same_draws
 
+MAX_DRIFT = 0.05
+"""Distance of retrained parameters from recorded ones, of what the run has moved them.
+"""
+
 
 def leave_one_out(
     trajectory: Trajectory,
@@ -47,7 +51,7 @@ def leave_one_out(
 
     Notes
     -----
-    Cost: a training run for each sample.
+    Cost: a training run for each sample, and one for the comparison.
 
     A network of your own in which values decide *how many* random numbers are drawn
     draws others than the recorded ones, until the next epoch.
@@ -99,10 +103,12 @@ def leave_out(
     ------
     ValueError
         If there is no group, or a group is no mask and no row numbers.
+    RuntimeError
+        If training again without leaving anything out ends somewhere else.
 
     Notes
     -----
-    Cost: a training run for each group.
+    Cost: a training run for each group, and one for the comparison.
     """
     check_history(history)
     rows_of = [as_sample_rows(group, trajectory.model.n_samples) for group in groups]
@@ -117,8 +123,11 @@ def leave_out(
         return values.cpu().double().numpy()
 
     points = [query_step, window.start] if history == "full" else [query_step]
-    base = {t: value(trajectory.state(t)) for t in points}
     first = 0 if history == "full" else window.start
+    nothing = np.array([], dtype=int)
+    again = _retrained(trajectory, nothing, Window(first, window.stop), points)
+    _check_ends_alike(trajectory, again, first)
+    base = {t: value(state) for t, state in again.items()}
     changes = []
     for rows in tqdm(rows_of, "retraining", unit="run", disable=not verbose):
         states = _retrained(trajectory, rows, Window(first, window.stop), points)
@@ -129,6 +138,29 @@ def leave_out(
             else change[query_step]
         )
     return np.stack(changes, axis=1)
+
+
+def _check_ends_alike(
+    trajectory: Trajectory, again: dict[int, TrainingState], first: int
+) -> None:
+    """Raise if training again leads elsewhere than the recorded run.
+
+    Of what is done beside the recorded updates little may be seen in a single step, but
+    it adds up.
+    """
+    start = trajectory.state(first).params
+    for t, state in again.items():
+        recorded = trajectory.state(t).params
+        away = float((state.params - recorded).norm())
+        if away > MAX_DRIFT * float((recorded - start).norm()):
+            raise RuntimeError(
+                f"Training again from step {first} on, with nothing left out, does not "
+                f"lead to the recorded parameters of step {t}: they are {away:.2g} "
+                "apart. Something beside the recorded updates changes parameters or "
+                "the optimizer's state (a penalty outside of the criterion, momentum "
+                "that is reset), so that retraining shows nothing of the samples. "
+                "`check_replay` may tell which step it is."
+            )
 
 
 def _retrained(

@@ -104,6 +104,31 @@ class SampleLoss:
         if not self._is_torchs:
             check_apart(self.unreduced, self._scores(output), target)
 
+    def check_reduction(self, output: Any, target: Tensor) -> None:
+        """Raise if a batch's loss is another one than its samples' losses make.
+
+        Of losses that draw random numbers nothing is told. Torch's own are not asked.
+        """
+        if self._is_torchs:
+            return
+        found, again = self.batch(output, target), self.batch(output, target)
+        losses = self.each(output, target)
+        divisor = self.divisor(target, losses.dtype)
+        expected = losses.sum() / divisor
+        tolerance = 10 * torch.finfo(losses.dtype).eps ** 0.5
+        alike = torch.isclose(found, expected, rtol=tolerance, atol=tolerance)
+        if alike or not torch.equal(found, again) or not expected.isfinite():
+            return
+        raise ValueError(
+            f"{type(self.criterion).__name__} returns {float(found):.5g} for a batch, "
+            f'but what it returns with reduction="none" adds up to '
+            f"{float(losses.sum()):.5g}, over {float(divisor):.5g} "
+            f"{float(expected):.5g}. Have the losses of single samples make up the "
+            "batch's: for a mean their sum over the number of samples (or outputs), or "
+            "over the sum of class weights for a subclass of CrossEntropyLoss or "
+            "NLLLoss; derive from torch.nn.Module if yours divides by the former."
+        )
+
     def over_outputs(self, losses: Tensor) -> Tensor:
         """Return losses (n_batch, ...) of each output as those of each sample."""
         if losses.ndim == 1:

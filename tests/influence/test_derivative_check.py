@@ -16,7 +16,7 @@ from dit_clean.influence import check_replay, derivative_check
 from dit_clean.influence.stand_ins import InDouble
 from dit_clean.queries import MeanLoss
 from dit_clean.tracking import StepRecorder, TrackedModel
-from tests.nets import N_COLUMNS, N_LABELS, make_net, make_rows
+from tests.nets import N_COLUMNS, N_LABELS, make_net, make_regressor, make_rows
 
 
 class OwnSine(torch.autograd.Function):
@@ -602,3 +602,33 @@ def test_a_loss_that_cannot_be_repeated_is_named():
     net = make_net(nn.Linear, criterion=RunningLoss, **linear)
     with pytest.raises(ValueError, match="RunningLoss does not compute the same twice"):
         track(net, *make_rows(), random_state=0)
+
+
+class Focal(nn.CrossEntropyLoss):
+    """A mean over samples, whatever the class weights."""
+
+    def forward(self, outputs, targets):
+        losses = nn.functional.cross_entropy(
+            outputs, targets, weight=self.weight, reduction="none"
+        )
+        losses = (1 - (-losses).exp()) ** 2 * losses
+        return losses if self.reduction == "none" else losses.mean()
+
+
+class OverOutputs(nn.MSELoss):
+    """A sum over outputs, and a mean over samples."""
+
+    def forward(self, outputs, targets):
+        losses = (outputs - targets) ** 2
+        return losses if self.reduction == "none" else losses.sum(1).mean()
+
+
+def test_loss_of_a_batch_that_is_not_made_of_those_of_its_samples_is_refused():
+    X, y = make_rows()
+    weights = torch.tensor([1.0, 2.0, 0.5])
+    with pytest.raises(ValueError, match=r"Focal returns .* adds up to"):
+        track(make_net(criterion=Focal, criterion__weight=weights), X, y)
+    track(make_net(criterion=Focal), X, y)
+    regressor = make_regressor(criterion=OverOutputs, module__n_outputs=2)
+    with pytest.raises(ValueError, match=r"OverOutputs returns .* adds up to"):
+        track(regressor, X, np.stack([y, y], axis=1).astype(np.float32))

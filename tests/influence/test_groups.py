@@ -4,10 +4,12 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from dit_clean import TrackedRun
 from dit_clean.influence import (
     Window,
+    check_replay,
     group_influence,
     influence_scores,
     leave_one_out,
@@ -20,6 +22,8 @@ from dit_clean.influence.removal import (
     predicted_changes,
     random_groups,
 )
+from dit_clean.queries import MeanLoss
+from dit_clean.tracking import StepRecorder, TrackedModel
 from tests.cases import CASES, N_SAMPLES, QUERIES, train
 from tests.influence.reference import relative_error
 from tests.influence.test_scores import quadratic_trajectory
@@ -53,8 +57,6 @@ def test_groups_of_one_are_leave_one_out():
 
 @pytest.mark.parametrize("name", ["adam", "dropout"])
 def test_leaving_out_a_group_is_training_without_its_loss_terms(name):
-    import torch
-
     trajectory = train(CASES[name])
     weight = torch.ones(N_SAMPLES, dtype=torch.float64)
     weight[GROUPS[1]] = 0
@@ -198,3 +200,25 @@ def test_all_groups_are_read_before_any_is_left_out(monkeypatch):
     monkeypatch.setattr(module, "_retrained", None)
     with pytest.raises(ValueError, match="Row numbers must lie in"):
         leave_out(train(CASES["sgd"]), QUERIES["loss"], [[0], [99]], Window(0, 12))
+
+
+def test_retraining_that_leads_elsewhere_is_refused():
+    """Momentum is emptied where a state is kept: no recorded step is wrong."""
+    torch.manual_seed(0)
+    X, y, module = torch.randn(40, 6), torch.arange(40) % 2, torch.nn.Linear(6, 2)
+    loss = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
+    recorder = StepRecorder(TrackedModel.of(module, loss, X, y), module, optimizer)
+    for epoch in range(6):
+        recorder.snapshot()
+        optimizer.state.clear()
+        for rows in torch.arange(40).split(8):
+            with recorder.step(rows, epoch):
+                optimizer.zero_grad()
+                loss(module(X[rows]), y[rows]).backward()
+                optimizer.step()
+    recorder.snapshot()
+    run = TrackedRun(recorder.trajectory)
+    check_replay(run.trajectory)
+    with pytest.raises(RuntimeError, match="does not lead to the recorded parameters"):
+        run.leave_one_out(MeanLoss(X, y), [0])

@@ -144,7 +144,21 @@ def test_query_that_does_not_depend_on_the_parameters_has_no_influence(trajector
     def constant(params, run):
         return torch.tensor(3.0)
 
-    assert (influence_scores(trajectory, constant, window).values == 0).all()
+    def of_another_module(params, run):
+        return run.module(run.inputs).mean()
+
+    for query in (constant, of_another_module):
+        with pytest.warns(UserWarning, match="does not depend on the params"):
+            found = influence_scores(trajectory, query, window, run=trajectory.model)
+        assert (found.values == 0).all()
+
+
+def test_query_that_is_flat_at_the_parameters_is_no_mistake(trajectory):
+    def flat(params, run):
+        return 0 * params["0.weight"].sum()
+
+    window = Window(0, trajectory.n_steps)
+    assert (influence_scores(trajectory, flat, window).values == 0).all()
 
 
 BAD_QUERIES = {
