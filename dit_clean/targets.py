@@ -12,6 +12,7 @@ from sklearn.utils.validation import column_or_1d
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 
 from dit_clean.columns import is_time
+from dit_clean.detection.targets import robust_spread
 from dit_clean.gaps import are_missing
 from dit_clean.warning import warn
 
@@ -135,8 +136,7 @@ def encode_targets(y: np.ndarray, net: Any, task: str = "auto") -> Targets:
                 f"y holds 1 value only ({y[0]}). Finding wrong targets needs targets "
                 "that differ."
             )
-        low, center, high = np.percentile(y, [25, 50, 75])
-        scale = float((high - low) / IQR_OF_NORMAL or y.std())
+        center, scale = float(np.median(y)), robust_spread(y) / IQR_OF_NORMAL
         if net is not None:  # it takes targets as they are
             return Targets(y, _column(y, scale), spread=scale)
         scaled = _column((y - center) / scale, 1.0)

@@ -23,8 +23,9 @@ MIN_RATE, MAX_RATE = 1e-4, 0.5
 more are no exceptions."""
 N_ITER = 100
 """Steps of expectation-maximization."""
-LOCALITY = 0.25
-"""How far the spread of residuals is that of similar predictions, not of all."""
+LOCALITIES = (0.25, 0.75)
+"""How far the spread of residuals is that of similar predictions, not of all: the
+second only where it explains targets better for what it spends."""
 N_NEIGHBORS = 150
 """Samples of similar prediction that the local spread of residuals is read off."""
 SURE = 10.0
@@ -124,7 +125,9 @@ def wrong_target_probability(targets: np.ndarray, prediction: np.ndarray) -> np.
     another; or those of other samples (Student's t around the median of all targets).
     The latter count for more than the order only where they explain targets better than
     chance does (Schwarz's criterion), and better than without any prediction: where
-    predictions say nothing, right targets look like those of other samples.
+    predictions say nothing, right targets look like those of other samples. The same
+    criterion tells how much samples of other predictions have to say on the spread: to
+    have its own takes two numbers of each neighborhood, its noise and where it ends.
 
     Parameters
     ----------
@@ -135,13 +138,10 @@ def wrong_target_probability(targets: np.ndarray, prediction: np.ndarray) -> np.
     -------
     probability : ndarray of shape (n_samples,)
     """
-    residual = targets - prediction
-    spread = local_spread(residual, prediction)
-    of_others = _log_density(targets, spread.min())
-    few = _fitted(residual, spread, of_others, MIN_RATE)
-    many = _fitted(residual, spread, of_others, MAX_RATE)
-    least = max(few.log_likelihood, of_others.sum()) + np.log(len(targets)) / 2
-    log_odds = (many if many.log_likelihood > least else few).log_odds
+    alike, apart = (_explained(targets, prediction, share) for share in LOCALITIES)
+    spent = np.log(len(targets)) * max(len(targets) / N_NEIGHBORS, 1)
+    is_apart = apart.log_likelihood > alike.log_likelihood + spent
+    log_odds = (apart if is_apart else alike).log_odds
     above = np.maximum(log_odds - SURE, 0)
     return expit(np.minimum(log_odds, SURE) + np.log1p(above))
 
@@ -151,6 +151,17 @@ class _Fit(NamedTuple):
 
     log_odds: np.ndarray
     log_likelihood: float
+
+
+def _explained(targets: np.ndarray, prediction: np.ndarray, locality: float) -> _Fit:
+    """Fit the mixture, with targets of other samples where they count."""
+    residual = targets - prediction
+    spread = local_spread(residual, prediction, locality)
+    of_others = _log_density(targets, prediction, spread.min())
+    few = _fitted(residual, spread, of_others, MIN_RATE)
+    many = _fitted(residual, spread, of_others, MAX_RATE)
+    least = max(few.log_likelihood, of_others.sum()) + np.log(len(targets)) / 2
+    return many if many.log_likelihood > least else few
 
 
 def _fitted(
@@ -184,11 +195,32 @@ def _fitted(
     )
 
 
-def _log_density(targets: np.ndarray, least_spread: float) -> np.ndarray:
-    """Return the log-density of targets among all targets."""
+def _log_density(
+    targets: np.ndarray, prediction: np.ndarray, least_spread: float
+) -> np.ndarray:
+    """Return the log-density of targets among all targets.
+
+    They are spread at least as far as predictions: where most are (nearly) equal,
+    their quartiles do not tell.
+    """
+    center = np.median(targets)
+    scale = robust_spread(targets) / (2 * student.ppf(0.75, TAIL))
+    deviation = np.abs(prediction - np.median(prediction)).mean()
+    return student.logpdf(targets, TAIL, center, max(scale, deviation, least_spread))
+
+
+def robust_spread(targets: np.ndarray) -> float:
+    """Return the interquartile range of targets that are not all equal.
+
+    Where a quarter and more equal the median (rain, claims, sales: mostly zero), twice
+    the median distance of the others from it.
+    """
     low, center, high = np.percentile(targets, [25, 50, 75])
-    scale = (high - low) / (2 * student.ppf(0.75, TAIL))
-    return student.logpdf(targets, TAIL, center, max(scale, least_spread))
+    if low < center < high:
+        return float(high - low)
+    distance = np.abs(targets - center)
+    others = distance[distance > 0]
+    return float(2 * np.median(others)) if len(others) else 0.0
 
 
 def _gross_log_density(residual: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -199,11 +231,13 @@ def _gross_log_density(residual: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return -np.log(2 * scale * size * decades) - edge
 
 
-def local_spread(residual: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+def local_spread(
+    residual: np.ndarray, prediction: np.ndarray, locality: float
+) -> np.ndarray:
     """Return the scale of residuals among samples of similar prediction.
 
-    A geometric mean of their median absolute residual and that of all samples: a
-    quarter of the way from one noise level for all to one for each neighborhood.
+    A geometric mean of their median absolute residual and that of all samples: from
+    one noise level for all (locality 0) to one for each neighborhood (1).
     """
     order = np.argsort(prediction, kind="stable")
     size = min(N_NEIGHBORS, len(residual))
@@ -212,4 +246,4 @@ def local_spread(residual: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     spread[order] = smoothed
     overall = np.median(np.abs(residual)) + np.finfo(np.float32).eps
     local = np.maximum(spread, 0.01 * overall) / overall
-    return overall * local**LOCALITY / student.ppf(0.75, TAIL)
+    return overall * local**locality / student.ppf(0.75, TAIL)

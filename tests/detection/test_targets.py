@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from dit_clean.detection import TargetEvidence, judge_targets
-from dit_clean.detection.targets import local_spread, wrong_target_probability
+from dit_clean.detection.targets import (
+    local_spread,
+    robust_spread,
+    wrong_target_probability,
+)
 
 N_SAMPLES = 300
 PLANTED = np.arange(0, N_SAMPLES, 15)
@@ -66,10 +70,58 @@ def test_result_does_not_depend_on_the_unit():
     assert np.allclose(scaled, expected, atol=1e-4)
 
 
-def test_local_spread_goes_a_quarter_of_the_way_with_the_residuals():
+def make_spike(share, jitter=0.0, n_samples=2000):
+    """Return targets most of which are (nearly) zero, and what a network says."""
+    generator = np.random.RandomState(0)
+    line = generator.randn(n_samples)
+    targets = np.maximum(line - np.quantile(line, share), 0)
+    noise = np.where(targets > 0, 0.1, 0.01) * generator.standard_t(6, n_samples)
+    return targets + jitter * generator.randn(n_samples), targets + noise
+
+
+@pytest.mark.parametrize("share", [0.6, 0.7, 0.74, 0.76, 0.8])
+@pytest.mark.parametrize("jitter", [0.0, 1e-3])
+def test_tail_and_spike_of_right_targets_are_left_alone(share, jitter):
+    targets, prediction = make_spike(share, jitter)
+    probability = wrong_target_probability(targets, prediction)
+    assert (probability > 0.5)[targets > 0.01].mean() < 0.1
+    assert (probability > 0.5)[targets <= 0.01].mean() < 0.01
+
+
+@pytest.mark.parametrize("share", [0.7, 0.8])
+def test_gross_errors_beside_a_spike_are_found(share):
+    targets, prediction = make_spike(share)
+    wrong = np.arange(0, len(targets), 20)
+    targets[wrong] += 5
+    probability = wrong_target_probability(targets, prediction)
+    assert probability[wrong].min() > 0.5
+    assert (np.delete(probability, wrong) > 0.5).mean() < 0.03
+
+
+def test_spread_is_that_of_the_others_where_most_targets_are_equal():
+    line = np.linspace(-1, 1, 400)
+    assert robust_spread(line) == pytest.approx(1.0)
+    spreads = [
+        robust_spread(np.maximum(line - np.quantile(line, share), 0))
+        for share in (0.6, 0.74, 0.76, 0.9)
+    ]
+    assert np.allclose(spreads, [0.8, 0.52, 0.48, 0.2], atol=0.02)
+    assert robust_spread(np.r_[np.zeros(80), np.ones(17), [1e6] * 3]) == 2
+    assert robust_spread(np.ones(9)) == 0
+
+
+def test_noise_of_each_neighborhood_counts_where_it_explains_more():
+    generator = np.random.RandomState(0)
+    prediction = generator.uniform(-1, 1, 1500)
+    noise = np.where(prediction > 0, 0.5, 0.02)
+    targets = prediction + noise * generator.randn(1500)
+    assert (wrong_target_probability(targets, prediction) > 0.5).mean() < 0.03
+
+
+def test_local_spread_goes_part_of_the_way_with_the_residuals():
     prediction = np.arange(800.0)
     residual = np.where(prediction < 400, 0.1, 1.0) * np.resize([1, -1], 800)
-    spread = local_spread(residual, prediction)
+    spread = local_spread(residual, prediction, 0.25)
     assert spread[600] / spread[200] == pytest.approx(10**0.25)
 
 
