@@ -17,11 +17,7 @@ from dit_clean.crossfit import (
     kept_signal,
     make_folds,
 )
-from dit_clean.detection import (
-    warn_of_many_wrong,
-    warn_of_many_wrong_labels,
-    warn_of_no_signal,
-)
+from dit_clean.detection import warn_of_no_signal
 from dit_clean.detection.margin import held_out_margin
 from dit_clean.failed_fits import unchanged_on_failure
 from dit_clean.influence import resolve_window
@@ -256,7 +252,8 @@ class InfluenceCleaner(
             If held-out labels or targets are hardly predicted better than by chance.
         UserWarning
             If so many labels or regression targets look wrong that right ones are more
-            likely not what is assumed of them; if ``task="auto"`` takes many numbers
+            likely not what is assumed of them, or flagged ones look like rare events
+            or the long tail of right targets; if ``task="auto"`` takes many numbers
             for labels that do not count from 0 or 1; if y, sample_weight or groups
             has the index labels of X in another order; if a column holds free text, or
             numbers or dates as text, or many rows with categories too rare for a column
@@ -294,13 +291,8 @@ class InfluenceCleaner(
         memory = self._memory_of(recorded.key)
         signal = kept_signal(memory, recorded.key, evidence)
         warn_of_no_signal(signal)
-        if self.contamination == "auto":
-            found = decision.contamination
-            if targets.is_classifier:
-                warn_of_many_wrong_labels(found, targets.classes, signal)
-            else:
-                warn_of_many_wrong(found)
-        self._data, self._recorded = data, recorded
+        self._warn_of_right_ones(window, decision, evidence, targets, signal)
+        self._data, self._recorded, self._signal = data, recorded, signal
         self._evidence, self._influence = evidence, influence
         self._window_influence = {}
         self._training = self._training_parameters()

@@ -146,6 +146,13 @@ class CleanedRegressor(RegressorMixin, CleanedModel):
     n_features_in_, feature_names_in_
         As in scikit-learn.
 
+    Notes
+    -----
+    Right targets are taken to lie as far above the prediction as below it. Of skewed
+    ones the long tail is flagged, and a model without it predicts too close to the
+    other side; `fit` warns of it. Take the logarithm of such targets, or set the
+    cleaner's `contamination`.
+
     Examples
     --------
     >>> from sklearn.datasets import load_diabetes

@@ -24,6 +24,10 @@ from dit_clean.detection import (
     judge_labels,
     judge_targets,
     sample_weights,
+    warn_of_doubtful_classes,
+    warn_of_many_wrong,
+    warn_of_many_wrong_labels,
+    warn_of_skewed_targets,
 )
 from dit_clean.influence import Window
 from dit_clean.memory import as_memory
@@ -38,6 +42,7 @@ class Rescoring:
     _data: TrainingData
     _evidence: LabelEvidence | TargetEvidence
     _influence: EpochInfluence
+    _signal: float
     _training: dict[str, Any]
     window: Any
     scoring: str
@@ -60,6 +65,11 @@ class Rescoring:
         ------
         ValueError
             If a parameter of training has been changed since `fit`: names it.
+
+        Warns
+        -----
+        UserWarning
+            As `fit`, of labels or targets that look wrong and are more likely right.
         """
         check_is_fitted(self, "_evidence")
         check_parameters(self, PARAMETERS)
@@ -76,9 +86,10 @@ class Rescoring:
                 f"{', '.join(changed)} changed since fit, and rescore() does not train "
                 "again. Call fit(X, y)."
             )
-        return self._set_decision(
-            *self._decide(self._evidence, self._influence, self._data.targets)
-        )
+        evidence, targets = self._evidence, self._data.targets
+        window, decision = self._decide(evidence, self._influence, targets)
+        self._warn_of_right_ones(window, decision, evidence, targets, self._signal)
+        return self._set_decision(window, decision)
 
     def _training_parameters(self) -> dict[str, Any]:
         """Return the parameters that a recorded run depends on, the net's own too.
@@ -100,6 +111,26 @@ class Rescoring:
             judgement = self._judgement(evidence, influence, targets, window)
             bar.update()
         return window, judgement.decide(self.contamination)
+
+    def _warn_of_right_ones(
+        self,
+        window: Window,
+        decision: Decision,
+        evidence: Any,
+        targets: Targets,
+        signal: float,
+    ) -> None:
+        """Warn where what looks wrong is more likely right; not of a fraction asked."""
+        if self.contamination != "auto":
+            return
+        found = decision.contamination
+        if targets.is_classifier:
+            warn_of_many_wrong_labels(found, targets.labels, signal)
+            warn_of_doubtful_classes(decision, targets.codes, targets.labels, signal)
+        else:
+            residual = evidence.targets - evidence.prediction(window.slice)
+            warn_of_many_wrong(found)
+            warn_of_skewed_targets(decision, residual, signal)
 
     def _judgement(
         self, evidence: Any, influence: EpochInfluence, targets: Targets, window: Window

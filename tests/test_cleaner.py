@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import EarlyStopping
 from torch import nn
 
-from dit_clean import InfluenceCleaner, rescoring
+from dit_clean import CleanedClassifier, InfluenceCleaner, rescoring
 from dit_clean.detection import NoSignalWarning
 from dit_clean.influence import Steps
 from dit_clean.queries import (
@@ -368,6 +368,39 @@ class TestUse:
         with pytest.warns(UserWarning, match=match) as warned:
             make_cleaner().fit(X, ratings)
         assert {warning.filename for warning in warned} == {__file__}
+
+    def test_rare_events_are_warned_of_unless_a_fraction_is_asked_for(self):
+        generator = np.random.RandomState(0)
+        X = generator.randn(800, 3)
+        y = (generator.rand(800) < 1 / (1 + np.exp(3 - X[:, 0]))).astype(int)
+        match = r"Most rows of a class are flagged: 1 \("
+        with pytest.warns(UserWarning, match=match) as warned:
+            cleaner = InfluenceCleaner(random_state=0).fit(X, y)
+        assert {warning.filename for warning in warned} == {__file__}
+        with pytest.warns(UserWarning, match=match):
+            cleaner.rescore()
+        with pytest.warns(UserWarning, match=match):
+            CleanedClassifier(random_state=0).fit(X, y)
+        cleaner.set_params(contamination=0.05).rescore()
+
+    def test_skewed_targets_are_warned_of_and_their_logarithms_are_not(self):
+        generator = np.random.RandomState(0)
+        X = generator.randn(1000, 3)
+        y = np.exp((X[:, 0] + X[:, 1]) / 2 + 0.8 * generator.randn(1000))
+        match = "flagged targets lie above the prediction"
+        with pytest.warns(UserWarning, match=match) as warned:
+            cleaner = InfluenceCleaner(random_state=0).fit(X, y)
+        assert {warning.filename for warning in warned} == {__file__}
+        with pytest.warns(UserWarning, match=match):
+            cleaner.rescore()
+        InfluenceCleaner(random_state=0).fit(X, np.log(y))
+
+    def test_gross_errors_to_one_side_are_not_taken_for_a_tail(self):
+        generator = np.random.RandomState(0)
+        X = generator.randn(600, 3)
+        y = X[:, 0] + 0.3 * generator.randn(600)
+        y[:30] = 1000 * np.abs(y[:30])
+        assert not InfluenceCleaner(random_state=0).fit(X, y).keep_mask_[:30].any()
 
     @pytest.mark.parametrize("wrong_class", [0, 1])
     def test_many_wrong_labels_of_one_class_are_not_warned_of(self, wrong_class):

@@ -4,6 +4,10 @@ from dit_clean.detection.convergence import convergence_window
 from dit_clean.detection.decision import judge_labels, window_likelihood
 from dit_clean.detection.evidence import CleanEvidence, LabelEvidence
 from dit_clean.detection.judgement import Decision, Judgement
+from dit_clean.detection.plausibility import (
+    warn_of_doubtful_classes,
+    warn_of_skewed_targets,
+)
 from dit_clean.detection.replacement import nearest_target_rows, replacement_rows
 from dit_clean.detection.signal import (
     NoSignalWarning,
@@ -29,8 +33,10 @@ __all__ = [
     "nearest_target_rows",
     "replacement_rows",
     "sample_weights",
+    "warn_of_doubtful_classes",
     "warn_of_many_wrong",
     "warn_of_many_wrong_labels",
     "warn_of_no_signal",
+    "warn_of_skewed_targets",
     "window_likelihood",
 ]

@@ -210,17 +210,20 @@ def _log_density(
 
 
 def robust_spread(targets: np.ndarray) -> float:
-    """Return the interquartile range of targets that are not all equal.
+    """Return the interquartile range, or what stands for it where that is zero.
 
-    Where a quarter and more equal the median (rain, claims, sales: mostly zero), twice
-    the median distance of the others from it.
+    Where most targets are equal (rain, claims, sales: mostly zero) it is twice the
+    median distance of the others from them, times the root of the share of these: as
+    of a standard deviation, and no gross error carries it away.
     """
     low, center, high = np.percentile(targets, [25, 50, 75])
-    if low < center < high:
+    if low < high:
         return float(high - low)
     distance = np.abs(targets - center)
     others = distance[distance > 0]
-    return float(2 * np.median(others)) if len(others) else 0.0
+    if len(others) == 0:
+        return 0.0
+    return float(2 * np.median(others) * np.sqrt(len(others) / len(targets)))
 
 
 def _gross_log_density(residual: np.ndarray, scale: np.ndarray) -> np.ndarray:

@@ -99,14 +99,9 @@ def test_gross_errors_beside_a_spike_are_found(share):
 
 
 def test_spread_is_that_of_the_others_where_most_targets_are_equal():
-    line = np.linspace(-1, 1, 400)
-    assert robust_spread(line) == pytest.approx(1.0)
-    spreads = [
-        robust_spread(np.maximum(line - np.quantile(line, share), 0))
-        for share in (0.6, 0.74, 0.76, 0.9)
-    ]
-    assert np.allclose(spreads, [0.8, 0.52, 0.48, 0.2], atol=0.02)
-    assert robust_spread(np.r_[np.zeros(80), np.ones(17), [1e6] * 3]) == 2
+    assert robust_spread(np.linspace(-1, 1, 400)) == pytest.approx(1.0)
+    gross = np.r_[np.zeros(84), np.ones(13), [1e6] * 3]
+    assert robust_spread(gross) == pytest.approx(2 * 0.4)
     assert robust_spread(np.ones(9)) == 0
 
 

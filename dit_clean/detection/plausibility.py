@@ -1,0 +1,160 @@
+"""Whether what is flagged looks like right labels or targets that are merely rare."""
+
+import numpy as np
+from scipy.stats import binom
+
+from dit_clean.detection.evidence import TINY
+from dit_clean.detection.judgement import Decision
+from dit_clean.detection.signal import MANY_WRONG, MANY_WRONG_LABELS, MIN_Z
+from dit_clean.warning import warn
+
+MOST_OF_A_CLASS = 0.5
+"""Share of the rows of a class that are flagged, from which on it is asked why."""
+MIN_FLAGGED = 10
+"""Flagged rows from which on their class, or side, is no chance."""
+CHANCE = 1e-3
+"""Of flagged targets so one-sided, below which it is none."""
+SKEWED = 0.15
+"""Skewness of the residuals that are kept from which on right targets are skewed:
+lognormal ones have 0.2 at a standard deviation of 0.3 of their logarithms, exponential
+ones 0.5."""
+SHOWN = 5
+"""Classes that a warning names."""
+
+
+def doubtful_classes(decision: Decision, codes: np.ndarray) -> dict[int, float]:
+    """Return the classes whose rows are mostly flagged, and mostly right.
+
+    Parameters
+    ----------
+    decision : Decision
+        On labels.
+    codes : ndarray of int, shape (n_samples,)
+        Given class indices.
+
+    Returns
+    -------
+    shares : dict of int to float
+        By class index, the share of its rows that is flagged: at least half of them,
+        `MIN_FLAGGED` or more, of a mean suspicion below one half.
+    """
+    n_rows = np.bincount(codes)
+    n_flagged = np.bincount(codes, weights=decision.flagged)
+    n_wrong = np.bincount(codes, weights=decision.flagged * decision.suspicion)
+    doubtful = (
+        (n_flagged >= MOST_OF_A_CLASS * n_rows)
+        & (n_flagged >= MIN_FLAGGED)
+        & (n_wrong < n_flagged / 2)
+    )
+    return {
+        int(code): float(n_flagged[code] / n_rows[code])
+        for code in np.flatnonzero(doubtful)
+    }
+
+
+def warn_of_doubtful_classes(
+    decision: Decision, codes: np.ndarray, classes: np.ndarray, signal: float
+) -> None:
+    """Warn if most rows of a class are flagged, though each is more likely right.
+
+    Parameters
+    ----------
+    decision : Decision
+        On labels.
+    codes : ndarray of int, shape (n_samples,)
+        Given class indices.
+    classes : ndarray of shape (n_classes,)
+        Labels.
+    signal : float
+        See `held_out_signal`; without one, or where implausibly many labels look
+        wrong, other warnings have said enough.
+
+    Warns
+    -----
+    UserWarning
+        Of events that are rare wherever they happen each looks wrong.
+    """
+    if signal < MIN_Z or decision.contamination >= MANY_WRONG_LABELS:
+        return
+    shares = doubtful_classes(decision, codes)
+    if not shares:
+        return
+    named = [f"{classes.tolist()[code]!r} ({shares[code]:.0%})" for code in shares]
+    more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
+    warn(
+        f"Most rows of a class are flagged: {', '.join(named[:SHOWN])}{more}; by their "
+        "suspicion, more of them are right than wrong. Events that are rare wherever "
+        "they happen look like this. Without these rows a model takes the class for "
+        "rarer than it is, and its probabilities are too low. Look at them first, "
+        'weigh with weighting="soft-balanced", or set contamination to the fraction '
+        "that you can look through."
+    )
+
+
+def are_skewed(residual: np.ndarray, flagged: np.ndarray) -> bool:
+    """Tell whether flagged targets look like the long tail of right ones.
+
+    They lie to one side, and what is kept leans to the same one: of gross errors to one
+    side, which lie apart, only the first is true.
+
+    Parameters
+    ----------
+    residual : ndarray of shape (n_samples,)
+        Targets minus predictions.
+    flagged : ndarray of bool, shape (n_samples,)
+        True = to be removed.
+
+    Returns
+    -------
+    skewed : bool
+
+    Notes
+    -----
+    The skewness of what is kept is Kelly's, (q90 + q10 - 2 q50) / (q90 - q10), on which
+    the few errors that pass have little hold.
+    """
+    n_flagged, n_above = flagged.sum(), (residual[flagged] > 0).sum()
+    n_larger = max(n_above, n_flagged - n_above)
+    by_chance = binom.sf(n_larger - 1, n_flagged, 0.5)
+    if n_flagged < MIN_FLAGGED or by_chance > CHANCE:
+        return False
+    side = 1 if n_above == n_larger else -1
+    low, center, high = np.percentile(side * residual[~flagged], [10, 50, 90])
+    skewness = (high + low - 2 * center) / max(high - low, TINY)
+    # Of even residuals it has a standard error of about 1 / sqrt(n_samples).
+    return bool(skewness > max(SKEWED, 3 / np.sqrt(len(residual))))
+
+
+def warn_of_skewed_targets(
+    decision: Decision, residual: np.ndarray, signal: float
+) -> None:
+    """Warn if flagged regression targets look like the long tail of right ones.
+
+    Parameters
+    ----------
+    decision : Decision
+        On targets.
+    residual : ndarray of shape (n_samples,)
+        Targets minus predictions.
+    signal : float
+        See `held_out_signal`; without one, or where implausibly many targets look
+        wrong, other warnings have said enough.
+
+    Warns
+    -----
+    UserWarning
+        Right targets are assumed to lie as far above the prediction as below it.
+    """
+    if signal < MIN_Z or decision.contamination >= MANY_WRONG:
+        return
+    if not are_skewed(residual, decision.flagged):
+        return
+    side = "above" if np.median(residual[decision.flagged]) > 0 else "below"
+    warn(
+        f"Nearly all of the {decision.flagged.sum()} flagged targets lie {side} the "
+        "prediction, and those that are kept are skewed to the same side: many of the "
+        "flagged may be the long tail of right targets. Without them a model predicts "
+        "too close to the other side. Take the logarithm of positive targets, set "
+        "contamination to the fraction that you can look through, or look at them "
+        "first."
+    )

@@ -1,0 +1,96 @@
+"""Flagged labels and targets that are more likely right."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from dit_clean.detection.judgement import Decision
+from dit_clean.detection.plausibility import (
+    are_skewed,
+    doubtful_classes,
+    warn_of_doubtful_classes,
+    warn_of_skewed_targets,
+)
+
+CODES = np.repeat([0, 1], [180, 20])
+CLASSES = np.array(["no", "yes"])
+
+
+def make_decision(suspicion, n_flagged, contamination=0.1):
+    """Return a decision that flags the last samples, each of the same suspicion."""
+    flagged = np.arange(len(CODES)) >= len(CODES) - n_flagged
+    return Decision(
+        suspicion=np.where(flagged, suspicion, 0.0),
+        flagged=flagged,
+        threshold=suspicion,
+        contamination=contamination,
+        suggestion=CODES,
+    )
+
+
+def test_a_class_that_is_mostly_flagged_and_mostly_right_is_named():
+    assert doubtful_classes(make_decision(0.4, 15), CODES) == {1: 0.75}
+    with pytest.warns(UserWarning, match=r"Most rows of a class.*'yes' \(75%\); by"):
+        warn_of_doubtful_classes(make_decision(0.4, 15), CODES, CLASSES, signal=9.0)
+
+
+@pytest.mark.parametrize(
+    ("suspicion", "n_flagged"),
+    [(0.8, 15), (0.4, 9)],
+    ids=["really wrong", "few"],
+)
+def test_other_classes_are_not_named(suspicion, n_flagged):
+    assert doubtful_classes(make_decision(suspicion, n_flagged), CODES) == {}
+
+
+@pytest.mark.parametrize(("contamination", "signal"), [(0.5, 9.0), (0.1, 1.0)])
+def test_no_class_is_named_where_another_warning_has_said_enough(contamination, signal):
+    decision = make_decision(0.4, 15, contamination)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_doubtful_classes(decision, CODES, CLASSES, signal)
+
+
+def flag_largest(residual, share=0.04):
+    size = np.abs(residual - np.median(residual))
+    return size > np.quantile(size, 1 - share)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("spread", [0.5, 0.8, 1.0])
+def test_the_long_tail_of_right_targets_is_recognized(side, spread):
+    residual = side * np.exp(spread * np.random.RandomState(0).randn(600))
+    residual -= np.median(residual)
+    assert are_skewed(residual, flag_largest(residual))
+
+
+@pytest.mark.parametrize("n_samples", [300, 1000])
+@pytest.mark.parametrize("size", [3.0, 1e3])
+@pytest.mark.parametrize("seed", range(5))
+def test_gross_errors_to_one_side_are_no_tail(n_samples, size, seed):
+    residual = np.random.RandomState(seed).standard_t(5, n_samples)
+    residual[: n_samples // 15] += 5 * size
+    assert not are_skewed(residual, residual > 6)
+
+
+def test_few_or_two_sided_flags_are_no_tail():
+    residual = np.random.RandomState(0).exponential(size=300)
+    assert not are_skewed(residual, residual >= np.sort(residual)[-9])
+    residual -= np.median(residual)
+    order = np.argsort(residual)
+    two_sided = np.isin(np.arange(300), np.r_[order[:12], order[-12:]])
+    assert not are_skewed(residual, two_sided)
+
+
+@pytest.mark.parametrize(("side", "word"), [(1, "above"), (-1, "below")])
+def test_skewed_targets_are_warned_of(side, word):
+    residual = side * np.random.RandomState(0).exponential(size=len(CODES))
+    decision = make_decision(0.9, 0)
+    flagged = np.abs(residual) >= np.sort(np.abs(residual))[-12]
+    decision = Decision(decision.suspicion, flagged, 0.9, 0.1, residual)
+    with pytest.warns(UserWarning, match=f"the 12 flagged targets lie {word}"):
+        warn_of_skewed_targets(decision, residual, signal=9.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_skewed_targets(decision, residual, signal=1.0)
