@@ -18,6 +18,8 @@ SKEWED = 0.15
 """Skewness of the residuals that are kept from which on right targets are skewed:
 lognormal ones have 0.2 at a standard deviation of 0.3 of their logarithms, exponential
 ones 0.5."""
+APART = 2.0
+"""Times the largest residual that is kept, from which on flagged ones are no tail."""
 SHOWN = 5
 """Classes that a warning names."""
 
@@ -94,8 +96,8 @@ def warn_of_doubtful_classes(
 def are_skewed(residual: np.ndarray, flagged: np.ndarray) -> bool:
     """Tell whether flagged targets look like the long tail of right ones.
 
-    They lie to one side, and what is kept leans to the same one: of gross errors to one
-    side, which lie apart, only the first is true.
+    They lie to one side, begin where those end that are kept, and these lean to the
+    same side. Of gross errors to one side the first is true, seldom another.
 
     Parameters
     ----------
@@ -119,7 +121,10 @@ def are_skewed(residual: np.ndarray, flagged: np.ndarray) -> bool:
     if n_flagged < MIN_FLAGGED or by_chance > CHANCE:
         return False
     side = 1 if n_above == n_larger else -1
-    low, center, high = np.percentile(side * residual[~flagged], [10, 50, 90])
+    kept = side * residual[~flagged]
+    if np.median(side * residual[flagged]) > APART * kept.max():
+        return False
+    low, center, high = np.percentile(kept, [10, 50, 90])
     skewness = (high + low - 2 * center) / max(high - low, TINY)
     # Of even residuals it has a standard error of about 1 / sqrt(n_samples).
     return bool(skewness > max(SKEWED, 3 / np.sqrt(len(residual))))

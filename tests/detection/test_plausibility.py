@@ -74,6 +74,12 @@ def test_gross_errors_to_one_side_are_no_tail(n_samples, size, seed):
     assert not are_skewed(residual, residual > 6)
 
 
+def test_errors_far_beyond_a_skewed_tail_are_none_of_it():
+    residual = np.random.RandomState(0).exponential(size=600) - 0.7
+    residual[:20] += 100
+    assert not are_skewed(residual, residual > 50)
+
+
 def test_few_or_two_sided_flags_are_no_tail():
     residual = np.random.RandomState(0).exponential(size=300)
     assert not are_skewed(residual, residual >= np.sort(residual)[-9])
