@@ -8,7 +8,6 @@ from dit_clean.detection.latent_labels import (
     INITIAL_RATE,
     KnownLabels,
     Problem,
-    mean_log_likelihood,
     normalized,
     softmax,
 )
@@ -84,9 +83,9 @@ def _fit_from(start: np.ndarray, problem: Problem) -> LabelNoiseModel:
         posterior = normalized(problem.joint(prior, transition))
         wrong = 1 - posterior[problem.labels, problem.rows]
         pooled = symmetric_transition(float(wrong.mean()), n_classes)
-    transition = pool_rows(transition, prior, problem, strength)
-    fit = mean_log_likelihood(problem.joint(prior, transition))
-    return LabelNoiseModel(weights, biases, transition, fit, CONFUSION)
+    transition, charge = pool_rows(transition, prior, problem, strength)
+    fit = problem.log_likelihood(weights, biases, transition)
+    return LabelNoiseModel(weights, biases, transition, fit, charge, CONFUSION)
 
 
 def _transition(logits: np.ndarray, n_classes: int) -> np.ndarray:

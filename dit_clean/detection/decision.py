@@ -45,9 +45,9 @@ EXPLANATIONS = {
 """By scoring. Where influence explains the given labels hardly better than outputs
 alone do, it is as likely to mislead; and so are errors by class beside errors that do
 not depend on the class."""
-DECISIVE_FIT = 0.008
-"""An explanation counts e times as much as another for each such lead in the mean
-log-probability of the given labels."""
+DECISIVE_LEAD = 2.0
+"""An explanation counts e times as much as another for each such lead in the
+log-probability of all given labels. 1 would be Bayes' rule."""
 MIN_CLEAN = 10
 """Clean samples per class (median) from which on influence on their loss is evidence:
 the loss of fewer says more of these samples than of their class."""
@@ -83,8 +83,9 @@ def judge_labels(
     trusts = {one: _trust(one, evidence) for one in EXPLANATIONS[scoring]}
     trusts = {one: trust for one, trust in trusts.items() if trust > 0}
     believed = [_believed(readings, one, trust) for one, trust in trusts.items()]
-    posteriors, fits = zip(*believed, strict=True)
-    shares = softmax(np.array(fits) / DECISIVE_FIT) * list(trusts.values())
+    posteriors, worths = zip(*believed, strict=True)
+    lead = len(labels) * np.array(worths) / DECISIVE_LEAD
+    shares = softmax(lead) * list(trusts.values())
     posterior = np.average(posteriors, axis=0, weights=shares)
     suspicion = np.clip(1 - posterior[rows, labels], 0, 1)
     posterior[rows, labels] = 0
@@ -173,14 +174,13 @@ def _believed(
 ) -> tuple[np.ndarray, float]:
     """Return P(true label | sample, given label) by one explanation.
 
-    And how well that explains the given labels, their mean log-probability.
+    And how well that explains the given labels.
     """
     model = _fitted(readings, explanation)
-    fit = model.log_likelihood
     if "influence" in explanation.kinds:
         model = _trusting(model, len(readings.help_), trust)
     full = readings.full(explanation.kinds)
-    return true_label_posterior(model, full, readings.evidence.labels), fit
+    return true_label_posterior(model, full, readings.evidence.labels), model.worth
 
 
 def _fitted(readings: Readings, explanation: Explanation) -> LabelNoiseModel:

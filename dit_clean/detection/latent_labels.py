@@ -140,10 +140,25 @@ class Problem:
         if self.known is not None:
             scale, known = self.known.weight / self.n_samples, self.known
             prior = known.prior(weights, biases)
-            own = prior[known.labels, known.rows]
-            value -= scale * np.log(np.maximum(own, TINY)).sum()
+            value -= scale * known.log_own(prior)
             gradient -= scale * known.slope(known.residual(prior))
         return float(value), gradient
+
+    def log_likelihood(
+        self, weights: np.ndarray, biases: np.ndarray, transition: np.ndarray
+    ) -> float:
+        """Return the log-probability of given and known labels, per given one."""
+        joint = self.joint(self.prior(weights, biases), transition)
+        value = mean_log_likelihood(joint)
+        if self.known is not None:
+            prior = self.known.prior(weights, biases)
+            value += self.known.weight / self.n_samples * self.known.log_own(prior)
+        return value
+
+    def log_own(self, prior: np.ndarray) -> float:
+        """Return the log-probability that all labels are the true ones."""
+        own = prior[self.labels, self.rows]
+        return float(np.log(np.maximum(own, TINY)).sum())
 
     def residual(self, prior: np.ndarray) -> np.ndarray:
         """Return the derivative of log P(true = given | i) by logits."""

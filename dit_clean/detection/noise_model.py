@@ -38,7 +38,9 @@ class LabelNoiseModel:
     transition : ndarray of shape (n_classes, n_classes)
         Row = true label, column = given label; rows sum to 1.
     log_likelihood : float
-        Mean log-probability of the given labels.
+        Log-probability of the given labels and of known ones, per given label.
+    charge : float
+        What T is charged for what it leaves open, see `row_pooling`.
     confusion : float
         Weight of errors where two classes meet, beside those in T; see
         `true_label_posterior`.
@@ -48,7 +50,13 @@ class LabelNoiseModel:
     biases: np.ndarray
     transition: np.ndarray
     log_likelihood: float
+    charge: float
     confusion: float
+
+    @property
+    def worth(self) -> float:
+        """How well it explains the given labels, log-probability per sample."""
+        return self.log_likelihood - self.charge
 
 
 def true_label_posterior(

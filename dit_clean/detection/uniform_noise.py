@@ -9,7 +9,6 @@ from dit_clean.detection.latent_labels import (
     INITIAL_RATE,
     KnownLabels,
     Problem,
-    mean_log_likelihood,
 )
 from dit_clean.detection.noise_model import LabelNoiseModel, symmetric_transition
 
@@ -48,8 +47,8 @@ def fit_uniform_noise(
     ).x
     weights, biases, (log_odds,) = problem.split(flat)
     transition = symmetric_transition(expit(log_odds), problem.n_classes)
-    fit = mean_log_likelihood(problem.joint(problem.prior(weights, biases), transition))
-    return LabelNoiseModel(weights, biases, transition, fit, CONFUSION)
+    fit = problem.log_likelihood(weights, biases, transition)
+    return LabelNoiseModel(weights, biases, transition, fit, 0.0, CONFUSION)
 
 
 def _objective(flat: np.ndarray, problem: Problem) -> tuple[float, np.ndarray]:

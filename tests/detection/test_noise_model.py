@@ -80,7 +80,7 @@ def even_model(n_classes, *, transition=None, confusion=0.0):
     """Return a model that takes one kind of evidence as it is."""
     transition = np.eye(n_classes) if transition is None else transition
     return LabelNoiseModel(
-        np.ones(1), np.zeros(n_classes), transition, 0.0, confusion=confusion
+        np.ones(1), np.zeros(n_classes), transition, 0.0, 0.0, confusion=confusion
     )
 
 

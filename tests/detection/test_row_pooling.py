@@ -8,7 +8,13 @@ from scipy.special import gamma
 from dit_clean.detection.class_noise import fit_class_noise
 from dit_clean.detection.latent_labels import Problem
 from dit_clean.detection.noise_model import symmetric_transition
-from dit_clean.detection.row_pooling import _log_marginal, pool_rows
+from dit_clean.detection.row_pooling import (
+    CHARGE,
+    _log_marginal,
+    _options,
+    pool_rows,
+)
+from dit_clean.detection.uniform_noise import fit_uniform_noise
 
 N_CLASSES, N_SAMPLES = 20, 1000
 
@@ -67,6 +73,35 @@ def test_single_bad_class_with_errors_spread_over_all_others_keeps_its_rate(seed
     assert np.median(np.diag(transition)) == pytest.approx(0.95, abs=0.05)
 
 
+def test_single_row_of_three_classes_is_a_free_one_of_two_choices():
+    counts = np.array([[50.0, 9.0, 1.0], [0.5, 40.0, 2.5], [3.0, 3.5, 60.0]])
+    pooled = symmetric_transition(0.1, 3)
+    options = _options(counts, pooled, 2.0)
+    _, _, free, single = zip(options.rows, options.worth, strict=True)
+    assert np.allclose(single[0], free[0])
+    assert np.allclose(single[1], free[1] - np.log(2))
+
+
+def test_single_row_is_worth_more_than_a_free_one_where_one_entry_stands_out():
+    counts = np.diag(np.full(N_CLASSES, 50.0)) + 0.1
+    counts[3, 4] = 20
+    _, even, free, single = _options(
+        counts, symmetric_transition(0.05, N_CLASSES), 4.0
+    ).worth[:, 3]
+    assert single > max(free, even) + 5
+
+
+def test_rows_are_charged_for_what_they_leave_open():
+    evidence, given = simulate(pair_flips(0.3, range(N_CLASSES)))
+    model = fit_class_noise(evidence, given)
+    assert model.worth == model.log_likelihood - model.charge
+    # About one row of its own for each class.
+    least = CHARGE * N_CLASSES * np.log(N_CLASSES) / N_SAMPLES
+    assert least / 2 < model.charge < 5 * least
+    alike = fit_uniform_noise(evidence, given)
+    assert alike.worth == alike.log_likelihood
+
+
 def test_rows_stay_free_where_all_classes_go_wrong_in_ways_of_their_own():
     evidence, given = simulate(pair_flips(0.3, range(N_CLASSES)))
     transition = fit_class_noise(evidence, given).transition
@@ -81,7 +116,7 @@ def test_rows_of_pooled_matrix_are_distributions(n_classes):
     problem = Problem.of(evidence, given)
     prior = problem.prior(np.ones(1), np.zeros(n_classes))
     start = generator.dirichlet(np.ones(n_classes), size=n_classes)
-    transition = pool_rows(start, prior, problem, strength=4.0)
+    transition = pool_rows(start, prior, problem, strength=4.0).transition
     assert np.allclose(transition.sum(axis=1), 1)
     assert transition.min() > 0
 
@@ -92,7 +127,8 @@ def test_class_that_nothing_speaks_for_leaves_no_gap():
     evidence[:, 1] = -2000
     problem = Problem.of(evidence, np.arange(40) % 2)
     prior = problem.prior(np.ones(1), np.zeros(2))
-    transition = pool_rows(np.full((2, 2), 0.5), prior, problem, strength=2.0)
+    rows = pool_rows(np.full((2, 2), 0.5), prior, problem, strength=2.0)
+    transition = rows.transition
     assert np.allclose(transition.sum(axis=1), 1)
     assert transition[0] == pytest.approx([0.5, 0.5], abs=0.01)
 
