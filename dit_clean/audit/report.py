@@ -11,13 +11,12 @@ import numpy as np
 
 from dit_clean.audit.data import AuditData, plain
 from dit_clean.audit.displays import (
-    LabelsDisplay,
     StagesDisplay,
     SuspicionDisplay,
-    TargetsDisplay,
     TimelineDisplay,
     TrainingDisplay,
 )
+from dit_clean.audit.displays.labels import labels_display
 from dit_clean.audit.extras import require
 from dit_clean.audit.gallery import GalleryItem, gallery_items
 from dit_clean.audit.names import cut_end, visible_spaces
@@ -233,11 +232,10 @@ def _counts_from_zero(index: Any) -> bool:
 
 def _pictures(data: AuditData, summary: dict[str, Any]) -> dict[str, str]:
     """Return every picture as inline SVG."""
-    labels = LabelsDisplay if data.is_classifier else TargetsDisplay
     displays = {
         "suspicion": SuspicionDisplay.from_data(data),
         "training": TrainingDisplay.from_data(data),
-        "labels": labels.from_data(data),
+        "labels": labels_display(data),
         "timeline": TimelineDisplay.from_data(data),
         "stages": StagesDisplay.from_data(data),
     }

@@ -1,6 +1,7 @@
 """The review loop: verdicts of a person turned into corrected labels."""
 
 from collections import Counter
+from csv import reader
 from functools import cache
 from os import PathLike
 from pathlib import Path
@@ -16,6 +17,8 @@ from dit_clean.tables import is_frame
 
 VERDICTS = ("", "right", "wrong")
 UNREVIEWED = ("given", "suggested")
+NEEDED = frozenset(("row", "verdict"))
+SEPARATORS = ",;\t"
 NUMBERS = ("label", "suggested_label", "corrected_label")
 """Columns that hold numbers where labels or targets are numbers."""
 SHOWN = 5
@@ -91,10 +94,10 @@ def _read(review: Any, *, are_numbers: bool) -> dict[str, list[Any]]:
         raise TypeError(
             f"A review is a data frame or the path of a CSV file, not {type(review)}."
         )
-    missing = [name for name in ("row", "verdict") if name not in review.columns]
+    missing = NEEDED.difference(review.columns)
     if missing:
         raise ValueError(
-            f"The review has no column {missing[0]!r}. Take the table of audit(), or "
+            f"The review has no column {min(missing)!r}. Take the table of audit(), or "
             "the CSV file that the report exports, and write 'right' or 'wrong' into "
             "the column 'verdict'."
         )
@@ -124,7 +127,8 @@ def _separator(path: Path) -> str:
             f"{str(path)!r} is a report. Export the review from it, with its button, "
             "and give that CSV file."
         )
-    return max(",;\t", key=header.count)
+    columns = {sep: next(reader([header], delimiter=sep), []) for sep in SEPARATORS}
+    return max(SEPARATORS, key=lambda sep: len(NEEDED.intersection(columns[sep])))
 
 
 def _with_points(column: Any) -> Any:

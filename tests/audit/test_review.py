@@ -57,6 +57,13 @@ def test_spreadsheets_may_separate_otherwise(tmp_path, data, sep):
     assert labels[0] == data.suggested[0]
 
 
+def test_names_of_columns_may_hold_what_separates_others(tmp_path, data):
+    review = make_review(data, {0: "wrong"}).rename(columns={"label": "a, b, c, d, e"})
+    review["a, b, c, d, e, f, g, h, i, j, k"] = 1
+    review.to_csv(tmp_path / "review.csv", sep=";", index=False)
+    assert corrected_labels(data, tmp_path / "review.csv")[0] == data.suggested[0]
+
+
 def test_spreadsheets_may_write_decimal_commas(tmp_path):
     data, path = make_target_data(), tmp_path / "review.csv"
     data = replace(data, labels=data.labels + 0.25, suggested=data.suggested + 0.5)
