@@ -34,7 +34,8 @@ class TrackedModel:
     Attributes
     ----------
     module : nn.Module
-        Private copy of the network; its own parameter values are never used.
+        Private copy of the network; of its own parameter values only those are used
+        that no optimizer trains.
     loss : SampleLoss
         The training criterion, per sample.
     inputs : Tensor, dict of Tensor or csr_array, first axis n_samples

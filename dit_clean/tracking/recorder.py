@@ -14,6 +14,7 @@ from dit_clean.tracking.model import TrackedModel
 from dit_clean.tracking.passes import PassWatch
 from dit_clean.tracking.recorder_checks import (
     as_row_numbers,
+    check_constants,
     check_converges,
     check_equal_counts,
     check_finite,
@@ -199,7 +200,8 @@ class StepRecorder:
         FloatingPointError
             If parameters are not finite.
         RuntimeError
-            If an update has been made that is not recorded.
+            If an update has been made that is not recorded, or a parameter has changed
+            that the optimizer does not train.
         """
         if self._pending:
             self._refuse_unrecorded()
@@ -208,6 +210,7 @@ class StepRecorder:
         self._start = trajectory.n_steps
         trajectory.store.put(self._start, self._state())
         check_finite(trajectory)
+        check_constants(trajectory.model, self.module, trajectory.layout.names)
         self._passes.begin_epoch()
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from typing import Any, NoReturn
 
@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from dit_clean.tracking.layers import check_leaves, labeled
 from dit_clean.tracking.layout import ParameterLayout, optimizer_parameters
+from dit_clean.tracking.model import TrackedModel
 from dit_clean.tracking.rows import Rows, are_finite
 from dit_clean.tracking.storage import TrainingState, are_same
 from dit_clean.tracking.trajectory import StepRecord, Trajectory
@@ -280,6 +281,37 @@ def check_unchanged(kept: TrainingState, now: TrainingState, step: int) -> None:
                 "callback, the loop itself, or a forward pass in training mode. "
                 "Influence would not know of it. Leave them to the optimizer's steps, "
                 "and put the module into evaluation mode for all else: module.eval()."
+            )
+
+
+def check_constants(
+    model: TrackedModel, module: nn.Module, trained: Collection[str]
+) -> None:
+    """Raise if parameters that the optimizer does not train are not those of `model`.
+
+    Parameters
+    ----------
+    model : TrackedModel
+        Its private copy of the network takes the place of `module` in all questions.
+    module : nn.Module
+        What is being trained.
+    trained : collection of str
+        Names of the parameters that the optimizer trains.
+
+    Raises
+    ------
+    RuntimeError
+        Names one of them.
+    """
+    own = dict(model.module.named_parameters())
+    for name, parameter in module.named_parameters():
+        if name not in trained and not are_same(parameter, own[name]):
+            raise RuntimeError(
+                f"Parameter {name!r}, which the optimizer does not train, is another "
+                "than when the TrackedModel was made: something else changes it (a "
+                "running mean of weights, a second optimizer), or it was loaded later. "
+                "Influence would not know of it. Make the TrackedModel of the loaded "
+                "module, and keep what changes outside of the module or in a buffer."
             )
 
 

@@ -439,6 +439,45 @@ def test_parameters_that_are_changed_between_epochs_are_noticed():
         track(make_net(callbacks=[Shrinks()], max_epochs=4), *make_rows())
 
 
+class Mean(nn.Linear):
+    """A linear layer that shows, in evaluation mode, a running mean of itself."""
+
+    def __init__(self):
+        super().__init__(4, 3)
+        self.mean = nn.Parameter(torch.zeros(3, 4), requires_grad=False)
+
+    def forward(self, X):
+        return super().forward(X) if self.training else X @ self.mean.T
+
+
+def record_one_step(recorder, X, y):
+    module, optimizer = recorder.module, recorder.optimizer
+    with recorder.step(torch.arange(len(X)), 0):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(module(X), y).backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("when", ["loaded", "follows", "stays"])
+def test_other_parameters_than_those_trained_have_to_stay(when):
+    X, y = map(torch.as_tensor, make_rows())
+    module, loss = Mean(), nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD([module.weight, module.bias], lr=0.1)
+    model = TrackedModel.of(module, loss, X, y)
+    if when == "loaded":
+        module.mean.data.copy_(module.weight)
+    recorder = StepRecorder(model, module, optimizer)
+    record_one_step(recorder, X, y)
+    if when == "follows":
+        module.mean.data.lerp_(module.weight.data, 0.1)
+    if when == "stays":
+        recorder.snapshot()
+        assert recorder.trajectory.n_steps in recorder.trajectory.store
+        return
+    with pytest.raises(RuntimeError, match="'mean', which the optimizer does not tra"):
+        recorder.snapshot()
+
+
 def test_nothing_to_train_is_refused():
     with pytest.raises(ValueError, match="max_epochs=0: nothing would be trained"):
         track(make_net(max_epochs=0), *make_rows())
