@@ -49,7 +49,7 @@ def track(
     Parameters
     ----------
     net : NeuralNetClassifier or NeuralNetRegressor
-        Any skorch net; cloned, never touched.
+        Cloned, never touched.
     X : array-like, dict of array-like or sparse matrix, first axis n_samples
         Training inputs as the net takes them; floats are cast to its precision. They
         are copied: replaying needs them as they were.

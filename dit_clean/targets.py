@@ -20,7 +20,7 @@ LARGEST = 1e15
 """Absolute value, in robust standard deviations, that targets are cut to for the
 network: single precision holds its square. Larger ones are as wrong as that."""
 MANY_VALUES = 20
-"""Whole-number floats with more distinct values than this may be a measurement."""
+"""Numbers with more distinct values than this may be a measurement."""
 IQR_OF_NORMAL = 1.349
 IF_TARGETS = 'If y is a regression target, set task="regression".'
 LABEL_TYPES = (str, bytes, Number, np.generic)

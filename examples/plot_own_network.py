@@ -2,8 +2,8 @@
 Your own network: a small convolutional net on images
 =====================================================
 
-Any skorch net can be tracked: it is cloned and trained as it is, with its own
-optimizer, batch size and number of epochs. Images stay images.
+A skorch classifier or regressor can be tracked: it is cloned and trained as it is, with
+its own optimizer, batch size and number of epochs. Images stay images.
 """
 
 # %%

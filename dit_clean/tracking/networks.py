@@ -122,7 +122,7 @@ def tracked_clone(net: NeuralNet, callbacks: Sequence[Any] = ()) -> NeuralNet:
     Parameters
     ----------
     net : NeuralNetClassifier or NeuralNetRegressor
-        Any skorch net.
+        As given.
     callbacks : sequence of (name, Callback)
         Run before the net's own, which may end training (early stopping).
 
