@@ -45,9 +45,6 @@ EXPLANATIONS = {
 """By scoring. Where influence explains the given labels hardly better than outputs
 alone do, it is as likely to mislead; and so are errors by class beside errors that do
 not depend on the class."""
-DECISIVE_LEAD = 2.0
-"""An explanation counts e times as much as another for each such lead in the
-log-probability of all given labels. 1 would be Bayes' rule."""
 MIN_CLEAN = 10
 """Clean samples per class (median) from which on influence on their loss is evidence:
 the loss of fewer says more of these samples than of their class."""
@@ -75,7 +72,7 @@ def judge_labels(
     judgement : Judgement
         Suspicion is the posterior probability that the given label is wrong: the mean
         over the `EXPLANATIONS` of the given labels, weighted by how well they explain
-        them, and by the trust in influence.
+        them (Bayes' rule), and by the trust in influence.
     """
     rows, labels = np.arange(len(evidence.labels)), evidence.labels
     help_ = label_help(influence)[: _n_queries_heard(evidence)]
@@ -84,8 +81,7 @@ def judge_labels(
     trusts = {one: trust for one, trust in trusts.items() if trust > 0}
     believed = [_believed(readings, one, trust) for one, trust in trusts.items()]
     posteriors, worths = zip(*believed, strict=True)
-    lead = len(labels) * np.array(worths) / DECISIVE_LEAD
-    shares = softmax(lead) * list(trusts.values())
+    shares = softmax(len(labels) * np.array(worths)) * list(trusts.values())
     posterior = np.average(posteriors, axis=0, weights=shares)
     suspicion = np.clip(1 - posterior[rows, labels], 0, 1)
     posterior[rows, labels] = 0

@@ -36,7 +36,7 @@ from dit_clean.detection.noise_model import symmetric_transition
 
 N_ROUNDS = 10
 """Rounds of expectation and maximization."""
-CHARGE = 0.2
+CHARGE = 0.1
 """Part of the charge that counts between the two starts, and between explanations of
 the labels. All of it would be due if the true labels were seen; as it is, it drives out
 errors by class that are there."""
