@@ -186,10 +186,17 @@ def as_sample_rows(samples: Iterable[int], n_samples: int) -> np.ndarray:
 
     Raises
     ------
+    TypeError
+        If they are no list.
     ValueError
         If a mask has another length, or a row is no whole number, out of range or
         listed twice.
     """
+    if not np.iterable(samples):
+        raise TypeError(
+            "Samples are given as a list of row numbers or as a boolean mask, got "
+            f"{samples!r}. Of a single sample: [{samples!r}]."
+        )
     rows = np.asarray(list(samples))
     if rows.dtype == bool:
         if rows.shape != (n_samples,):

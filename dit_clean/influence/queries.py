@@ -308,6 +308,11 @@ def _given_probability(
 ) -> tuple[Tensor, Tensor]:
     """Return class indices and the probability of each, (n_query_samples,) both."""
     labels = as_tensor(query.y).to(run.model.device).long()
+    if labels.ndim != 1:
+        raise ValueError(
+            f"{type(query).__name__} needs one class index for each sample, got y of "
+            f"shape {tuple(labels.shape)}. Of one-hot rows: y.argmax(axis=1)."
+        )
     logs = read_in_parts(run.model.log_probabilities, params, query.X)
     n_classes = logs.shape[1]
     if n_classes == 1 or not 0 <= labels.min() <= labels.max() < n_classes:

@@ -175,6 +175,12 @@ def test_samples_that_are_no_rows_are_refused(samples, message):
         TrackedRun(trajectory).check_removal(QUERIES["loss"], [[0], samples])
 
 
+def test_a_single_row_number_is_no_list():
+    trajectory = train(CASES["sgd"])
+    with pytest.raises(TypeError, match=r"got 5. Of a single sample: \[5\]"):
+        leave_one_out(trajectory, QUERIES["loss"], 5, Window(0, 12))
+
+
 def test_a_mask_names_the_samples_to_leave_out():
     trajectory, mask = train(CASES["sgd"]), np.zeros(N_SAMPLES, bool)
     mask[[3, 7]] = True

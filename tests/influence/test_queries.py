@@ -222,6 +222,13 @@ def test_targets_that_would_be_broadcast_are_refused():
         run.influence(ClassProbability(X, 0 * y))
 
 
+def test_one_hot_labels_are_refused():
+    X, y = make_rows()
+    run = track(make_net(), X, y, random_state=0)
+    with pytest.raises(ValueError, match=r"one class index.*got y of shape \(45, 3\)"):
+        run.influence(ClassProbability(X, np.eye(3)[y]))
+
+
 @pytest.mark.parametrize(
     ("X", "expected"),
     [

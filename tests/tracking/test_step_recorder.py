@@ -49,6 +49,8 @@ def test_data_of_a_loop_are_copied_and_counted():
     assert torch.equal(model.inputs, X)
     with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[5, 45\]"):
         TrackedModel.of(net, LOSS, X[:5], y)
+    with pytest.raises(ValueError, match=r"numbers of samples: \[45, 5, 45\]"):
+        TrackedModel.of(net, LOSS, {"one": X, "other": X[:5]}, y)
 
 
 @pytest.mark.parametrize(
