@@ -150,7 +150,8 @@ class SampleLoss:
         counted = ~self.ignores(target)
         if self._class_weight is not None:
             counted = self._class_weight[target.long() * counted] * counted
-        return counted.sum().to(dtype) * len(target) / target.numel()
+        total = counted.sum(dtype=dtype)
+        return total if target.ndim == 1 else total * len(target) / target.numel()
 
     def ignores(self, target: Tensor) -> Tensor:
         """Return which labels the criterion does not count (``ignore_index``)."""

@@ -79,13 +79,16 @@ class TrackedModel:
         ------
         ValueError
             If single samples' losses cannot be read off the criterion, there is not
-            one target and one weight for each sample, or the module cannot be copied.
+            one target, one weight and one row of each input for each sample, or the
+            module cannot be copied.
         """
         check_leaves(module)
         dtype = next((p.dtype for p in module.parameters()), None)
         rows, targets = own_rows(X, dtype), as_targets(y).clone()
         weight = None if sample_weight is None else as_tensor(sample_weight).clone()
-        check_consistent_length(range(n_rows(rows)), targets, weight)
+        inputs = rows.values() if isinstance(rows, Mapping) else [rows]
+        lengths = [range(n_rows(part)) for part in inputs]
+        check_consistent_length(*lengths, targets, weight)
         loss = SampleLoss.of(criterion)
         return cls(copied(module), loss, rows, targets, weight)
 
@@ -98,6 +101,10 @@ class TrackedModel:
     def device(self) -> torch.device:
         """Device of the network."""
         return next(self.module.parameters()).device
+
+    @cached_property
+    def _modules(self) -> list[nn.Module]:
+        return list(self.module.modules())
 
     @cached_property
     def _has_ties(self) -> bool:
@@ -192,7 +199,7 @@ class TrackedModel:
             The batch loss of training is ``(shares * losses).sum() / divisor``.
         """
         X, y = self.batch(indices)
-        set_modes(self.module, modes)
+        set_modes(self._modules, modes)
         with replayed_rng(rng_state, self.device):
             output = self._output(params, X)
             losses = (
@@ -252,8 +259,8 @@ def get_modes(modules: Iterable[nn.Module]) -> tuple[bool, ...] | None:
     return None if all(modes) else tuple(modes)
 
 
-def set_modes(module: nn.Module, modes: tuple[bool, ...] | None) -> None:
-    """Put each of ``module.modules()`` into its mode; None: all into training mode."""
-    for layer, mode in zip(module.modules(), modes or repeat(True), strict=False):
-        if layer.training != mode:
-            layer.training = mode
+def set_modes(modules: Iterable[nn.Module], modes: tuple[bool, ...] | None) -> None:
+    """Put each module into its mode; None: all into training mode."""
+    for module, mode in zip(modules, modes or repeat(True), strict=False):
+        if module.training != mode:
+            module.training = mode

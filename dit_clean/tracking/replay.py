@@ -121,7 +121,7 @@ class Replayer:
                 else:
                     group[key] = settings[key]
         self.optimizer.zero_grad()
-        set_modes(self.module, record.modes)
+        set_modes(self.module.modules(), record.modes)
         X, _ = model.batch(record.sample_indices)
         rng_state = record.draws_from(rng_state)
         with model.kernels, replayed_rng(rng_state, model.device):

@@ -45,7 +45,7 @@ def _unrolled_states(trajectory, weight, removed):
         rows = record.sample_indices
         X, y = model.batch(rows)
         params = layout.unflatten(state["params"])
-        set_modes(model.module, record.modes)
+        set_modes(model.module.modules(), record.modes)
         frozen = record.modes is not None
         copies = {
             name: buffer if frozen else buffer.detach().clone()
