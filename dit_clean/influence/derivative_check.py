@@ -260,7 +260,7 @@ def _in_precision(
     inputs = cast_floats(subset_rows(model.inputs, rows), dtype)
     targets = model.targets[rows]
     theta = state.params.to(dtype)
-    # The module's own parameters are never used: no second copy of them is made.
+    # The module's own values of these are never used: no second copy of them is made.
     held = dict(model.module.named_parameters())
     shared = {
         id(held[name]): nn.Parameter(part)
