@@ -31,6 +31,16 @@ def data_file(data_directory: Path) -> Callable[[str], Path]:
     return find
 
 
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Start each test from the same random states, whatever ran before it."""
+    import numpy as np
+    import torch
+
+    np.random.seed(0)  # noqa: NPY002 (scikit-learn's default state is the legacy one)
+    torch.manual_seed(0)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu") is None:
         return
