@@ -45,6 +45,10 @@ EXPLANATIONS = {
 """By scoring. Where influence explains the given labels hardly better than outputs
 alone do, it is as likely to mislead; and so are errors by class beside errors that do
 not depend on the class."""
+ALIKE_ODDS = 0.01
+"""Odds of errors by class that turn out alike in all classes, beside `ERRORS_ALIKE`.
+Influence tells errors by class that outputs repeat; where there are none, it fits the
+given labels a little better by luck, and less so the true ones."""
 MIN_CLEAN = 10
 """Clean samples per class (median) from which on influence on their loss is evidence:
 the loss of fewer says more of these samples than of their class."""
@@ -77,12 +81,10 @@ def judge_labels(
     rows, labels = np.arange(len(evidence.labels)), evidence.labels
     help_ = label_help(influence)[: _n_queries_heard(evidence)]
     readings = Readings(evidence, help_, window)
-    trusts = {one: _trust(one, evidence) for one in EXPLANATIONS[scoring]}
-    trusts = {one: trust for one, trust in trusts.items() if trust > 0}
-    believed = [_believed(readings, one, trust) for one, trust in trusts.items()]
-    posteriors, worths = zip(*believed, strict=True)
-    shares = softmax(len(labels) * np.array(worths)) * list(trusts.values())
-    posterior = np.average(posteriors, axis=0, weights=shares)
+    trusts = [(one, _trust(one, evidence)) for one in EXPLANATIONS[scoring]]
+    believed = [_believed(readings, one, trust) for one, trust in trusts if trust > 0]
+    posteriors, log_odds = zip(*believed, strict=True)
+    posterior = np.average(posteriors, axis=0, weights=softmax(np.array(log_odds)))
     suspicion = np.clip(1 - posterior[rows, labels], 0, 1)
     posterior[rows, labels] = 0
     return Judgement(
@@ -170,13 +172,17 @@ def _believed(
 ) -> tuple[np.ndarray, float]:
     """Return P(true label | sample, given label) by one explanation.
 
-    And how well that explains the given labels.
+    And the log-odds of that explanation, by how well it explains the given labels.
     """
     model = _fitted(readings, explanation)
     if "influence" in explanation.kinds:
         model = _trusting(model, len(readings.help_), trust)
+    labels = readings.evidence.labels
+    log_odds = len(labels) * model.worth + np.log(trust)
+    if model.errors_alike and explanation is not ERRORS_ALIKE:
+        log_odds += np.log(ALIKE_ODDS)
     full = readings.full(explanation.kinds)
-    return true_label_posterior(model, full, readings.evidence.labels), model.worth
+    return true_label_posterior(model, full, labels), log_odds
 
 
 def _fitted(readings: Readings, explanation: Explanation) -> LabelNoiseModel:

@@ -40,7 +40,8 @@ class LabelNoiseModel:
     log_likelihood : float
         Log-probability of the given labels and of known ones, per given label.
     charge : float
-        What T is charged for what it leaves open, see `row_pooling`.
+        What T is charged for what it leaves open, see `row_pooling`; 0 where errors are
+        alike in all classes.
     confusion : float
         Weight of errors where two classes meet, beside those in T; see
         `true_label_posterior`.
@@ -57,6 +58,11 @@ class LabelNoiseModel:
     def worth(self) -> float:
         """How well it explains the given labels, log-probability per sample."""
         return self.log_likelihood - self.charge
+
+    @property
+    def errors_alike(self) -> bool:
+        """Whether errors are alike in all classes."""
+        return self.charge == 0
 
 
 def true_label_posterior(

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from dit_clean.detection import CleanEvidence, LabelEvidence, judge_labels
-from dit_clean.detection.decision import EXPLANATIONS, Readings, _believed
+from dit_clean.detection.decision import (
+    ALIKE_ODDS,
+    ERRORS_ALIKE,
+    EXPLANATIONS,
+    Readings,
+    _believed,
+    _fitted,
+)
 from dit_clean.detection.evidence import (
     influence_trust,
     label_help,
@@ -114,6 +121,25 @@ def test_influence_that_is_not_trusted_is_not_looked_at():
         for scoring in ("combined", "margin")
     )
     assert np.array_equal(found.suspicion, expected.suspicion)
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_errors_by_class_give_way_where_they_are_alike_in_all_classes(alike):
+    evidence, influence = make_evidence()
+    if alike:
+        labels = evidence.labels.copy()
+        labels[WRONG[::2]] = (labels[WRONG[::2]] + 1) % N_CLASSES
+        evidence = replace(evidence, labels=labels)
+    else:
+        evidence, influence = repeated((evidence, influence), 7)
+    readings = Readings(evidence, label_help(influence), slice(0, 4))
+    for explanation in EXPLANATIONS["combined"]:
+        model = _fitted(readings, explanation)
+        given_way = explanation is not ERRORS_ALIKE and alike
+        assert model.errors_alike == (given_way or explanation is ERRORS_ALIKE)
+        expected = len(evidence.labels) * model.worth
+        expected += np.log(ALIKE_ODDS) if given_way else 0
+        assert _believed(readings, explanation, 1.0)[1] == pytest.approx(expected)
 
 
 def repeated(made, n_times):
