@@ -59,9 +59,9 @@ class InfluenceCleaner(
 
     `cv` networks are trained under tracking, each on all folds but one, and one more
     on all rows. For every sample three things are read off while they learn: how well
-    networks that train on it agree with its label, how well networks that never saw it
-    agree, and how its presence moves the predictions for the held-out rows of its class
-    and of its rivals (Dynamic Influence Tracker [1]_). No clean data are needed.
+    networks that train on it agree with each label, how well networks that never saw it
+    agree, and how it would move the predictions for held-out rows under each label
+    (Dynamic Influence Tracker [1]_). No clean data are needed.
 
     Parameters
     ----------
@@ -76,7 +76,8 @@ class InfluenceCleaner(
     scoring : {"combined", "influence", "margin"}, default="combined"
         Evidence that suspicion rests on: all, influence alone, or margins alone.
     contamination : "auto" or float in (0, 0.5], default="auto"
-        Fraction of samples to flag; "auto" estimates it.
+        Fraction of samples to flag, but for equally suspicious ones and the least
+        suspicious tenth of each class, which stays; "auto" estimates it.
     cv : int or splitter, default=3
         Folds; each sample must be held out exactly once. An int gives shuffled folds,
         stratified by label, that keep `groups` together if they are given to `fit`.

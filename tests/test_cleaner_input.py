@@ -632,6 +632,17 @@ def test_seeds_that_no_later_fit_has_are_warned_of(tmp_path):
 
 
 @pytest.mark.usefixtures("trains")
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+def test_clean_rows_that_make_outputs_infinite_are_named():
+    X, y = make_labels()
+    X_val = X[:9].astype(float)
+    X_val[4, 1] = 1e39  # no number in single precision
+    match = "not finite for row 4 of X_val, though they are for all of X"
+    with pytest.raises(FloatingPointError, match=match):
+        make_cleaner(make_net(Linear)).fit(X, y, X_val=X_val, y_val=y[:9])
+
+
+@pytest.mark.usefixtures("trains")
 def test_columns_that_were_text_in_fit_are_named_wherever_frames_are_given():
     rng = np.random.RandomState(0)
     codes = rng.randint(1, 4, 60)

@@ -92,6 +92,7 @@ def _measured(key: str | None, train: Train, measure: Measure) -> "_Packed":
     with closing(train()) as results:  # an interrupt stops the workers
         measured = measure(results)
     arrays = [measured.in_sample, measured.held_out, *measured.influence.values()]
+    arrays += [] if measured.clean is None else [measured.clean]
     return _Packed(measured, sum(array.nbytes for array in arrays))
 
 
@@ -127,7 +128,8 @@ def _network(
     key: str | None, seed: int, n_epochs: int, train: Callable[[], FoldResult]
 ) -> "_Packed":
     result = train()
-    nbytes = sum(outputs.nbytes for outputs in result.outputs)
+    outputs = [*result.outputs, *(result.clean_outputs or [])]
+    nbytes = sum(output.nbytes for output in outputs)
     return _Packed(result, result.recorded.run.trajectory.store.nbytes + nbytes)
 
 

@@ -52,6 +52,8 @@ class Measurements:
     ) -> "Measurements":
         """Return the averages; runs that stopped early keep their last outputs.
 
+        Of epochs that count, see `CrossFit.train`.
+
         Parameters
         ----------
         results : iterator of FoldResult
@@ -73,7 +75,8 @@ class Measurements:
         influence, clean = [], []
         for result in results:
             _add(result, in_sample, held_out, read)
-            influence.append((result.fold, result.influence))
+            measured = {e: v for e, v in result.influence.items() if e < n_epochs}
+            influence.append((result.fold, measured))
             if result.clean_outputs is not None:
                 clean.append(_stacked(result.clean_outputs, n_epochs, read))
             seconds = {part: seconds[part] + result.seconds[part] for part in seconds}

@@ -102,11 +102,13 @@ class CrossFit:
     ) -> Generator[FoldResult]:
         """Yield the results of all networks, without the data.
 
-        That of the network on all rows first, with outputs for each epoch of the
-        longest run; then the folds, in their order. Callbacks may stop a network early
-        by its held-out rows, and the one on all rows has none: it trains as long as
-        most of the others, after them. Without callbacks it is trained first, since it
-        takes longest, and no result is kept once the next one is asked for.
+        That of the network on all rows first, with outputs for each epoch that counts;
+        then the folds, in their order. Callbacks may stop a network early by its
+        held-out rows, and the one on all rows has none: it trains as long as most of
+        the others, after them. Epochs count that two folds have reached: in later ones
+        no network trains on the rows that the longest run holds out. Without callbacks
+        the network on all rows is trained first, since it takes longest, and no result
+        is kept once the next one is asked for.
         """
         everything, n_epochs = Fold.of_all_rows(folds), self.net.max_epochs
         bar = tqdm(
@@ -124,10 +126,9 @@ class CrossFit:
             results = list(run_all(folds, n_epochs))
             counts = [result.n_epochs for result in results]
             (whole,) = run_all([everything], round(np.median(counts)))
-            results.insert(
-                0, replace(whole, outputs=extended(whole.outputs, max(counts)))
-            )
-            del whole
+            outputs = extended(whole.outputs, sorted(counts)[-2])
+            results.insert(0, replace(whole, outputs=outputs))
+            del whole, outputs
             while results:
                 yield results.pop(0)
 
@@ -153,7 +154,7 @@ class CrossFit:
             is_classifier=self.is_classifier,
             epochs=scheduled_epochs(n_epochs) if fold.holds_out else (),
             keep_all=storage == "all",
-            clean=None if validation is None else validation[0],
+            clean=validation[0] if validation and fold.holds_out else None,
             on_epoch=on_epoch,
         )
         weight = None if sample_weight is None else sample_weight[fold.train]
@@ -179,7 +180,7 @@ class CrossFit:
             watcher.outputs,
             watcher.influence,
             seconds,
-            watcher.clean_outputs if validation else None,
+            watcher.clean_outputs or None,
         )
 
     def _net_of_fold(self, X: Rows, y: torch.Tensor, fold: Fold) -> NeuralNet:

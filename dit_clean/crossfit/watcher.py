@@ -84,8 +84,9 @@ class EpochWatcher:
         check_outputs_finite(outputs, len(self.outputs), self.X)
         self.outputs.append(outputs)
         if self.clean is not None:
-            clean = forward_rows(model, params, self.clean, self.is_classifier)
-            self.clean_outputs.append(clean.numpy())
+            clean = forward_rows(model, params, self.clean, self.is_classifier).numpy()
+            check_clean_outputs_finite(clean)
+            self.clean_outputs.append(clean)
 
 
 def check_outputs_finite(outputs: np.ndarray, epoch: int, X: Rows) -> None:
@@ -95,6 +96,17 @@ def check_outputs_finite(outputs: np.ndarray, epoch: int, X: Rows) -> None:
     raise FloatingPointError(
         f"Training diverged: outputs are not finite after epoch {epoch}. "
         f"{divergence_remedy(X)}"
+    )
+
+
+def check_clean_outputs_finite(outputs: np.ndarray) -> None:
+    """Raise if the network's outputs on X_val are not finite, those on X being so."""
+    if np.isfinite(outputs).all():
+        return
+    row = np.flatnonzero(~np.isfinite(outputs).all(axis=1))[0]
+    raise FloatingPointError(
+        f"Outputs are not finite for row {row} of X_val, though they are for all of X. "
+        "Look for values there that are far larger than those of X."
     )
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.special import softmax
 
 from dit_clean.detection.evidence import TINY
 from dit_clean.detection.latent_labels import (
@@ -9,7 +10,6 @@ from dit_clean.detection.latent_labels import (
     KnownLabels,
     Problem,
     normalized,
-    softmax,
 )
 from dit_clean.detection.noise_model import LabelNoiseModel, symmetric_transition
 from dit_clean.detection.row_pooling import expected_counts, pool_rows
@@ -32,7 +32,9 @@ def fit_class_noise(
 
     max(2, n_classes / 5) pseudo-samples pull each row of T towards symmetric noise at
     the pooled rate: classes with few rows keep to it. In the end rows that show no
-    errors of their own are pooled, see `row_pooling`; weights and biases stay.
+    errors of their own are pooled, see `row_pooling`; weights and biases stay. Where T
+    would turn classes round, for evidence that is worse than chance, labels are taken
+    for random.
 
     The likelihood has several optima. Networks predict errors that are frequent, and
     their outputs explain these as no errors at all; influence, the last kind of
@@ -84,12 +86,14 @@ def _fit_from(start: np.ndarray, problem: Problem) -> LabelNoiseModel:
         wrong = 1 - posterior[problem.labels, problem.rows]
         pooled = symmetric_transition(float(wrong.mean()), n_classes)
     transition, charge = pool_rows(transition, prior, problem, strength)
+    if np.trace(transition) < 1:  # that of labels at random
+        transition, charge = symmetric_transition(1.0, n_classes), 0.0
     fit = problem.log_likelihood(weights, biases, transition)
     return LabelNoiseModel(weights, biases, transition, fit, charge, CONFUSION)
 
 
 def _transition(logits: np.ndarray, n_classes: int) -> np.ndarray:
-    return softmax(logits.reshape(n_classes, n_classes))
+    return softmax(logits.reshape(n_classes, n_classes), axis=1)
 
 
 def _objective(

@@ -59,14 +59,11 @@ def convergence_window(
 
 
 def split_at_turn(window: slice, turn: int) -> tuple[slice, slice]:
-    """Return the parts of a window up to and from the turning point, neither empty.
-
-    The turning point belongs to both.
+    """Return the parts of a window up to and from its turning point, which is in both.
 
     Examples
     --------
     >>> split_at_turn(slice(0, 8), 3)
     (slice(0, 4, None), slice(3, 8, None))
     """
-    last = int(np.clip(turn, window.start, window.stop - 1))
-    return slice(window.start, last + 1), slice(last, window.stop)
+    return slice(window.start, turn + 1), slice(turn, window.stop)

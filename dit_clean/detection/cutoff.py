@@ -37,12 +37,16 @@ def fraction_threshold(suspicion: np.ndarray, fraction: float) -> float:
     """Return the cut that flags the given fraction of samples, one at least.
 
     Samples that are as suspicious as the first one beyond it are kept with that one, so
-    that fewer are flagged; unless none is more suspicious.
+    that fewer are flagged. If none is more suspicious all of these are flagged, or none
+    where all samples are alike.
     """
     n_flagged = max(1, round(fraction * len(suspicion)))
     ordered = np.sort(suspicion)[::-1]
     above = ordered[ordered > ordered[min(n_flagged, len(ordered) - 1)]]
-    return float(above[-1] if len(above) else ordered[0])
+    if len(above):
+        return float(above[-1])
+    beyond = np.nextafter(ordered[0], np.inf)
+    return float(beyond if ordered[0] == ordered[-1] else ordered[0])
 
 
 def flag_threshold(suspicion: np.ndarray, contamination: str | float) -> float:

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import softmax
 
 from dit_clean.detection.class_noise import fit_class_noise
 from dit_clean.detection.convergence import split_at_turn, turning_point
@@ -16,7 +17,7 @@ from dit_clean.detection.evidence import (
     label_help,
 )
 from dit_clean.detection.judgement import Judgement
-from dit_clean.detection.latent_labels import KnownLabels, softmax
+from dit_clean.detection.latent_labels import KnownLabels
 from dit_clean.detection.noise_model import LabelNoiseModel, true_label_posterior
 from dit_clean.detection.uniform_noise import fit_uniform_noise
 
@@ -46,9 +47,10 @@ EXPLANATIONS = {
 alone do, it is as likely to mislead; and so are errors by class beside errors that do
 not depend on the class."""
 ALIKE_ODDS = 0.01
-"""Odds of errors by class that turn out alike in all classes, beside `ERRORS_ALIKE`.
-Influence tells errors by class that outputs repeat; where there are none, it fits the
-given labels a little better by luck, and less so the true ones."""
+"""Odds of errors by class that turn out alike in all classes, beside `ERRORS_ALIKE`:
+they say the same of how labels go wrong, with more that is fitted to the labels.
+Influence is there to tell errors by class that outputs repeat; where there are none, it
+fits the given labels a little better by luck, and the true ones less well."""
 MIN_CLEAN = 10
 """Clean samples per class (median) from which on influence on their loss is evidence:
 the loss of fewer says more of these samples than of their class."""
@@ -130,9 +132,9 @@ class Readings:
 
     @cached_property
     def stages(self) -> tuple[slice, slice]:
-        """The window up to and from the turning point: two kinds of outputs."""
-        turn = turning_point(self.evidence.held_out_loss())
-        return split_at_turn(self.window, turn)
+        """The window up to and from its turning point: two kinds of outputs."""
+        loss = self.evidence.held_out_loss()[self.window]
+        return split_at_turn(self.window, self.window.start + turning_point(loss))
 
     @cached_property
     def outside(self) -> list[np.ndarray]:
@@ -161,7 +163,10 @@ class Readings:
 
 
 def _trust(explanation: Explanation, evidence: LabelEvidence) -> float:
-    """Return how far an explanation is to be trusted, in [0, 1]."""
+    """Return how far an explanation is to be trusted, in [0, 1].
+
+    Influence that is all there is has nothing to be weighed against.
+    """
     if len(explanation.kinds) == 1:
         return 1.0
     return influence_trust(evidence.labels, evidence.n_folds)

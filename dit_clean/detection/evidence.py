@@ -59,13 +59,14 @@ class LabelEvidence:
 
     def held_out_loss(self) -> np.ndarray:
         """Return the mean held-out cross-entropy of each epoch, (n_epochs,)."""
-        return -np.log(np.maximum(self._of_label(self.held_out), 1e-6)).mean(axis=0)
+        own = np.maximum(self._of_label(self.held_out), 1e-6)
+        return -np.log(own).mean(axis=0, dtype=np.float64)
 
     def curves(self) -> dict[str, np.ndarray]:
         """Return the mean probability of the given label by epoch, (n_epochs,) each."""
         return {
-            "in_sample": self._of_label(self.in_sample).mean(axis=0),
-            "held_out": self._of_label(self.held_out).mean(axis=0),
+            "in_sample": self._of_label(self.in_sample).mean(axis=0, dtype=np.float64),
+            "held_out": self._of_label(self.held_out).mean(axis=0, dtype=np.float64),
         }
 
     def outside(self, window: slice) -> np.ndarray:
@@ -121,8 +122,7 @@ def influence_trust(labels: np.ndarray, n_folds: int) -> float:
     influence gets more weight than it deserves: none at 5 held-out samples per class,
     all of it at 25.
     """
-    sizes = np.bincount(labels)
-    held_out = np.median(sizes[sizes > 0]) / n_folds
+    held_out = np.median(np.bincount(labels)) / n_folds
     return float(np.clip((held_out - 5) / 20, 0, 1))
 
 

@@ -185,12 +185,6 @@ def mean_log_likelihood(joint: np.ndarray) -> float:
     return float(np.log(np.maximum(joint.sum(axis=0), TINY)).mean())
 
 
-def softmax(logits: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Return probabilities along an axis."""
-    shifted = np.exp(logits - logits.max(axis=axis, keepdims=True))
-    return shifted / shifted.sum(axis=axis, keepdims=True)
-
-
 def _classes_first(evidence: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(evidence.T)
 

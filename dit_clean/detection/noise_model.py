@@ -102,8 +102,11 @@ def true_label_posterior(
 
 
 def symmetric_transition(rate: float, n_classes: int) -> np.ndarray:
-    """Return T of noise that hits all classes alike, shape (n_classes, n_classes)."""
-    rate = float(np.clip(rate, 1e-3, 0.9))
+    """Return T of noise that hits all classes alike, shape (n_classes, n_classes).
+
+    At most that of labels at random.
+    """
+    rate = float(np.clip(rate, 1e-3, 1 - 1 / n_classes))
     transition = np.full((n_classes, n_classes), rate / (n_classes - 1))
     np.fill_diagonal(transition, 1 - rate)
     return transition

@@ -120,7 +120,14 @@ def sweep_back(
                 forms_gradient=checks or not is_linear,
             )
             if checks:
-                check_update(trajectory, record, state, gradient.grad, every=every)
+                check_update(
+                    trajectory,
+                    record,
+                    state,
+                    gradient.grad,
+                    gradient.statistics,
+                    every=every,
+                )
                 next_check = record.step + 1 - CHECK_EVERY
             adjoint, contributions = _step_back(
                 trajectory.optimizer_type,

@@ -34,6 +34,8 @@ class BatchGradient:
     grad : Tensor of shape (n_params,)
         d/d(theta) of the batch loss, detached; without meaning if it was not to be
         formed.
+    statistics : dict of str to Tensor
+        Running statistics of batch normalization after the step, detached.
     products : callable
         ``products(v, s)`` for v of shape (n_queries, n_params), and cotangents s of
         the running statistics after the step, (n_queries, n_statistics), returns
@@ -46,6 +48,7 @@ class BatchGradient:
     """
 
     grad: Tensor
+    statistics: Mapping[str, Tensor]
     products: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
@@ -96,7 +99,8 @@ def batch_gradient(
         hvp, dots, *earlier = vjp((grad, moved), inputs, (v, s))
         return hvp, dots, torch.cat(earlier, dim=1)
 
-    return BatchGradient(grad.detach(), products)
+    statistics = {name: values.detach() for name, values in after.items()}
+    return BatchGradient(grad.detach(), statistics, products)
 
 
 def loss_gradient(
@@ -139,7 +143,7 @@ def query_gradients(
     statistics = _statistics(model, state)
     norm = differentiable_norm() if statistics else nullcontext()
     with norm, same_draws(model.device):
-        values = evaluate(params | dict(state.buffers) | statistics)
+        values = evaluate(params | state.copied_buffers() | statistics)
     values = check_query_values(values)
     seeds = torch.eye(len(values), dtype=values.dtype, device=values.device)
     with model.kernels:

@@ -9,6 +9,7 @@ from tqdm.auto import tqdm
 from dit_clean.influence.functional import check_query_values
 from dit_clean.influence.queries import HasModel, Query
 from dit_clean.influence.scores import History, check_history, check_steps
+from dit_clean.influence.update_check import follows
 from dit_clean.influence.windows import Window
 from dit_clean.tracking import TrainingState, Trajectory
 from dit_clean.tracking.exclusive import one_thread_at_a_time
@@ -148,11 +149,11 @@ def _check_ends_alike(
     Of what is done beside the recorded updates little may be seen in a single step, but
     it adds up.
     """
-    start = trajectory.state(first).params
+    start = trajectory.state(first)
     for t, state in again.items():
-        recorded = trajectory.state(t).params
-        away = float((state.params - recorded).norm())
-        if away > MAX_DRIFT * float((recorded - start).norm()):
+        recorded = trajectory.state(t)
+        away = float((state.params - recorded.params).norm())
+        if away > MAX_DRIFT * float((recorded.params - start.params).norm()):
             raise RuntimeError(
                 f"Training again from step {first} on, with nothing left out, does not "
                 f"lead to the recorded parameters of step {t}: they are {away:.2g} "
@@ -161,6 +162,14 @@ def _check_ends_alike(
                 "that is reset), so that retraining shows nothing of the samples. "
                 "`check_replay` may tell which step it is."
             )
+        for name, values in recorded.buffers.items():
+            if not follows(start.buffers[name], state.buffers[name], values):
+                raise RuntimeError(
+                    f"Training again from step {first} on, with nothing left out, does "
+                    f"not lead to the recorded buffer {name!r} of step {t}. Forward "
+                    "passes in training mode beside those of the steps move it: put "
+                    "the module into evaluation mode for all else, module.eval()."
+                )
 
 
 def _retrained(

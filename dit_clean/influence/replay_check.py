@@ -38,6 +38,8 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
     ------
     RuntimeError
         Names the steps whose recorded updates differ.
+    IndexError
+        If a step is outside of the run.
     ValueError
         If there are no steps; if `steps` is None and the network has no second
         derivatives, or wrong ones.
@@ -57,7 +59,13 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
     store = trajectory.store
     if not trajectory.records:
         raise ValueError("The run has no steps: record some with `recorder.step`.")
-    asked = _ends_of_epochs(trajectory) if steps is None else steps
+    asked = _ends_of_epochs(trajectory) if steps is None else list(steps)
+    outside = [step for step in asked if not 0 <= step < trajectory.n_steps]
+    if outside:
+        raise IndexError(
+            f"Step {outside[0]} is outside of the run: it has steps 0 to "
+            f"{trajectory.n_steps - 1}."
+        )
     ends = []
     for t in sorted({store.nearest(step) for step in asked}):
         end = store.following(t)

@@ -212,8 +212,9 @@ def _checked(
     start: int, stop: int, length: int, given: Any, unit: str = "epochs"
 ) -> Window:
     if not 0 <= start < stop <= length:
+        fits = " Fractions, as (0.5, 1.0), fit any number." if unit == "epochs" else ""
         raise ValueError(
             f"window={given!r} is outside of training: it has {length} {unit}, so "
-            f"0 <= start < stop <= {length} is needed."
+            f"0 <= start < stop <= {length} is needed.{fits}"
         )
     return Window(start, stop)

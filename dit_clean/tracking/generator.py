@@ -1,7 +1,8 @@
 """Random numbers that layers have drawn, drawn once more."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,9 +12,14 @@ from dit_clean.tracking.exclusive import borrowed_generators
 
 def get_rng_state(device: torch.device) -> Tensor:
     """Return the state of the generator that layers on `device` draw from."""
+    return rng_reader(device)()
+
+
+def rng_reader(device: torch.device) -> Callable[[], Tensor]:
+    """Return the function that reads this state."""
     if device.type == "cuda":
-        return torch.cuda.get_rng_state(device)
-    return torch.default_generator.get_state()
+        return partial(torch.cuda.get_rng_state, device)
+    return torch.default_generator.get_state
 
 
 @contextmanager

@@ -135,11 +135,28 @@ class TrackedModel:
     ) -> Tensor:
         """Return the module's output for X, shape (n, ...), under `params`.
 
-        `params` may hold buffers too. With ``training=False`` (the default) layers
-        such as dropout are in their evaluation mode.
+        `params` holds buffers too, if the module has any; what the pass writes to them
+        is lost. With ``training=False`` (the default) layers such as dropout are in
+        their evaluation mode.
+
+        Raises
+        ------
+        ValueError
+            If a buffer is missing.
         """
         self.module.train(training)
-        return self._output(params, X)
+        return self._output({**params, **self._copied_buffers(params)}, X)
+
+    def _copied_buffers(self, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        names = [name for name, _ in self.module.named_buffers()]
+        missing = [name for name in names if name not in params]
+        if missing:
+            raise ValueError(
+                f"The module has buffers, and values were given for its parameters, "
+                f"but not for {missing[0]!r}. Give those of the step too: "
+                "trajectory.variables(trajectory.state(step))."
+            )
+        return {name: params[name].clone() for name in names}
 
     def _output(self, params: Mapping[str, Tensor], X: Any) -> Tensor:
         X = self._to_device(X)

@@ -45,8 +45,8 @@ class StepRecorder:
     store : StateStore, optional
         Where states are kept; by default `StateStore.automatic`, bounded. States that
         are not kept are replayed, and a loop that does more than the optimizer's update
-        (clips gradients, projects parameters, freezes some layers in evaluation mode)
-        cannot be, nor is its influence right: `dit_clean.influence.check_replay` tells.
+        (clips gradients, projects parameters) cannot be, nor is its influence right:
+        `dit_clean.influence.check_replay` tells, after the first `snapshot` already.
 
     Attributes
     ----------
@@ -156,7 +156,8 @@ class StepRecorder:
         self.is_in_step = True
         self._passes.begin()
         self._kernels.set()
-        self._buffers = self._reader.buffers()
+        self._is_kept = self._keeps_next()
+        self._buffers = self._reader.buffers() if self._is_kept else {}
 
     def end(self) -> None:
         """Add the record of the update that has just been made.
@@ -263,13 +264,18 @@ class StepRecorder:
         self._passes.before_update(has_closure=self._has_closure)
         if not self._has_closure:
             self._note_gradients()
-        step, since = len(self.trajectory.records), self._start
-        if step == since or (
-            self.keeps_states
-            and (step == since + 1 or self.trajectory.store.wants(step))
-        ):
-            self._keep_state(step)
+        if self._is_kept:
+            self._keep_state(len(self.trajectory.records))
         self._pending.append(self._reader.hyper())
+
+    def _keeps_next(self) -> bool:
+        """Tell whether the state before the next update is one to be kept."""
+        step, since = len(self.trajectory.records), self._start
+        if step == since:
+            return True
+        return self.keeps_states and (
+            step == since + 1 or self.trajectory.store.wants(step)
+        )
 
     def _keep_state(self, step: int) -> None:
         store, state = self.trajectory.store, self._state(self._buffers)

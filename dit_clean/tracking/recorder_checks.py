@@ -41,8 +41,10 @@ def as_row_numbers(sample_indices: Any) -> Tensor:
     TypeError
         If they are no whole numbers: a mask, say.
     """
-    rows: Any
-    if isinstance(sample_indices, Tensor):
+    rows: Any = sample_indices
+    if type(rows) is Tensor and rows.dtype is torch.int64 and rows.is_cpu:
+        rows = rows.clone()
+    elif isinstance(sample_indices, Tensor):
         rows = sample_indices.clone() if sample_indices.is_cpu else sample_indices.cpu()
     else:
         rows = np.array(sample_indices)

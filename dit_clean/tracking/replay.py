@@ -130,6 +130,10 @@ class Replayer:
                 rng_state = get_rng_state(model.device)
             loss = model.training_loss(output, record.sample_indices, removed)
             loss.backward()
+        for parameter in self.reader.params:
+            # As in loops that keep zeros; to others it is the same, see `check_unused`.
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
         self.optimizer.step()
         return rng_state
 

@@ -53,7 +53,7 @@ class TrainingState:
         return sum(tensor.nbytes for tensor in tensors) + rng_bytes
 
     def copied_buffers(self) -> dict[str, Tensor]:
-        """Return copies of the buffers, for training mode writes to them."""
+        """Return copies of the buffers, for passes write to them."""
         return {name: values.clone() for name, values in self.buffers.items()}
 
     def to(self, device: Any) -> "TrainingState":

@@ -165,11 +165,11 @@ class Trajectory:
 
     def params(self, t: int) -> dict[str, Tensor]:
         """Return the parameter dict before step t (t = T: after the last step)."""
-        return self.layout.unflatten(self.state(t).params)
+        return self.layout.unflatten(self.state(t).params.clone())
 
     def variables(self, state: TrainingState) -> dict[str, Tensor]:
-        """Return parameters and buffers of a state by name."""
-        return self.layout.unflatten(state.params) | dict(state.buffers)
+        """Return copies of parameters and buffers of a state by name."""
+        return self.layout.unflatten(state.params.clone()) | state.copied_buffers()
 
     @one_thread_at_a_time
     def state(self, t: int) -> TrainingState:

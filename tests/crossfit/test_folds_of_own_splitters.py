@@ -7,25 +7,25 @@ from sklearn.model_selection import KFold
 from skorch.callbacks import Callback, EarlyStopping
 from skorch.dataset import ValidSplit
 
-from dit_clean import InfluenceCleaner
+from dit_clean import InfluenceCleaner, Window
 from dit_clean.crossfit import Measurements
 from tests.nets import Linear, load_mixed_iris, make_net
 
 
-class StopAfterThreeEpochs(Callback):
-    """Stops the networks that are validated on so many rows."""
+class StopAfter(Callback):
+    """Stops networks after so many epochs, by the number of rows they hold out."""
 
-    def __init__(self, n_validated):
-        self.n_validated = n_validated
+    def __init__(self, n_epochs):
+        self.n_epochs = n_epochs
 
     def on_epoch_end(self, net, dataset_valid=None, **kwargs):
-        if len(net.history) == 3 and len(dataset_valid) == self.n_validated:
+        if len(net.history) == self.n_epochs.get(len(dataset_valid)):
             raise KeyboardInterrupt
 
 
-def make_splits(n_samples=150):
-    rows = np.random.RandomState(0).permutation(n_samples)
-    return [(np.setdiff1d(rows, held), held) for held in np.array_split(rows, 3)]
+def make_splits(ends=(50, 100)):
+    rows = np.random.RandomState(0).permutation(150)
+    return [(np.setdiff1d(rows, held), held) for held in np.split(rows, ends)]
 
 
 def test_own_splits_are_taken():
@@ -75,7 +75,7 @@ def test_held_out_rows_have_the_precision_of_the_net():
 
 def test_run_on_all_rows_is_as_long_as_those_that_were_stopped(monkeypatch):
     X, y = load_mixed_iris()
-    callbacks = [StopAfterThreeEpochs(n_validated=50)]
+    callbacks = [StopAfter({50: 3})]
     net = make_net(callbacks=callbacks, train_split=ValidSplit(5), max_epochs=20)
     found = []
     original = Measurements.of
@@ -90,6 +90,22 @@ def test_run_on_all_rows_is_as_long_as_those_that_were_stopped(monkeypatch):
     assert [result.fold.holds_out for result in found] == [False, True, True, True]
     assert len(found[0].outputs[0]) == 150
     assert not found[0].influence
+
+
+def test_epochs_of_the_longest_run_alone_do_not_count():
+    """No network trains in them on the rows that this one holds out."""
+    X, y = load_mixed_iris()
+    net = make_net(callbacks=[StopAfter({40: 6, 50: 4, 60: 2})], max_epochs=20)
+    cleaner = InfluenceCleaner(net, cv=make_splits([40, 90]), random_state=0)
+    cleaner.fit(X.astype(np.float32), y)
+    assert sorted(r.run.n_epochs for r in cleaner._results) == [2, 4, 6]
+    assert cleaner.influence_timeline_.shape == (150, 4)
+    assert (cleaner.influence_timeline_ != 0).all()
+    assert len(cleaner.history_["held_out"]) == 4
+    assert cleaner.set_params(window="late").rescore().window_ == Window(2, 4)
+    assert (cleaner.influence_ != 0).all()
+    with pytest.raises(ValueError, match="it has 4 epochs.*Fractions"):
+        cleaner.influence(window=(4, 6))
 
 
 def test_module_instance_is_warned_of():

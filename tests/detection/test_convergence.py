@@ -4,10 +4,10 @@ from functools import partial
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from dit_clean.detection import LabelEvidence, convergence_window, window_likelihood
 from dit_clean.detection.convergence import split_at_turn
-from dit_clean.detection.latent_labels import softmax
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_loss_that_rises_from_too_sure_answers_does_not_end_the_window():
     noise = generator.randn(600, n_epochs)
     epochs = np.arange(1, n_epochs + 1)
     odds = epochs * signs[:, None] + noise * np.sqrt(epochs)
-    held_out = softmax(np.stack([-odds, odds], axis=2))
+    held_out = softmax(np.stack([-odds, odds], axis=2), axis=2)
     evidence = LabelEvidence(
         np.where(wrong, 1 - labels, labels), held_out, held_out, n_folds=3
     )
@@ -59,8 +59,8 @@ def test_loss_that_rises_from_too_sure_answers_does_not_end_the_window():
 
 
 def test_window_is_split_at_the_turning_point_into_two_that_are_never_empty():
-    for start, stop, turn in np.ndindex(6, 7, 9):
-        if start >= stop:
+    for start, stop, turn in np.ndindex(6, 7, 7):
+        if not start <= turn < stop:
             continue
         before, after = split_at_turn(slice(start, stop), turn)
         assert before.start == start < before.stop

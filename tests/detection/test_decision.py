@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dit_clean.detection import CleanEvidence, LabelEvidence, judge_labels
+from dit_clean.detection.convergence import turning_point
 from dit_clean.detection.decision import (
     ALIKE_ODDS,
     ERRORS_ALIKE,
@@ -13,12 +14,15 @@ from dit_clean.detection.decision import (
     Readings,
     _believed,
     _fitted,
+    _known_labels,
 )
 from dit_clean.detection.evidence import (
+    centered_log,
     influence_trust,
     label_help,
     mean_of_networks,
 )
+from dit_clean.detection.noise_model import true_label_posterior
 from dit_clean.detection.weights import sample_weights
 
 N_SAMPLES, N_EPOCHS, N_CLASSES = 120, 4, 3
@@ -90,7 +94,7 @@ def test_influence_counts_as_far_as_it_explains_the_given_labels(informative):
 
 
 def test_combined_lies_between_its_answers():
-    """For 750 samples in three classes, whose influence is trusted."""
+    """For 840 samples in three classes, whose influence is trusted."""
     evidence, influence = repeated(make_evidence(), 7)
     rows = np.arange(len(evidence.labels))
     readings = Readings(evidence, label_help(influence), slice(0, 4))
@@ -150,19 +154,21 @@ def repeated(made, n_times):
     return LabelEvidence(*more, n_folds=3), np.concatenate([influence] * n_times, 1)
 
 
-def test_influence_that_is_not_trusted_has_no_say():
-    evidence, influence = make_evidence(informative="influence")
-    few = np.arange(39)  # 13 samples in each class
-    evidence = LabelEvidence(
-        evidence.labels[few], evidence.in_sample[few], evidence.held_out[few], 3
+def test_influence_has_a_say_as_far_as_it_is_trusted():
+    evidence, influence = repeated(make_evidence(), 7)
+    readings = Readings(evidence, label_help(influence), slice(0, 4))
+    by_influence = EXPLANATIONS["combined"][0]
+    model = _fitted(readings, by_influence)
+    weights = model.weights * [1, 1, 0.4]
+    expected = true_label_posterior(
+        replace(model, weights=weights),
+        readings.full(by_influence.kinds),
+        evidence.labels,
     )
-    influence = influence[:, few]
-    assert influence_trust(evidence.labels, 3) == 0
-    found, expected = (
-        judge_labels(evidence, influence, slice(0, 4), scoring).suspicion
-        for scoring in ("combined", "margin")
-    )
-    assert np.allclose(found, expected)
+    posterior, log_odds = _believed(readings, by_influence, 0.4)
+    assert np.allclose(posterior, expected)
+    full_trust = _believed(readings, by_influence, 1.0)[1]
+    assert log_odds == pytest.approx(full_trust + np.log(0.4))
 
 
 def test_networks_on_the_sample_count_twice_as_often_as_the_folds_they_are():
@@ -266,14 +272,13 @@ def test_influence_on_few_clean_samples_is_no_evidence(n_each, is_heard):
 
 
 def test_clean_samples_say_nothing_of_influence():
-    evidence, influence = make_evidence()
-    outputs = np.full((2, 30, N_EPOCHS, N_CLASSES), 1 / N_CLASSES)
-    clean = CleanEvidence(np.arange(30) % N_CLASSES, outputs)
-    alone, beside = (
-        decide_labels(each, influence, slice(0, 4), scoring="influence").suspicion
-        for each in (evidence, replace(evidence, clean=clean))
-    )
-    assert (alone == beside).all()
+    evidence, clean, _ = make_one_sided()
+    stages = slice(0, 3), slice(2, 4)
+    known = _known_labels(replace(evidence, clean=clean), stages, n_evidence=4)
+    assert known.evidence.shape == (2 * 30, N_CLASSES, 4)
+    assert (known.evidence[:, :, 2:] == 0).all()
+    late = centered_log(clean.outputs[1][:, stages[1]].mean(axis=1))
+    assert np.allclose(known.evidence[30:, :, 1], late)
 
 
 @pytest.mark.parametrize("contamination", [0.05, 0.1, 0.3])
@@ -295,10 +300,11 @@ def test_decision_is_consistent():
 def test_outputs_after_the_window_do_not_count():
     evidence, influence = make_evidence()
     evidence.held_out[:, 3] = evidence.in_sample[:, 3] = 1 / N_CLASSES
-    expected = decide_labels(evidence, influence, slice(1, 3)).suspicion
-    evidence.held_out[:, 3, 0] += 0.1
+    expected = decide_labels(evidence, influence, slice(0, 3)).suspicion
+    evidence.held_out[:, 3] = 0.1 + 0.7 * np.eye(N_CLASSES)[evidence.labels]
     evidence.in_sample[:, 3] = [0.8, 0.1, 0.1]
-    found = decide_labels(evidence, influence, slice(1, 3)).suspicion
+    assert turning_point(evidence.held_out_loss()) == 3
+    found = decide_labels(evidence, influence, slice(0, 3)).suspicion
     assert np.array_equal(found, expected)
 
 

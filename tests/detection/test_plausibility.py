@@ -74,6 +74,13 @@ def test_gross_errors_to_one_side_are_no_tail(n_samples, size, seed):
     assert not are_skewed(residual, residual > 6)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_errors_to_one_side_next_to_an_even_spread_are_no_tail(seed):
+    residual = np.random.RandomState(seed).uniform(-1, 1, 600)
+    residual[:20] = np.linspace(1.1, 1.9, 20)
+    assert not are_skewed(residual, residual > 1)
+
+
 def test_errors_far_beyond_a_skewed_tail_are_none_of_it():
     residual = np.random.RandomState(0).exponential(size=600) - 0.7
     residual[:20] += 100

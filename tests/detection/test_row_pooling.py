@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.integrate import dblquad
-from scipy.special import gamma
+from scipy.special import betaln, gamma
 
 from dit_clean.detection.class_noise import fit_class_noise
 from dit_clean.detection.latent_labels import Problem
@@ -80,6 +80,16 @@ def test_single_row_of_three_classes_is_a_free_one_of_two_choices():
     _, _, free, single = zip(options.rows, options.worth, strict=True)
     assert np.allclose(single[0], free[0])
     assert np.allclose(single[1], free[1] - np.log(2))
+
+
+def test_row_of_its_own_rate_has_odds_of_one_to_the_number_of_classes():
+    counts = np.diag(np.full(N_CLASSES, 50.0)) + 0.1
+    counts[3, 4:10] = 3
+    options = _options(counts, symmetric_transition(0.05, N_CLASSES), 4.0)
+    right, wrong = 50.1, counts[3].sum() - 50.1
+    likelihood = betaln(right + 4 * 0.95, wrong + 4 * 0.05) - betaln(3.8, 0.2)
+    likelihood -= wrong * np.log(N_CLASSES - 1)  # each other class alike
+    assert options.worth[1, 3] == pytest.approx(likelihood - np.log(N_CLASSES))
 
 
 def test_single_row_is_worth_more_than_a_free_one_where_one_entry_stands_out():

@@ -25,7 +25,8 @@ def nothing():
 def record(net, optimizer, X, y, n_epochs=2, rows_of=lambda batch: batch, **options):
     """Return the trajectory of a plain loop; options replace parts of it."""
     criterion = options.get("criterion", LOSS)
-    recorder = StepRecorder(TrackedModel.of(net, criterion, X, y), net, optimizer)
+    model, store = TrackedModel.of(net, criterion, X, y), options.get("store")
+    recorder = StepRecorder(model, net, optimizer, store)
     context = options.get("context", torch.enable_grad)
     begin_step = options.get("begin_step", nothing)
     before_step = options.get("before_step", nothing)

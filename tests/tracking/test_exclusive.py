@@ -150,7 +150,8 @@ def test_loops_that_record_draw_their_own_random_numbers():
 def test_losses_that_a_query_reads_are_its_own_in_every_thread():
     X, y = map(torch.as_tensor, make_rows())
     run = track(make_net(Mixed), *make_rows(), random_state=0)
-    params, alone = run.trajectory.params(3), run.influence(MeanLoss(X, y))
+    params = run.trajectory.variables(run.trajectory.state(3))
+    alone = run.influence(MeanLoss(X, y))
     expected = run.model.losses(params, X, y)
     with asked_beside(run) as answers:
         found = [run.model.losses(params, X, y) for _ in range(300)]

@@ -5,12 +5,15 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from dit_clean import TrackedRun, track
+from dit_clean.influence import check_replay
 from dit_clean.queries import MeanLoss
 from dit_clean.tracking import StateStore
 from tests.cases import CASES, train
 from tests.nets import N_COLUMNS, N_LABELS, Mixed, make_net, make_rows
+from tests.tracking.loops import make_norm, record
 
 OPTIMIZERS = {
     "sgd": {"optimizer": torch.optim.SGD},
@@ -163,3 +166,96 @@ def test_large_states_are_replayed_to_the_same_scores():
     assert some.trajectory.store.steps == kept
     query = MeanLoss(X, y)
     assert np.array_equal(some.influence(query), everything.influence(query))
+
+
+class Counts(nn.Module):
+    """Counts its passes in a buffer, also those in evaluation mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(N_COLUMNS, 5), nn.Linear(5, N_LABELS)
+        self.register_buffer("n_passes", torch.tensor(0))
+
+    def forward(self, X):
+        self.n_passes += 1
+        return self.head(torch.tanh(self.body(X))) * (1 + 0.05 * self.n_passes)
+
+
+def test_questions_do_not_change_the_run_they_ask():
+    X, y = map(torch.as_tensor, make_rows())
+    torch.manual_seed(0)
+    net = Counts()
+    trajectory = record(net, torch.optim.SGD(net.parameters(), lr=0.1), X, y)
+    run, query = TrackedRun(trajectory), MeanLoss(X, y)
+    first = run.timeline(query)
+    run.leave_one_out(query, range(3))
+    trajectory.params(0)["head.bias"].add_(1)
+    assert np.array_equal(run.timeline(query), first)
+    counts = [int(trajectory.state(t).buffers["n_passes"]) for t in range(7)]
+    assert counts == list(range(7))
+    check_replay(trajectory)
+
+
+def test_values_of_buffers_have_to_be_given():
+    X, y = map(torch.as_tensor, make_rows())
+    net = Counts()
+    trajectory = record(net, torch.optim.SGD(net.parameters(), lr=0.1), X, y)
+    with pytest.raises(ValueError, match=r"not for 'n_passes'.*trajectory.variables"):
+        trajectory.model.forward(trajectory.params(0), X)
+    end = trajectory.variables(trajectory.state(trajectory.n_steps))
+    assert torch.equal(trajectory.model.forward(end, X), net(X))
+
+
+class Skips(nn.Module):
+    """Leaves out a branch in every second pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.branch = nn.Linear(N_COLUMNS, 5), nn.Linear(N_COLUMNS, 5)
+        self.head = nn.Linear(5, N_LABELS)
+        self.register_buffer("n_passes", torch.tensor(0))
+
+    def forward(self, X):
+        if self.training:
+            self.n_passes += 1
+        hidden = self.body(X)
+        if int(self.n_passes) % 2:
+            hidden = hidden + self.branch(X)
+        return self.head(torch.tanh(hidden))
+
+
+@pytest.mark.parametrize("optimizer_type", [torch.optim.SGD, torch.optim.Adam])
+def test_gradients_that_a_loop_sets_to_zero_move_what_a_step_does_not_use(
+    optimizer_type,
+):
+    X, y = map(torch.as_tensor, make_rows())
+    torch.manual_seed(0)
+    net = Skips()
+    settings = {"momentum": 0.9} if optimizer_type is torch.optim.SGD else {}
+    optimizer = optimizer_type(net.parameters(), lr=0.05, **settings)
+    zero_grad = optimizer.zero_grad
+    optimizer.zero_grad = lambda: zero_grad(set_to_none=False)
+    store = StateStore()
+    trajectory = record(net, optimizer, X, y, n_epochs=3, store=store)
+    again = trajectory.replayer.iterate_states(
+        trajectory.model, store[0], trajectory.records
+    )
+    for t, state in enumerate(again, start=1):
+        assert torch.equal(state.params, store[t].params)
+
+
+def test_passes_in_training_mode_beside_those_of_steps_are_noticed():
+    """They move running statistics, which questions depend on."""
+    net, X, y = make_norm()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+    def look():
+        with torch.no_grad():
+            net(X)
+
+    trajectory = record(net, optimizer, X, y, after_step=look)
+    run, query = TrackedRun(trajectory), MeanLoss(X, y)
+    with pytest.raises(RuntimeError, match="forward passes in training mode beside"):
+        run.influence(query)
+    with pytest.raises(RuntimeError, match=r"recorded buffer '2.running_mean'"):
+        run.leave_one_out(query, [0])
