@@ -46,11 +46,10 @@ EXPLANATIONS = {
 """By scoring. Where influence explains the given labels hardly better than outputs
 alone do, it is as likely to mislead; and so are errors by class beside errors that do
 not depend on the class."""
-ALIKE_ODDS = 0.01
-"""Odds of errors by class that turn out alike in all classes, beside `ERRORS_ALIKE`:
-they say the same of how labels go wrong, with more that is fitted to the labels.
-Influence is there to tell errors by class that outputs repeat; where there are none, it
-fits the given labels a little better by luck, and the true ones less well."""
+ALIKE_ODDS = 0.05
+"""Odds of an explanation by influence that finds errors alike in all classes, beside
+others. Influence is there to tell errors by class that outputs repeat; where there are
+none, it fits the given labels a little better by luck, and the true ones less well."""
 MIN_CLEAN = 10
 """Clean samples per class (median) from which on influence on their loss is evidence:
 the loss of fewer says more of these samples than of their class."""
@@ -184,7 +183,7 @@ def _believed(
         model = _trusting(model, len(readings.help_), trust)
     labels = readings.evidence.labels
     log_odds = len(labels) * model.worth + np.log(trust)
-    if model.errors_alike and explanation is not ERRORS_ALIKE:
+    if model.errors_alike and "influence" in explanation.kinds:
         log_odds += np.log(ALIKE_ODDS)
     full = readings.full(explanation.kinds)
     return true_label_posterior(model, full, labels), log_odds

@@ -104,7 +104,7 @@ def test_epochs_of_the_longest_run_alone_do_not_count():
     assert len(cleaner.history_["held_out"]) == 4
     assert cleaner.set_params(window="late").rescore().window_ == Window(2, 4)
     assert (cleaner.influence_ != 0).all()
-    with pytest.raises(ValueError, match="it has 4 epochs.*Fractions"):
+    with pytest.raises(ValueError, match=r"it has 4 epochs.*Fractions"):
         cleaner.influence(window=(4, 6))
 
 
