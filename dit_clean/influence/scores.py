@@ -146,7 +146,9 @@ def influence_timeline(
       partition. Steps that lie in no window cost nothing;
     - history="full": one for each distinct window bound later than the step.
 
-    k adjoints cost less than k passes, since the forward pass is shared.
+    k adjoints cost less than k passes, since the forward pass is shared. Where states
+    were dropped, the one that a query is evaluated at is replayed first, from the kept
+    one before it: that counts where there are nearly as many windows as steps.
     """
     windows = grid_in_steps(None, trajectory) if windows is None else windows
     terms = grid_terms(trajectory, windows, history, query_step)

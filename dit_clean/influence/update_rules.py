@@ -5,7 +5,8 @@ of differentiable tensor operations, with torch's exact semantics. `slots` is em
 before the first update; `hyper` holds the group's hyper-parameters and, for rules that
 count, ``"step"``, the number of updates made before. To teach tracking one more
 optimizer, write such a function and add it to `UPDATE_RULES`; the tests then hold it
-against ``torch.optim`` and against autograd through unrolled training.
+against ``torch.optim`` and against autograd through unrolled training. Its state has to
+be of the parameters' shape, and to begin with the first update.
 """
 
 from collections.abc import Callable, Mapping, Sequence

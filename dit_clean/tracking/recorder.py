@@ -174,7 +174,7 @@ class StepRecorder:
             self._note_gradients()
         records, hyper = self.trajectory.records, self._pending[0]
         modes, rng_state = self._passes.modes, self._passes.rng_state_to_keep()
-        if records:  # one copy for all steps of a constant rate
+        if records:  # one copy for all steps of a constant rate, unless they count
             last = records[-1]
             hyper = last.hyper if last.hyper == hyper else hyper
             modes = last.modes if last.modes == modes else modes
