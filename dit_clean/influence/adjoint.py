@@ -125,7 +125,7 @@ def sweep_back(
                     record,
                     state,
                     gradient.grad,
-                    gradient.statistics,
+                    gradient.variances,
                     every=every,
                 )
                 next_check = record.step + 1 - CHECK_EVERY

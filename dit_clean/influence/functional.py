@@ -14,6 +14,7 @@ from dit_clean.influence.statistics import (
     followed_statistics,
     frozen_statistics,
     statistics_names,
+    variance_names,
 )
 from dit_clean.tracking import (
     ParameterLayout,
@@ -34,8 +35,8 @@ class BatchGradient:
     grad : Tensor of shape (n_params,)
         d/d(theta) of the batch loss, detached; without meaning if it was not to be
         formed.
-    statistics : dict of str to Tensor
-        Running statistics of batch normalization after the step, detached.
+    variances : dict of str to Tensor
+        Running variances of batch normalization after the step, detached.
     products : callable
         ``products(v, s)`` for v of shape (n_queries, n_params), and cotangents s of
         the running statistics after the step, (n_queries, n_statistics), returns
@@ -48,7 +49,7 @@ class BatchGradient:
     """
 
     grad: Tensor
-    statistics: Mapping[str, Tensor]
+    variances: Mapping[str, Tensor]
     products: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
@@ -99,8 +100,9 @@ def batch_gradient(
         hvp, dots, *earlier = vjp((grad, moved), inputs, (v, s))
         return hvp, dots, torch.cat(earlier, dim=1)
 
-    statistics = {name: values.detach() for name, values in after.items()}
-    return BatchGradient(grad.detach(), statistics, products)
+    names = variance_names(model.module) if before else []
+    variances = {name: after[name].detach() for name in names}
+    return BatchGradient(grad.detach(), variances, products)
 
 
 def loss_gradient(

@@ -9,6 +9,7 @@ from tqdm.auto import tqdm
 from dit_clean.influence.functional import check_query_values
 from dit_clean.influence.queries import HasModel, Query
 from dit_clean.influence.scores import History, check_history, check_steps
+from dit_clean.influence.statistics import variance_names
 from dit_clean.influence.update_check import follows
 from dit_clean.influence.windows import Window
 from dit_clean.tracking import TrainingState, Trajectory
@@ -162,8 +163,9 @@ def _check_ends_alike(
                 "that is reset), so that retraining shows nothing of the samples. "
                 "`check_replay` may tell which step it is."
             )
-        for name, values in recorded.buffers.items():
-            if not follows(start.buffers[name], state.buffers[name], values):
+        for name in variance_names(trajectory.model.module):
+            before, found, values = (s.buffers[name] for s in (start, state, recorded))
+            if not follows(before, found, values):
                 raise RuntimeError(
                     f"Training again from step {first} on, with nothing left out, does "
                     f"not lead to the recorded buffer {name!r} of step {t}. Forward "

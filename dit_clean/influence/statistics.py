@@ -38,6 +38,11 @@ def statistics_names(module: nn.Module) -> list[str]:
     ]
 
 
+def variance_names(module: nn.Module) -> list[str]:
+    """Return those that hold variances: means of centered inputs are rounding error."""
+    return [name for name in statistics_names(module) if name.endswith(VARIANCE)]
+
+
 def unfollowed_buffers(trajectory: Trajectory) -> list[str]:
     """Return the names of buffers that training has changed in some other way.
 

@@ -10,7 +10,7 @@ from torch import nn
 from dit_clean import TrackedRun, track
 from dit_clean.influence import check_replay
 from dit_clean.queries import MeanLoss
-from dit_clean.tracking import StateStore
+from dit_clean.tracking import StateStore, StepRecorder, TrackedModel
 from tests.cases import CASES, train
 from tests.nets import N_COLUMNS, N_LABELS, Mixed, make_net, make_rows
 from tests.tracking.loops import make_norm, record
@@ -244,6 +244,25 @@ def test_gradients_that_a_loop_sets_to_zero_move_what_a_step_does_not_use(
         assert torch.equal(state.params, store[t].params)
 
 
+def test_centered_inputs_of_batch_normalization_are_no_passes_beside_the_steps():
+    """Their running mean is rounding error, which no two kernels share."""
+    X, y = map(torch.as_tensor, make_rows())
+    X = (X - X.mean(0)) / X.std(0)
+    net = nn.Sequential(nn.BatchNorm1d(N_COLUMNS), nn.Linear(N_COLUMNS, N_LABELS))
+    model = TrackedModel.of(net, nn.CrossEntropyLoss(), X, y)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    recorder = StepRecorder(model, net, optimizer, StateStore())
+    for epoch in range(40):
+        with recorder.step(torch.arange(len(X)), epoch):
+            optimizer.zero_grad()
+            model.loss.criterion(net(X), y).backward()
+            optimizer.step()
+    recorder.close()
+    check_replay(recorder.trajectory)
+    influence = TrackedRun(recorder.trajectory).influence(MeanLoss(X, y))
+    assert np.isfinite(influence).all()
+
+
 def test_passes_in_training_mode_beside_those_of_steps_are_noticed():
     """They move running statistics, which questions depend on."""
     net, X, y = make_norm()
@@ -257,5 +276,5 @@ def test_passes_in_training_mode_beside_those_of_steps_are_noticed():
     run, query = TrackedRun(trajectory), MeanLoss(X, y)
     with pytest.raises(RuntimeError, match="forward passes in training mode beside"):
         run.influence(query)
-    with pytest.raises(RuntimeError, match=r"recorded buffer '2.running_mean'"):
+    with pytest.raises(RuntimeError, match=r"recorded buffer '2.running_var'"):
         run.leave_one_out(query, [0])
