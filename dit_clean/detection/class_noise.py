@@ -37,14 +37,15 @@ def fit_class_noise(
     for random.
 
     The likelihood has several optima. Networks predict errors that are frequent, and
-    their outputs explain these as no errors at all; influence, the last kind of
-    evidence, does not. A second fit starts with most of the weight on influence; it is
-    taken if it explains the labels better by `CLEAR_LEAD`.
+    their outputs explain these as no errors at all; the last kind of evidence does so
+    less. A second fit starts with most of the weight on it, and is taken if it explains
+    the labels better by `CLEAR_LEAD`.
 
     Parameters
     ----------
     evidence : ndarray of shape (n_samples, n_classes, n_evidence)
-        Kinds of evidence, each on the scale of centered log-probabilities.
+        Kinds of evidence, each on the scale of centered log-probabilities; influence
+        last, or else outputs from the turning point on.
     labels : ndarray of int, shape (n_samples,)
         Given class indices.
     known : KnownLabels, optional
