@@ -90,7 +90,7 @@ def check_differentiable(trajectory: Trajectory) -> None:
     begun = 0 in trajectory.store
     state = trajectory.store[0] if begun else trajectory.replayer.reader.state()
     rows = _rows_that_count(model)
-    record = StepRecord(0, 0, rows, (), get_rng_state(model.device))
+    record = StepRecord(0, 0, rows, (), (), get_rng_state(model.device))
     name = type(model.module).__name__
     try:
         direction = torch.zeros_like(state.params)

@@ -73,10 +73,10 @@ class PassWatch:
         """Look at the next step in any case."""
         self._is_first = True
 
-    def begin(self) -> None:
-        """Watch the passes of a step."""
+    def begin(self) -> bool:
+        """Watch the passes of a step, and tell whether there is a need to."""
         if not (self._may_differ or self._is_first):
-            return
+            return False
         self._has_passed = self._is_updating = self._is_first = False
         self._depth, self._is_awaited = 0, False
         # Before hooks of others, which may draw random numbers, and after them.
@@ -86,6 +86,7 @@ class PassWatch:
             hook = _PassHook(self.after_pass)
             self._hooks.append(self._module.register_forward_hook(hook))
         self._start, self._end = self._look(), None
+        return True
 
     def before_pass(self) -> None:
         """Note what a pass starts from.
@@ -105,7 +106,8 @@ class PassWatch:
         if self._has_passed:
             check_same_pass((self.modes, _bits(self._start)), (modes, _bits(start)))
         self._has_passed = self._is_awaited = True
-        self.modes, self._start = modes, start
+        self._start = start
+        self._note_modes(modes)
 
     def after_pass(self) -> None:
         """Note where the pass that counts leaves the generator."""
@@ -125,7 +127,12 @@ class PassWatch:
         if has_closure:
             self._has_passed = False
         elif self._may_differ and not self._has_passed:
-            self._has_passed, self.modes = True, get_modes(self._modules)
+            self._has_passed = True
+            self._note_modes(get_modes(self._modules))
+
+    def _note_modes(self, modes: tuple[bool, ...] | None) -> None:
+        if modes != self.modes:  # one copy for all steps
+            self.modes = modes
 
     def end(self) -> None:
         """Leave the module as it was found."""

@@ -42,9 +42,10 @@ def as_row_numbers(sample_indices: Any) -> Tensor:
         If they are no whole numbers: a mask, say.
     """
     rows: Any = sample_indices
-    if type(rows) is Tensor and rows.dtype is torch.int64 and rows.is_cpu:
-        rows = rows.clone()
-    elif isinstance(sample_indices, Tensor):
+    is_plain = type(rows) is Tensor and rows.dtype is torch.int64 and rows.is_cpu
+    if is_plain and rows.ndim == 1:
+        return rows.clone()
+    if isinstance(sample_indices, Tensor):
         rows = sample_indices.clone() if sample_indices.is_cpu else sample_indices.cpu()
     else:
         rows = np.array(sample_indices)

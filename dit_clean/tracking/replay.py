@@ -113,7 +113,7 @@ class Replayer:
     ) -> Tensor | None:
         """Make an update; take and return where forward passes leave the generator."""
         for group, settings in zip(
-            self.optimizer.param_groups, record.hyper, strict=True
+            self.optimizer.param_groups, record.settings, strict=True
         ):
             for key in group.keys() & settings.keys():
                 if isinstance(group[key], Tensor):  # its precision is that of training
@@ -201,27 +201,25 @@ class StateReader:
         params = self._copier.copy(self.params)
         return TrainingState(params, slots, buffers, rng_state)
 
-    def hyper(self) -> tuple[dict[str, Any], ...]:
-        """Return each group's hyper-parameters, and its count of past updates."""
+    def settings(self) -> tuple[dict[str, Any], ...]:
+        """Return each group's hyper-parameters: the same object while none changes."""
         groups = self.optimizer.param_groups
         values = [list(group.values()) for group in groups]
         if values != self._values:
-            self._settings = tuple(map(_settings, groups))
+            settings = tuple(map(_settings, groups))
+            if settings != self._settings:
+                self._settings = settings
             # Tensors and lists may change in place: they are read anew each time.
             is_lasting = not any(map(_may_change, groups))
             self._values = values if is_lasting else None
-        counts = [self._n_updates(group["params"]) for group in groups]
-        if not any(counts):
-            return self._settings
-        return tuple(
-            settings if count == 0 else settings | {"step": count}
-            for settings, count in zip(self._settings, counts, strict=True)
-        )
+        return self._settings
+
+    def counts(self) -> tuple[int, ...]:
+        """Return how often each group's parameters were updated, if it is counted."""
+        groups = self.optimizer.param_groups
+        return tuple(self._n_updates(group["params"]) for group in groups)
 
     def _n_updates(self, params: list[Tensor]) -> int:
-        """Return how often the parameters of a group were updated, if it is counted."""
-        if not self.optimizer.state:
-            return 0
         for parameter in params:
             # Frozen and unused parameters have no state and are not counted.
             state = self.optimizer.state.get(parameter)

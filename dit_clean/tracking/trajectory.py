@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from dit_clean.tracking.model import TrackedModel
 from dit_clean.tracking.replay import Replayer
 from dit_clean.tracking.storage import MIN_STATES, StateStore, TrainingState
 
-FORMAT = 2
+FORMAT = 3
 """Of pickled runs, to be raised where they change."""
 
 
@@ -32,8 +32,11 @@ class StepRecord(NamedTuple):
         Epoch the update belongs to, from 0.
     sample_indices : Tensor of shape (n_batch,)
         Rows of the X given to fit that made up the batch.
-    hyper : tuple of dict
+    settings : tuple of dict
         Every hyper-parameter of each optimizer group at this update.
+    counts : tuple of int
+        How often the parameters of each group had been updated before, where the
+        optimizer counts it (Adam), else 0.
     rng_state : Tensor or None
         State of torch's generator before the forward pass; None where the pass drew no
         random number (no dropout), or went on where the last one that did left the
@@ -45,14 +48,23 @@ class StepRecord(NamedTuple):
     step: int
     epoch: int
     sample_indices: Tensor
-    hyper: tuple[Mapping[str, Any], ...]
+    settings: tuple[dict[str, Any], ...]
+    counts: tuple[int, ...]
     rng_state: Tensor | None = None
     modes: tuple[bool, ...] | None = None
 
     @property
+    def hyper(self) -> tuple[dict[str, Any], ...]:
+        """What an update rule needs: settings, with the count as ``"step"`` if any."""
+        return tuple(
+            settings | {"step": count} if count else settings
+            for settings, count in zip(self.settings, self.counts, strict=True)
+        )
+
+    @property
     def learning_rate(self) -> float:
         """Learning rate of the first parameter group."""
-        return float(self.hyper[0]["lr"])
+        return float(self.settings[0]["lr"])
 
     def draws_from(self, left: Tensor | None) -> Tensor | None:
         """Return the random state that the forward pass starts from, if it draws.
@@ -235,15 +247,16 @@ def has_device(device: torch.device) -> bool:
 def pack_records(records: list[StepRecord]) -> dict[str, Any]:
     """Return records as a few arrays, which pickle fast."""
     indices = [record.sample_indices for record in records]
-    hyper = {id(record.hyper): record.hyper for record in records}
-    places = {key: place for place, key in enumerate(hyper)}
+    settings = {id(record.settings): record.settings for record in records}
+    places = {key: place for place, key in enumerate(settings)}
     modes = list({record.modes for record in records})
     return {
         "epochs": np.array([record.epoch for record in records]),
         "sizes": np.array([len(rows) for rows in indices]),
         "indices": torch.cat(indices) if indices else torch.empty(0),
-        "hyper": list(hyper.values()),
-        "hyper_of_step": np.array([places[id(record.hyper)] for record in records]),
+        "settings": list(settings.values()),
+        "settings_of_step": np.array([places[id(r.settings)] for r in records]),
+        "counts": np.array([record.counts for record in records]),
         "modes": modes,
         "modes_of_step": np.array([modes.index(record.modes) for record in records]),
         "rng_states": {
@@ -259,7 +272,8 @@ def unpack_records(packed: dict[str, Any]) -> list[StepRecord]:
     columns = zip(
         packed["epochs"].tolist(),
         packed["indices"].split(packed["sizes"].tolist()),
-        packed["hyper_of_step"].tolist(),
+        packed["settings_of_step"].tolist(),
+        packed["counts"].tolist(),
         packed["modes_of_step"].tolist(),
         strict=True,
     )
@@ -268,9 +282,10 @@ def unpack_records(packed: dict[str, Any]) -> list[StepRecord]:
             step,
             epoch,
             rows,
-            packed["hyper"][hyper],
+            packed["settings"][settings],
+            tuple(counts),
             packed["rng_states"].get(step),
             packed["modes"][modes],
         )
-        for step, (epoch, rows, hyper, modes) in enumerate(columns)
+        for step, (epoch, rows, settings, counts, modes) in enumerate(columns)
     ]

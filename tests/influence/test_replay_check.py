@@ -35,10 +35,10 @@ def test_another_batch_is_noticed():
 
 def test_another_learning_rate_is_noticed():
     trajectory = train(CASES["momentum"])
-    hyper = tuple(
-        group | {"lr": group["lr"] * 1.2} for group in trajectory.records[0].hyper
+    settings = tuple(
+        group | {"lr": group["lr"] * 1.2} for group in trajectory.records[0].settings
     )
-    with_record(trajectory, 0, hyper=hyper)
+    with_record(trajectory, 0, settings=settings)
     with pytest.raises(RuntimeError, match="step 0 "):
         check_replay(trajectory)
 

@@ -23,6 +23,7 @@ from dit_clean import track
 from dit_clean.queries import MeanLoss
 from dit_clean.tracking import (
     IndexedLoader,
+    StateStore,
     StepRecorder,
     TrackedModel,
     TrajectoryRecorder,
@@ -303,6 +304,31 @@ def test_frozen_layers_do_not_hide_the_update_count(optimizer):
     counts = [record.hyper[0].get("step", 0) for record in run.trajectory]
     assert counts == list(range(9))
     assert run.trajectory.layout.names == ("head.weight", "head.bias")
+
+
+@pytest.mark.parametrize("keeps_states", [True, False])
+def test_update_counts_are_the_optimizers_where_states_are_not_kept(keeps_states):
+    X, y = make_rows()
+    module = nn.Linear(4, 3)
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.01)
+    model = TrackedModel.of(module, nn.CrossEntropyLoss(), X, y)
+    recorder = StepRecorder(model, module, optimizer, StateStore(bytes_per_step=64))
+    recorder.keeps_states = keeps_states
+    X, y, expected = torch.as_tensor(X), torch.as_tensor(y), []
+    for epoch in range(3):
+        if epoch == 2:
+            optimizer.state.clear()  # as loops do that begin anew
+        for batch in torch.arange(len(X)).split(2):
+            state = optimizer.state.get(module.weight, {})
+            expected.append((int(state.get("step", 0)),))
+            with recorder.step(batch, epoch):
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(module(X[batch]), y[batch]).backward()
+                optimizer.step()
+        recorder.snapshot()
+    recorder.close()
+    assert [record.counts for record in recorder.trajectory] == expected
+    assert len(recorder.trajectory.store) < len(expected)
 
 
 def test_nets_are_saved_in_mid_training(tmp_path):
