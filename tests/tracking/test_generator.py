@@ -26,7 +26,7 @@ class Noisy(nn.Linear):
         return super().forward(X)
 
 
-def train(net, between=lambda: None):
+def train(net, between=lambda: None, within=lambda: None):
     """Return the recorder of six steps, which keeps every state, and the last one."""
     X, y = map(torch.as_tensor, make_rows())
     torch.manual_seed(0)
@@ -36,6 +36,7 @@ def train(net, between=lambda: None):
     for batch in torch.arange(len(X)).repeat(2).split(15):
         between()
         with recorder.step(batch, 0):
+            within()
             optimizer.zero_grad()
             LOSS(net(X[batch]), y[batch]).backward()
             optimizer.step()
@@ -67,13 +68,16 @@ def test_steps_that_go_on_drawing_need_no_random_state(first):
     assert found == [step in begin for step in range(N_STEPS)]
 
 
-def test_draws_that_begin_late_are_repeated():
-    trajectory = train(Noisy(3)).trajectory
+@pytest.mark.parametrize("within", [lambda: None, lambda: torch.rand(1)])
+@pytest.mark.parametrize("first", [1, 3])
+def test_draws_that_begin_late_are_repeated(first, within):
+    """From where the pass begins, which the loop's own draws are before."""
+    trajectory = train(Noisy(first), within=within).trajectory
     trajectory.model.module.n_passes = trajectory.replayer.module.n_passes = N_STEPS
     states = trajectory.replayer.iterate_states(
-        trajectory.model, trajectory.store[3], trajectory.records[3:]
+        trajectory.model, trajectory.store[first], trajectory.records[first:]
     )
-    for step, state in enumerate(states, start=4):
+    for step, state in enumerate(states, start=first + 1):
         assert torch.equal(state.params, trajectory.store[step].params)
 
 
