@@ -56,9 +56,11 @@ class PassWatch:
         # After the first step, only if there have been draws: a hook takes 6 us too.
         self._follows, self._has_drawn = self._can_follow, False
         self._may_differ = self._draws or any(map(may_depend_on_mode, self._modules))
-        self._is_first, self._is_hooked = True, True
+        self._is_first = self._is_hooked = True
+        self._decides = self._is_plain = False  # of the first step: on hooks
         self._has_passed = self._is_updating = False
         self._hooks: list[RemovableHandle] = []
+        self._begin: _Look | None = None
         self._start: _Look | None = None
         self._end: _Look | None = None
         self._left: _Look | None = None
@@ -72,7 +74,7 @@ class PassWatch:
 
     def begin_epoch(self) -> None:
         """Watch the passes of the next step in any case."""
-        self._is_first, self._is_hooked = True, True
+        self._is_first = self._is_hooked = True
 
     def begin(self) -> bool:
         """Watch the passes of a step, and tell whether there is a need to."""
