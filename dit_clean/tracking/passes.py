@@ -53,7 +53,7 @@ class PassWatch:
         self._draws = any(map(may_draw, [*self._modules, criterion]))
         # Else a run without some samples would draw other numbers at all later steps.
         self._can_follow = self._draws and not any(map(draws_by_value, self._modules))
-        # After the first step, only if there have been draws: a hook takes 6 us too.
+        # After the first step, only if there have been draws: a hook takes time too.
         self._follows, self._has_drawn = self._can_follow, False
         self._may_differ = self._draws or any(map(may_depend_on_mode, self._modules))
         self._is_first = self._is_hooked = True
