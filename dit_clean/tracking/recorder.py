@@ -277,13 +277,11 @@ class StepRecorder:
         """Return how often groups were updated before.
 
         Read where the state is kept, which takes 5 us and waits for a GPU; in between
-        it rises by one with each update.
+        it rises by one with each update, once it is there: not yet after the first.
         """
-        if self._is_kept or len(self.trajectory.records) <= self._start + 1:
+        if self._is_kept or not all(self._counts):
             return self._reader.counts()
-        if not any(self._counts):  # it has been updated: nothing is counted
-            return self._counts
-        return tuple(count + 1 if count else 0 for count in self._counts)
+        return tuple(count + 1 for count in self._counts)
 
     def _keeps_next(self) -> bool:
         """Tell whether the state before the next update is one to be kept."""

@@ -121,23 +121,18 @@ def test_nothing_hangs_on_the_module_but_within_steps(tmp_path):
     assert not net._forward_pre_hooks
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.5])
-def test_passes_that_draw_nothing_are_watched_in_the_first_step_of_an_epoch(rate):
-    net = nn.Sequential(nn.Linear(N_COLUMNS, N_LABELS), nn.Dropout(rate))
-    X, y = map(torch.as_tensor, make_rows())
+def test_looks_before_the_update_that_begin_late_are_no_modes_of_the_pass():
+    net, X, y = make_norm()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    recorder = StepRecorder(TrackedModel.of(net, LOSS, X, y), net, optimizer)
-    is_watched = []
-    for epoch in range(2):
-        for batch in torch.arange(len(X)).split(15):
-            with recorder.step(batch, epoch):
-                is_watched.append(bool(net._forward_pre_hooks))
-                optimizer.zero_grad()
-                LOSS(net(X[batch]), y[batch]).backward()
-                optimizer.step()
-        recorder.snapshot()
-    recorder.close()
-    assert is_watched == [rate > 0 or step in (0, 3) for step in range(6)]
+    n_looks = iter(range(99))
+
+    def look():
+        net.train(next(n_looks) < 2)
+
+    options = {"n_epochs": 2, "before_step": look, "between_steps": net.train}
+    trajectory = record(net, optimizer, X, y, **options)
+    assert [step.modes for step in trajectory] == [None] * 6
+    check_replay(trajectory)
 
 
 def test_of_a_closure_the_pass_within_counts():
