@@ -40,7 +40,7 @@ from torch import Tensor, nn
 
 from dit_clean import track
 from dit_clean.influence import MeanLoss
-from dit_clean.influence.adjoint import Seed, sweep_back
+from dit_clean.influence.adjoint import sweep_back
 from dit_clean.run import fit_tracked
 from dit_clean.tracking import StateStore, StepRecorder, TrackedModel, Trajectory
 from dit_clean.tracking.exclusive import one_thread_at_a_time
@@ -165,9 +165,9 @@ class Problem:
 def sweep(trajectory: Trajectory, gradient: Tensor) -> Tensor:
     """Return every sample's score by the reverse pass over all recorded steps."""
     scores = torch.zeros(trajectory.model.n_samples)
-    seed = Seed(trajectory.n_steps, slice(0, 1), gradient)
-    for record, contributions in sweep_back(trajectory, [seed], 0):
-        scores.index_add_(0, record.sample_indices, contributions[0])
+    lanes = {trajectory.n_steps: 0}
+    for record, found in sweep_back(trajectory, lambda _: gradient, lanes, 0):
+        scores.index_add_(0, record.sample_indices, found[0, 0])
     return scores
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dit_clean.influence.adjoint import Seed, sweep_back
+from dit_clean.influence.adjoint import sweep_back
 from dit_clean.influence.functional import query_gradients
 from dit_clean.influence.queries import HasModel, Query
 from dit_clean.influence.windows import Window
-from dit_clean.tracking import Trajectory
+from dit_clean.tracking import TrainingState, Trajectory
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def window_terms(
 
 def accumulate(
     trajectory: Trajectory,
-    gradient_at: Callable[[int], Tensor],
+    gradient_of: Callable[[TrainingState], Tensor],
     terms: Sequence[Term],
     on_step: Callable[[], object] | None = None,
 ) -> np.ndarray:
@@ -78,8 +78,8 @@ def accumulate(
     ----------
     trajectory : Trajectory
         Recorded run.
-    gradient_at : callable
-        ``gradient_at(step)`` -> gradients of the queries there, see `query_gradients`.
+    gradient_of : callable
+        ``gradient_of(state)`` -> gradients of the queries, see `query_gradients`.
     terms : sequence of Term
         At least one.
     on_step : callable, optional
@@ -88,28 +88,22 @@ def accumulate(
     Notes
     -----
     Terms with one query step share an adjoint, adjoints whose spans do not overlap
-    share a row of the reverse pass, and steps that no term needs are not gone over.
+    share a lane of the reverse pass, and steps that no term needs are not gone over.
     """
     n_columns = max(term.column for term in terms) + 1
     values: Any = 0.0
     for spans in _chains(_spans(terms)):
-        gradients = {span.query_step: gradient_at(span.query_step) for span in spans}
-        n_queries = len(gradients[spans[0].query_step])
-        if isinstance(values, float):
-            shape = (n_columns, n_queries, trajectory.model.n_samples)
-            values = torch.zeros(shape, dtype=torch.float64)
-        rows = {
-            step: slice(lane * n_queries, (lane + 1) * n_queries)
-            for step, lane in _lanes(spans).items()
-        }
-        seeds = [Seed(step, rows[step], grad) for step, grad in gradients.items()]
+        lanes = _lanes(spans)
         served = [term for span in spans for term in span.terms]
         start = min(span.start for span in spans)
-        for record, contributions in sweep_back(trajectory, seeds, start):
+        for record, contributions in sweep_back(trajectory, gradient_of, lanes, start):
             found = contributions.cpu().double()
+            if isinstance(values, float):
+                shape = (n_columns, found.shape[1], trajectory.model.n_samples)
+                values = torch.zeros(shape, dtype=torch.float64)
             for term in served:
                 if record.step in term.removal:
-                    part = term.sign * found[rows[term.query_step]]
+                    part = term.sign * found[lanes[term.query_step]]
                     values[term.column].index_add_(1, record.sample_indices, part)
             if on_step is not None:
                 on_step()
@@ -126,19 +120,19 @@ def n_steps_back(terms: Sequence[Term]) -> int:
 
 def query_gradient(
     trajectory: Trajectory, query: Query, run: HasModel | None
-) -> Callable[[int], Tensor]:
-    """Return the function step -> gradients of the queries at that state."""
+) -> Callable[[TrainingState], Tensor]:
+    """Return the function state -> gradients of the queries there."""
     context = trajectory if run is None else run
 
-    def gradient_at(step: int) -> Tensor:
+    def gradient_of(state: TrainingState) -> Tensor:
         return query_gradients(
             lambda params: query(params, context),
             trajectory.model,
             trajectory.layout,
-            trajectory.state(step),
+            state,
         )
 
-    return gradient_at
+    return gradient_of
 
 
 def _spans(terms: Iterable[Term]) -> list[Span]:
@@ -164,7 +158,7 @@ def _chains(spans: list[Span]) -> Iterator[list[Span]]:
 
 
 def _lanes(spans: list[Span]) -> dict[int, int]:
-    """Return by query step the first row that no other span needs at that time."""
+    """Return by query step the first lane that no other span needs at that time."""
     ends: list[int] = []
     lanes = {}
     for span in spans:

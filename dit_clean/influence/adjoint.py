@@ -1,7 +1,6 @@
 """The reverse pass: one adjoint propagated backwards through recorded updates."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
 from torch import Tensor
@@ -25,38 +24,19 @@ MAX_CHECKED = 2**14
 """Parameters that are looked at: a check takes far less than the step itself."""
 
 Adjoint: TypeAlias = dict[str, Tensor]
-"""Cotangents of a training state: "params" and slots, each (n_queries, n_params), and
-"statistics" of batch normalization, (n_queries, n_statistics)."""
-
-
-@dataclass(frozen=True)
-class Seed:
-    """Where a query enters the reverse pass.
-
-    Attributes
-    ----------
-    step : int
-        State that the query is evaluated at.
-    row : slice
-        Rows of the adjoint that the query's gradients take; whatever they carried
-        from later steps is replaced.
-    gradient : Tensor of shape (n_queries, n_params + n_statistics)
-        d(query)/d(theta, running statistics) at that state.
-    """
-
-    step: int
-    row: slice
-    gradient: Tensor
+"""Cotangents of a training state: "params" and slots, each (n_rows, n_params), and
+"statistics" of batch normalization, (n_rows, n_statistics)."""
 
 
 def sweep_back(
     trajectory: Trajectory,
-    seeds: list[Seed],
+    gradient_of: Callable[[TrainingState], Tensor],
+    lanes: Mapping[int, int],
     start: int,
     *,
     each_label: bool = False,
 ) -> Iterator[tuple[StepRecord, Tensor]]:
-    r"""Yield each step's contributions, from the last seed's step back to `start`.
+    r"""Yield each step's contributions, from the last query step back to `start`.
 
     With a[t] the adjoint d(query)/d(state t) and u the cotangent of the gradient in
     the update (theta', slots') = U(theta, slots, g):
@@ -71,8 +51,12 @@ def sweep_back(
     ----------
     trajectory : Trajectory
         Recorded run.
-    seeds : list of Seed
-        Queries and where they are evaluated.
+    gradient_of : callable
+        ``gradient_of(state)`` -> d(query)/d(theta, running statistics) there, shape
+        (n_queries, n_params + n_statistics).
+    lanes : dict of int to int
+        Steps that the queries are evaluated at, each with the number of the adjoint
+        that starts there; whatever that one carried from later steps is replaced.
     start : int
         First step of the pass.
     each_label : bool, default=False
@@ -87,7 +71,7 @@ def sweep_back(
     ------
     record : StepRecord
         The step, last one first.
-    contributions : Tensor of shape (n_rows, n_batch) or (n_rows, n_batch, n_classes)
+    contributions : Tensor of shape (n_lanes, n_queries, n_batch[, n_classes])
         First-order change of each query when a sample's loss term is left out of
         this one step: query without the sample minus query with it.
 
@@ -96,19 +80,22 @@ def sweep_back(
     Cost: 2 to 3 training steps per step for one query, whatever the number of samples.
     Updates are checked: those between two kept states together, and every
     `CHECK_EVERY`-th where all states are kept.
-    Memory: `n_rows` vectors of parameters per kind of optimizer state.
+    Memory: n_lanes x n_queries vectors of parameters per kind of optimizer state.
     """
-    by_step: dict[int, list[Seed]] = {}
-    for seed in seeds:
-        by_step.setdefault(seed.step, []).append(seed)
-    n_params = trajectory.layout.n_params
-    adjoint = _zero_adjoint(seeds, n_params)
-    stop = max(by_step)
+    n_params, n_lanes = trajectory.layout.n_params, max(lanes.values()) + 1
+    stop = max(lanes)
+    adjoint: Adjoint = {}
+    after = trajectory.state(stop)
     is_linear = trajectory.optimizer_type in LINEAR_UPDATES
     next_check, every = stop, n_params // MAX_CHECKED | 1  # odd: no columns are missed
     with trajectory.model.kernels:
         for record, state in trajectory.iterate_back(start, stop):
-            adjoint = _planted(adjoint, by_step.get(record.step + 1, []), n_params)
+            lane = lanes.get(record.step + 1)
+            if lane is not None:
+                query_gradient = gradient_of(after)
+                adjoint = adjoint or _zero_adjoint(query_gradient, n_lanes, n_params)
+                adjoint = _planted(adjoint, query_gradient, lane, n_params)
+            after = state
             is_due = record.step < next_check or record.step not in trajectory.store
             checks = is_due and record.step + 1 in trajectory.store
             gradient = batch_gradient(
@@ -138,29 +125,26 @@ def sweep_back(
                 adjoint,
             )
             del gradient  # and with it the graph, before the next one is made
-            yield record, contributions
+            yield record, contributions.unflatten(0, (n_lanes, -1))
 
 
-def _zero_adjoint(seeds: list[Seed], n_params: int) -> Adjoint:
-    n_rows = max(seed.row.stop for seed in seeds)
-    gradient = seeds[0].gradient
-    n_statistics = gradient.shape[1] - n_params
-    return {
-        PARAMS: gradient.new_zeros(n_rows, n_params),
-        STATISTICS: gradient.new_zeros(n_rows, n_statistics),
-    }
+def _zero_adjoint(query_gradient: Tensor, n_lanes: int, n_params: int) -> Adjoint:
+    n_queries, n_values = query_gradient.shape
+    zeros = query_gradient.new_zeros(n_lanes * n_queries, n_values)
+    return {PARAMS: zeros[:, :n_params], STATISTICS: zeros[:, n_params:]}
 
 
-def _planted(adjoint: Adjoint, seeds: list[Seed], n_params: int) -> Adjoint:
-    """Return the adjoint with the rows of `seeds` started anew."""
-    if not seeds:
-        return adjoint
+def _planted(
+    adjoint: Adjoint, query_gradient: Tensor, lane: int, n_params: int
+) -> Adjoint:
+    """Return the adjoint with one lane started anew."""
+    n_queries = len(query_gradient)
+    row = slice(lane * n_queries, (lane + 1) * n_queries)
     adjoint = {name: rows.clone() for name, rows in adjoint.items()}
-    for seed in seeds:
-        for rows in adjoint.values():
-            rows[seed.row] = 0
-        adjoint[PARAMS][seed.row] = seed.gradient[:, :n_params]
-        adjoint[STATISTICS][seed.row] = seed.gradient[:, n_params:]
+    for rows in adjoint.values():
+        rows[row] = 0
+    adjoint[PARAMS][row] = query_gradient[:, :n_params]
+    adjoint[STATISTICS][row] = query_gradient[:, n_params:]
     return adjoint
 
 

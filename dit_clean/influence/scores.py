@@ -13,7 +13,7 @@ from dit_clean.influence.accumulate import (
     query_gradient,
     window_terms,
 )
-from dit_clean.influence.adjoint import Seed, sweep_back
+from dit_clean.influence.adjoint import sweep_back
 from dit_clean.influence.queries import HasModel, Query
 from dit_clean.influence.windows import Window, grid_in_steps
 from dit_clean.tracking import Trajectory
@@ -100,9 +100,8 @@ def influence_scores(
     """
     check_history(history)
     query_step = check_steps(trajectory, window, query_step)
-    gradient_at = query_gradient(trajectory, query, run)
     terms = window_terms(window, query_step, 0, history=history)
-    values = accumulate(trajectory, gradient_at, terms)
+    values = accumulate(trajectory, query_gradient(trajectory, query, run), terms)
     return InfluenceScores(values[:, :, 0], window, query_step)
 
 
@@ -146,14 +145,12 @@ def influence_timeline(
       partition. Steps that lie in no window cost nothing;
     - history="full": one for each distinct window bound later than the step.
 
-    k adjoints cost less than k passes, since the forward pass is shared. Where states
-    were dropped, the one that a query is evaluated at is replayed first, from the kept
-    one before it: that counts where there are nearly as many windows as steps.
+    k adjoints cost less than k passes, since the forward pass is shared.
     """
     windows = grid_in_steps(None, trajectory) if windows is None else windows
     terms = grid_terms(trajectory, windows, history, query_step)
-    gradient_at = query_gradient(trajectory, query, run)
-    return accumulate(trajectory, gradient_at, terms, on_step)
+    gradient_of = query_gradient(trajectory, query, run)
+    return accumulate(trajectory, gradient_of, terms, on_step)
 
 
 def grid_terms(
@@ -208,17 +205,16 @@ def label_influence(
     Costs what `influence_scores` costs, whatever the number of classes.
     """
     check_steps(trajectory, window, None)
-    gradient = query_gradient(trajectory, query, run)(window.stop)
-    seeds = [Seed(window.stop, slice(0, len(gradient)), gradient)]
+    gradient_of = query_gradient(trajectory, query, run)
     values: Any = 0
     for record, contributions in sweep_back(
-        trajectory, seeds, window.start, each_label=True
+        trajectory, gradient_of, {window.stop: 0}, window.start, each_label=True
     ):
-        n_queries, _, n_classes = contributions.shape
+        found = contributions[0].cpu().double()
         if isinstance(values, int):
-            shape = (n_queries, trajectory.model.n_samples, n_classes)
+            shape = (len(found), trajectory.model.n_samples, found.shape[2])
             values = torch.zeros(shape, dtype=torch.float64)
-        values.index_add_(1, record.sample_indices, contributions.cpu().double())
+        values.index_add_(1, record.sample_indices, found)
     return values.numpy()
 
 

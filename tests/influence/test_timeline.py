@@ -13,6 +13,7 @@ from dit_clean.influence import (
 from dit_clean.influence import accumulate as accumulation
 from dit_clean.influence.windows import grid_in_steps, window_in_steps
 from dit_clean.tracking import StateStore
+from dit_clean.tracking.replay import Replayer
 from tests.cases import CASES, N_EPOCHS, N_SAMPLES, QUERIES, train
 from tests.influence.reference import relative_error, unrolled_influence
 
@@ -167,3 +168,22 @@ def test_storage_policy_never_changes_a_column(grid):
             for run in (everything, few)
         )
         assert np.array_equal(found, expected)
+
+
+def test_many_windows_replay_no_more_steps_than_one(monkeypatch):
+    replayed = []
+
+    def counted(self, model, record, *args):
+        replayed.append(record.step)
+        return step(self, model, record, *args)
+
+    step = Replayer._step
+    few = train(CASES["sgd"], store=StateStore(1))
+    monkeypatch.setattr(Replayer, "_step", counted)
+    counts = []
+    for windows in ([(0, 12)], GRIDS["steps"]):
+        replayed.clear()
+        influence_timeline(few, QUERIES["loss"], [Window(*pair) for pair in windows])
+        counts.append(len(replayed))
+    assert counts[0] > 0
+    assert counts[1] == counts[0]
