@@ -89,14 +89,14 @@ def paper_query(cleaner: InfluenceCleaner) -> Verdict:
     The same runs, window and hold-out; only the query is the paper's.
     """
     begin = time.process_time()
-    maker = cleaner._make_query
+    maker = cleaner._data.make_query
 
     def make_query(fold):
         rows = fold.held_out
         return MeanLoss(subset_rows(maker.X, rows), maker.targets.encoded[rows])
 
     influence = average_timeline(
-        cleaner._results, make_query, [cleaner.window_], "window"
+        cleaner._recorded.ready, make_query, [cleaner.window_], "window"
     )
     return Verdict(-influence[-1, :, 0], seconds=time.process_time() - begin)
 

@@ -287,21 +287,18 @@ class InfluenceCleaner(
         data = TrainingData(X, encoder, targets, weight, validation)
         measured, recorded = self._trained(data, folds)
         evidence = measured.evidence(data)
-        influence = EpochInfluence(measured.influence, recorded)
-        window, decision = self._decide(evidence, influence, targets)
+        self._data, self._recorded, self._evidence = data, recorded, evidence
+        self._influence = EpochInfluence(measured.influence, recorded)
         memory = self._memory_of(recorded.key)
-        signal = kept_signal(memory, recorded.key, evidence)
-        warn_of_no_signal(signal)
-        self._warn_of_right_ones(window, decision, evidence, targets, signal)
-        self._data, self._recorded, self._signal = data, recorded, signal
-        self._evidence, self._influence = evidence, influence
+        self._signal = kept_signal(memory, recorded.key, evidence)
+        warn_of_no_signal(self._signal)
         self._window_influence = {}
         self._training = self._training_parameters()
         self.history_, self.fit_seconds_ = evidence.curves(), measured.seconds
         self.__dict__.pop("classes_", None)
         if targets.is_classifier:
             self.classes_ = targets.classes
-        return self._set_decision(window, decision)
+        return self._decide()
 
     def _trained(
         self, data: TrainingData, folds: list[Fold]
@@ -323,7 +320,7 @@ class InfluenceCleaner(
         return plan.run(
             data,
             folds,
-            memory=None if self.memory is None else as_memory(self.memory),
+            memory=as_memory(self.memory),
             n_jobs=self.n_jobs,
             verbose=self.verbose,
         )

@@ -127,7 +127,7 @@ def warn_of_other_order(X: Any, y: Any, names: tuple[str, str] = ("X", "y")) -> 
     given, other = X.index, y.index
     if given.equals(other) or not (given.is_unique and other.is_unique):
         return
-    if given.isin(other).all():
+    if given.nlevels == other.nlevels and given.isin(other).all():
         inputs, labels = names
         warn(
             f"{inputs} and {labels} have the same index labels in another order, but "

@@ -75,7 +75,7 @@ def warn_of_no_seed(memory: Any, random_state: Any) -> None:
     UserWarning
         Names the parameter to set.
     """
-    if random_state is None and getattr(as_memory(memory), "store_backend", memory):
+    if random_state is None and as_memory(memory).store_backend is not None:
         warn(
             "memory= keeps runs for later fits from the same seeds, and each fit with "
             "random_state=None draws its own: what it writes is never read again. Set "

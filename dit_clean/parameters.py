@@ -1,5 +1,7 @@
 """What each parameter of `InfluenceCleaner` may be, and which ones need training."""
 
+from numbers import Number
+
 from dit_clean.checks import (
     either,
     is_device,
@@ -28,7 +30,7 @@ PARAMETERS = {
     "cv": either(
         is_int(2),
         (
-            lambda cv: not isinstance(cv, int | float | str | None),
+            lambda cv: not isinstance(cv, Number | str | None),
             "a scikit-learn splitter",
         ),
     ),

@@ -14,7 +14,6 @@ from dit_clean.audit.groups import group_table
 from dit_clean.crossfit import (
     EpochInfluence,
     Fold,
-    FoldRun,
     QueryMaker,
     RecordedRuns,
     TrainingData,
@@ -38,7 +37,6 @@ from dit_clean.influence.windows import (
     window_in_steps,
 )
 from dit_clean.inputs import checked_data, warn_of_other_order
-from dit_clean.targets import Targets
 from dit_clean.tracking.exclusive import with_gradients
 from dit_clean.tracking.rows import subset_rows
 
@@ -60,18 +58,6 @@ class InfluenceQuestions:
     verbose: int
     _window_influence: dict[tuple[Window | Steps, str], np.ndarray]
     _training: dict[str, Any]
-
-    @property
-    def _results(self) -> list[FoldRun]:
-        return self._recorded.ready
-
-    @property
-    def _make_query(self) -> QueryMaker:
-        return self._data.make_query
-
-    @property
-    def _targets(self) -> Targets:
-        return self._data.targets
 
     @property
     def influence_timeline_(self):
@@ -150,7 +136,7 @@ class InfluenceQuestions:
         check_is_fitted(self, "_evidence")
         history = check_history(self.history if history is None else history)
         grid = self._grid_of(windows)
-        make_query = self._make_query
+        make_query = self._data.make_query
         if query is not None:
             make_query = partial(_same_query, self._checked_query(query))
         values = self._averaged([make_query], grid, history)
@@ -209,8 +195,8 @@ class InfluenceQuestions:
             `dit_clean.influence.top_samples` lists the strongest of each query.
         """
         if y is None:
-            rows, is_classifier = self.encode(X), self._targets.is_classifier
-            encoded = predict_together(self._results, rows, is_classifier)
+            rows, is_classifier = self.encode(X), self._data.targets.is_classifier
+            encoded = predict_together(self._recorded.ready, rows, is_classifier)
         else:
             rows, encoded = self.encode(X, y)
         window = self._window_of(window)
@@ -256,7 +242,7 @@ class InfluenceQuestions:
         rows = self._data.encoded(X)
         if y is None:
             return rows
-        targets = self._targets.encode(y)
+        targets = self._data.targets.encode(y)
         check_consistent_length(X, targets)
         return rows, targets
 
@@ -273,7 +259,7 @@ class InfluenceQuestions:
         is_epoch = isinstance(window, Window) and len(window) == 1
         if history == "window" and is_epoch:
             return self._timeline([window.start])[:, 0]
-        return self._averaged([self._make_query], [window], history)[-1, :, 0]
+        return self._averaged([self._data.make_query], [window], history)[-1, :, 0]
 
     @with_gradients()
     def _averaged(
@@ -286,7 +272,7 @@ class InfluenceQuestions:
 
         A reverse pass over all runs for each of `make_queries`.
         """
-        runs = self._results
+        runs = self._recorded.ready
         n_steps = len(make_queries) * steps_to_go_back(runs, windows, history)
         with tqdm(
             desc="influence", total=n_steps, unit="step", disable=not self.verbose
@@ -304,9 +290,9 @@ class InfluenceQuestions:
         self._influence.measure(epochs, verbose=self.verbose)
         # One by one: together they are n_classes times as large as what is read.
         columns = (self._influence.at([epoch])[-1][:, 0] for epoch in epochs)
-        if self._targets.is_classifier:
-            rows = np.arange(len(self._targets.codes))
-            columns = (values[rows, self._targets.codes] for values in columns)
+        if self._data.targets.is_classifier:
+            rows = np.arange(len(self._data.targets.codes))
+            columns = (values[rows, self._data.targets.codes] for values in columns)
         return np.stack(list(columns), axis=1).astype(np.float64)
 
     def _checked_query(self, query: Query) -> Query:
@@ -339,7 +325,7 @@ class InfluenceQuestions:
         if window is None:
             return self.window_
         if isinstance(window, Steps):
-            runs = [result.run.trajectory for result in self._results]
+            runs = [result.run.trajectory for result in self._recorded.ready]
             # No network that reached later ones trains on all rows: see CrossFit.train.
             window_in_steps(window, sorted(runs, key=len)[-2])
             return window

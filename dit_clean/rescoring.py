@@ -1,6 +1,5 @@
 """Deciding from recorded evidence, in `fit` and again in `rescore`."""
 
-from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -11,6 +10,7 @@ from tqdm.auto import tqdm
 from dit_clean.checks import check_parameters
 from dit_clean.crossfit import (
     EpochInfluence,
+    RecordedRuns,
     TrainingData,
     decision_epochs,
     kept_judgement,
@@ -29,11 +29,11 @@ from dit_clean.detection import (
     warn_of_many_wrong_labels,
     warn_of_skewed_targets,
 )
+from dit_clean.failed_fits import unchanged_on_failure
 from dit_clean.influence import Window
 from dit_clean.memory import as_memory
 from dit_clean.parameters import PARAMETERS, TRAINING_PARAMETERS
 from dit_clean.questions import epochs_of
-from dit_clean.targets import Targets
 
 
 class Rescoring:
@@ -42,8 +42,10 @@ class Rescoring:
     _data: TrainingData
     _evidence: LabelEvidence | TargetEvidence
     _influence: EpochInfluence
+    _recorded: RecordedRuns
     _signal: float
     _training: dict[str, Any]
+    window_: Window
     window: Any
     scoring: str
     contamination: str | float
@@ -52,6 +54,7 @@ class Rescoring:
     verbose: int
     get_params: Any
 
+    @unchanged_on_failure
     def rescore(self):
         """Decide again after `set_params`, from the recorded run: no training.
 
@@ -86,10 +89,7 @@ class Rescoring:
                 f"{', '.join(changed)} changed since fit, and rescore() does not train "
                 "again. Call fit(X, y)."
             )
-        evidence, targets = self._evidence, self._data.targets
-        window, decision = self._decide(evidence, self._influence, targets)
-        self._warn_of_right_ones(window, decision, evidence, targets, self._signal)
-        return self._set_decision(window, decision)
+        return self._decide()
 
     def _training_parameters(self) -> dict[str, Any]:
         """Return the parameters that a recorded run depends on, the net's own too.
@@ -103,60 +103,53 @@ class Rescoring:
             and not name.startswith("net__callbacks__")
         }
 
-    def _decide(
-        self, evidence: Any, influence: EpochInfluence, targets: Targets
-    ) -> tuple[Window, Decision]:
+    def _decide(self) -> Self:
+        """Set what follows from the evidence under the present parameters."""
         with tqdm(desc="deciding", total=1, disable=not self.verbose) as bar:
-            window = epochs_of(self.window, evidence)
-            judgement = self._judgement(evidence, influence, targets, window)
+            self.window_ = epochs_of(self.window, self._evidence)
+            decision = self._judgement().decide(self.contamination)
             bar.update()
-        return window, judgement.decide(self.contamination)
+        if self.contamination == "auto":
+            self._warn_of_right_ones(decision)
+        return self._set_decision(decision)
 
-    def _warn_of_right_ones(
-        self,
-        window: Window,
-        decision: Decision,
-        evidence: Any,
-        targets: Targets,
-        signal: float,
-    ) -> None:
-        """Warn where what looks wrong is more likely right; not of a fraction asked."""
-        if self.contamination != "auto":
-            return
-        found = decision.contamination
+    def _warn_of_right_ones(self, decision: Decision) -> None:
+        """Warn where what looks wrong is more likely right."""
+        evidence: Any = self._evidence
+        targets, signal = self._data.targets, self._signal
         if targets.is_classifier:
-            warn_of_many_wrong_labels(found, targets.labels, signal)
+            warn_of_many_wrong_labels(decision.contamination, targets.labels, signal)
             warn_of_doubtful_classes(decision, targets.codes, targets.labels, signal)
         else:
-            residual = evidence.targets - evidence.prediction(window.slice)
-            warn_of_many_wrong(found)
+            residual = evidence.targets - evidence.prediction(self.window_.slice)
+            warn_of_many_wrong(decision.contamination)
             warn_of_skewed_targets(decision, residual, signal)
 
-    def _judgement(
-        self, evidence: Any, influence: EpochInfluence, targets: Targets, window: Window
-    ) -> Judgement:
-        judge = partial(
-            _judge,
-            evidence,
-            influence,
-            window,
-            self.scoring,
-            is_classifier=targets.is_classifier,
-            verbose=self.verbose,
-        )
-        key, judged = influence.runs.key, influence.judged
-        if (window, self.scoring) not in judged:
-            judged[window, self.scoring] = kept_judgement(
-                self._memory_of(key), key, window, self.scoring, judge
+    def _judgement(self) -> Judgement:
+        evidence: Any = self._evidence
+        window, scoring, key = self.window_, self.scoring, self._recorded.key
+        judged = self._influence.judged
+
+        def judge() -> Judgement:
+            is_classifier = self._data.targets.is_classifier
+            epochs = decision_epochs(window, evidence.n_epochs)
+            influence = self._influence.at(epochs, verbose=self.verbose)
+            judge_all = judge_labels if is_classifier else judge_targets
+            return judge_all(evidence, influence, window.slice, scoring)
+
+        if (window, scoring) not in judged:
+            memory = self._memory_of(key)
+            judged[window, scoring] = kept_judgement(
+                memory, key, window, scoring, judge
             )
-        return judged[window, self.scoring]
+        return judged[window, scoring]
 
     def _memory_of(self, key: str | None) -> Memory:
         """Return where to keep what a run has shown: nowhere if it has no key."""
         return as_memory(None if key is None else self.memory)
 
-    def _set_decision(self, window: Window, decision: Decision) -> Self:
-        targets, self.window_ = self._data.targets, window
+    def _set_decision(self, decision: Decision) -> Self:
+        targets = self._data.targets
         self._decided_with = self.get_params(deep=False)
         # A copy: the decision shares its judgement with later ones.
         self.suspicion_ = decision.suspicion.copy()
@@ -189,18 +182,3 @@ def _differ(value: Any, other: Any) -> bool:
         return bool(are_others)
     # Arrays by their content: a cleaner that joblib has loaded holds them twice.
     return hash_of(value) != hash_of(other)
-
-
-def _judge(
-    evidence: Any,
-    influence: EpochInfluence,
-    window: Window,
-    scoring: str,
-    *,
-    is_classifier: bool,
-    verbose: int,
-) -> Judgement:
-    judge = judge_labels if is_classifier else judge_targets
-    epochs = decision_epochs(window, evidence.n_epochs)
-    values = influence.at(epochs, verbose=verbose)
-    return judge(evidence, values, window.slice, scoring)

@@ -129,7 +129,8 @@ class RowSelection(OneToOneFeatureMixin, TransformerMixin):
         Returns
         -------
         kept : tuple, or the one array
-            Same containers, the rows of `sample_indices_`.
+            Same containers (sparse formats without rows become CSR), the rows of
+            `sample_indices_`.
 
         Raises
         ------

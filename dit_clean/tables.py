@@ -289,7 +289,8 @@ def select_rows(container: Any, rows: np.ndarray) -> Any:
     if sparse.issparse(container) and container.format in ("bsr", "coo", "dia"):
         container = container.tocsr()
     if isinstance(container, list | tuple):
-        return [container[row] for row in rows]
+        kept = [container[row] for row in rows]
+        return tuple(kept) if isinstance(container, tuple) else kept
     return container[rows]
 
 

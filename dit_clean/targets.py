@@ -23,7 +23,7 @@ MANY_VALUES = 20
 """Numbers with more distinct values than this may be a measurement."""
 IQR_OF_NORMAL = 1.349
 IF_TARGETS = 'If y is a regression target, set task="regression".'
-LABEL_TYPES = (str, bytes, Number, np.generic)
+LABEL_TYPES = (str, Number, np.generic)
 
 
 @dataclass(frozen=True)

@@ -221,6 +221,7 @@ class TestUse:
         assert np.array_equal(X_clean, X[kept])
         assert np.array_equal(y_clean, y[kept])
         assert ids_clean == [ids[i] for i in kept]
+        assert fitted.filter(tuple(ids)) == tuple(ids_clean)
         assert np.array_equal(fitted.filter(y), y[kept])
         tensor = fitted.filter(torch.as_tensor(X))
         assert torch.equal(tensor, torch.as_tensor(X[kept]))
@@ -506,20 +507,22 @@ class TestSettings:
     def test_given_splitter_is_used(self, data):
         folds = np.arange(N_ROWS) // 3 % 3
         cleaner = make_cleaner(cv=PredefinedSplit(folds)).fit(*data)
-        held_out = [folds[result.fold.held_out] for result in cleaner._results]
+        held_out = [folds[result.fold.held_out] for result in cleaner._recorded.ready]
         assert [set(rows) for rows in held_out] == [{0}, {1}, {2}]
         splitter = StratifiedKFold(5, shuffle=True, random_state=0)
-        assert len(make_cleaner(cv=splitter).fit(*data)._results) == 5
+        assert len(make_cleaner(cv=splitter).fit(*data)._recorded.ready) == 5
 
     @pytest.mark.parametrize("cv", [2, 4])
     def test_number_of_folds(self, cv, data):
         cleaner = make_cleaner(cv=cv).fit(*data)
-        assert len(cleaner._results) == cv
+        assert len(cleaner._recorded.ready) == cv
         assert np.isin(WRONG, np.argsort(-cleaner.suspicion_)[:15]).all()
 
     def test_hidden_layers_and_optimizer_are_used(self, data):
         settings = {"hidden_layer_sizes": (7, 5), "optimizer": "adamw", "lr": 0.01}
-        trajectory = make_cleaner(**settings).fit(*data)._results[0].run.trajectory
+        trajectory = (
+            make_cleaner(**settings).fit(*data)._recorded.ready[0].run.trajectory
+        )
         shapes = [tuple(shape) for shape in trajectory.layout.shapes]
         assert shapes == [(7, 4), (7,), (5, 7), (5,), (3, 5), (3,)]
         assert trajectory.optimizer_type is torch.optim.AdamW
@@ -532,7 +535,7 @@ class TestSettings:
         auto = make_cleaner().fit(X, y)
 
         def n_kept(cleaner):
-            return len(cleaner._results[0].run.trajectory.store)
+            return len(cleaner._recorded.ready[0].run.trajectory.store)
 
         assert n_kept(few) == 1
         assert n_kept(small) <= 2
@@ -648,7 +651,7 @@ class TestQuestions:
 
         epochs = resolve_window(window, fitted._evidence.n_epochs)
         expected = average_timeline(
-            fitted._results, fitted._make_query, [epochs], "window"
+            fitted._recorded.ready, fitted._data.make_query, [epochs], "window"
         )[-1, :, 0]
         assert np.allclose(fitted.influence(window=window), expected, atol=1e-7)
         assert np.array_equal(fitted.influence(), fitted.influence_)
@@ -678,7 +681,7 @@ class TestQuestions:
     def test_one_epoch_by_reverse_pass_equals_the_timeline(self, fitted, data):
         X, y = data
         cleaner = make_cleaner().fit(X, y, X_val=X[:9], y_val=y[:9])
-        encoded = cleaner._make_query.validation
+        encoded = cleaner._data.make_query.validation
         found = cleaner.influence(
             window=(2, 3), query=MeanLoss(*encoded), history="window"
         )

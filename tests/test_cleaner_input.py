@@ -335,7 +335,7 @@ def test_fewer_rows_than_a_batch_that_must_be_full():
 @pytest.mark.usefixtures("trains")
 def test_fewer_rows_than_a_batch_are_fine_otherwise():
     cleaner = make_cleaner(batch_size=1000).fit(*make_labels())
-    assert cleaner._results[0].run.trajectory.n_steps == 4
+    assert cleaner._recorded.ready[0].run.trajectory.n_steps == 4
 
 
 @pytest.mark.usefixtures("trains")
@@ -409,6 +409,13 @@ def test_index_labels_in_another_order_are_warned_of(estimator):
     match = r"X and y have the same index labels in another order.*y\.loc\[X\.index\]"
     with pytest.warns(UserWarning, match=match), pytest.raises(AssertionError):
         fit(X, y)
+
+
+def test_index_labels_of_several_levels_are_not_compared_with_others():
+    X, y = paired(*make_labels(), np.arange(N_ROWS))
+    X.index = pd.MultiIndex.from_product([range(N_ROWS // 3), ["a", "b", "c"]])
+    with pytest.raises(AssertionError, match="training has begun"):
+        make_cleaner().fit(X, y)
 
 
 def test_index_labels_of_validation_samples_are_compared_too():

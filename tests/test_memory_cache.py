@@ -310,8 +310,12 @@ def test_networks_are_kept_by_the_process_of_the_cleaner(tmp_path, monkeypatch):
     first = InfluenceCleaner(n_jobs=2, **settings).fit(X, y)
     assert len(list(tmp_path.rglob("_network/*/output.pkl"))) == N_NETWORKS
     again = InfluenceCleaner(n_jobs=2, **settings).fit(X, y)
-    monkeypatch.setattr(CrossFit, "run_fold", None)  # nothing is trained again
-    assert np.array_equal(again.influence("late"), first.influence("late"))
+
+    def retrain(*args):
+        raise AssertionError("a network that is kept is trained again")
+
+    monkeypatch.setattr(CrossFit, "run_fold", retrain)
+    assert np.array_equal(again.influence("full"), first.influence("full"))
 
 
 def test_networks_of_processes_are_kept_as_they_finish(tmp_path, monkeypatch):
@@ -353,3 +357,15 @@ def test_functions_of_a_script_that_workers_send_back_are_kept_by_name(monkeypat
     packed = cache._Packed({"act": sent, "other": np.cumsum, "own": script.swish}, 0)
     found = pickle.loads(pickle.dumps(packed)).value
     assert found == {"act": script.swish, "other": np.cumsum, "own": script.swish}
+
+
+def test_memory_without_a_location_keeps_nothing_and_asks_nothing_of_a_network():
+    class Local(Linear):
+        """Refused where networks are kept: another process cannot find it."""
+
+    X, y = load_mixed_iris()
+    net = make_net(Local, max_epochs=1)
+    settings = {"net": net, "random_state": 0}
+    expected = InfluenceCleaner(**settings).fit(X, y)
+    found = InfluenceCleaner(**settings, memory=joblib.Memory(None)).fit(X, y)
+    assert np.array_equal(found.suspicion_, expected.suspicion_)

@@ -43,8 +43,11 @@ OPTIONS = {
     "n_jobs": "jobs",
     "random_state": "seed",
     "task": "task",
+    "contamination": "contamination",
 }
 """Parameters of the cleaner, and what they are called here."""
+WORDS = ("task", "contamination")
+"""Those that are words of messages, too."""
 EPILOG = """
 \b
 Exit codes: 0 done; 1 the data cannot be audited; 2 wrong arguments, such as a
@@ -308,9 +311,18 @@ def _as_options(message: str) -> str:
     --------
     >>> _as_options("fewer rows than cv=3 folds: lower cv")
     'fewer rows than --folds=3 folds: lower --folds'
+    >>> _as_options("estimated contamination is high: set contamination to a fraction")
+    'estimated contamination is high: set --contamination to a fraction'
     """
     names = rf"\b({'|'.join(OPTIONS)})(?=[=, .)]|$)"
-    return re.sub(names, lambda name: f"--{OPTIONS[name[1]]}", message)
+
+    def as_option(found: re.Match[str]) -> str:
+        is_word = found[1] in WORDS and message[found.end()] != "="
+        if is_word and not message.endswith("set ", 0, found.start()):
+            return found[0]
+        return f"--{OPTIONS[found[1]]}"
+
+    return re.sub(names, as_option, message)
 
 
 def _cleaned(

@@ -69,27 +69,29 @@ class CrossFit:
         data: TrainingData,
         folds: list[Fold],
         *,
-        memory: joblib.Memory | None = None,
+        memory: joblib.Memory,
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> tuple[Measurements, RecordedRuns]:
         """Train a network on all rows and one for each fold, in parallel with `n_jobs`.
 
-        With `memory`, what networks of the same plan on the same data, folds and seeds
-        have shown is taken from there, and their recorded runs if they are asked for.
+        What networks of the same plan on the same data, folds and seeds have shown is
+        taken from `memory`, if it has a location, and their recorded runs if they are
+        asked for.
         """
         nothing_kept = joblib.Memory(None)
-        key = None if memory is None else run_key(self, data, folds)
+        keeps = memory.store_backend is not None
+        key = run_key(self, data, folds) if keeps else None
         measure = partial(
             Measurements.of, n_folds=len(folds), is_classifier=self.is_classifier
         )
 
         def train() -> Generator[FoldResult]:
-            keeps = memory is not None and can_be_kept(self.net)
-            kept = KeptNetworks(memory if keeps else nothing_kept, key)
+            keeps_nets = keeps and can_be_kept(self.net)
+            kept = KeptNetworks(memory if keeps_nets else nothing_kept, key)
             yield from self.train(data, folds, n_jobs, verbose, kept)
 
-        measurements, load = kept_run(memory or nothing_kept, key, train, measure)
+        measurements, load = kept_run(memory, key, train, measure)
         return measurements, RecordedRuns(load, data, key)
 
     def train(
