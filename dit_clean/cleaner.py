@@ -230,7 +230,8 @@ class InfluenceCleaner(
             their labels tell how far the networks can be believed. (Regression targets
             are judged by residuals: there they change influence alone.)
         sample_weight : array-like of shape (n_samples,), optional
-            Factor of each sample's loss in training; only their ratios count.
+            Factor of each sample's loss in training; only their ratios count. A low
+            weight makes no label less suspicious.
         groups : array-like of shape (n_samples,), optional
             What rows belong together, such as the patient they were measured on: rows
             of one group are held out together, so that no network that has seen a

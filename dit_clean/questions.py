@@ -293,7 +293,9 @@ class InfluenceQuestions:
         if self._data.targets.is_classifier:
             rows = np.arange(len(self._data.targets.codes))
             columns = (values[rows, self._data.targets.codes] for values in columns)
-        return np.stack(list(columns), axis=1).astype(np.float64)
+        timeline = np.stack(list(columns), axis=1).astype(np.float64)
+        weight = self._data.sample_weight  # what is measured is for a weight of 1
+        return timeline if weight is None else timeline * weight[:, None]
 
     def _checked_query(self, query: Query) -> Query:
         """Return a query, or raise if the default network cannot take its samples."""

@@ -9,6 +9,7 @@ import torch
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score
 from sklearn.model_selection import (
     GridSearchCV,
     PredefinedSplit,
@@ -639,6 +640,32 @@ class TestValidationAndWeights:
         weighted = make_cleaner().fit(X, y, sample_weight=weight)
         assert (weighted.influence_[WRONG] == 0).all()
         assert not np.allclose(weighted.influence_, fitted.influence_)
+
+    @pytest.mark.parametrize("size", [0.0, 0.01])
+    @pytest.mark.parametrize("scoring", ["combined", "influence"])
+    def test_a_sample_of_low_weight_is_not_the_less_suspicious(
+        self, size, scoring, data
+    ):
+        X, y = data
+        weight = np.ones(N_ROWS)
+        weight[WRONG] = size
+        cleaner = make_cleaner(scoring=scoring).fit(X, y, sample_weight=weight)
+        assert set(np.argsort(-cleaner.suspicion_)[: len(WRONG)]) == set(WRONG)
+
+    def test_influence_alone_finds_targets_of_low_weight(self):
+        X, y = make_targets()
+        is_wrong = np.isin(np.arange(N_ROWS), WRONG)
+        weight = np.where(is_wrong, 0.01, 1.0)
+        cleaner = make_cleaner(scoring="influence").fit(X, y, sample_weight=weight)
+        assert average_precision_score(is_wrong, cleaner.suspicion_) > 0.5
+
+    @pytest.mark.parametrize("make", [make_labels, make_targets])
+    def test_influence_of_an_epoch_counts_the_weight_once(self, make):
+        X, y = make()
+        weight = np.random.default_rng(0).uniform(0.1, 2, len(y))
+        cleaner = make_cleaner().fit(X, y, sample_weight=weight)
+        expected = cleaner.timeline()
+        assert np.allclose(cleaner.influence_timeline_, expected, rtol=1e-4, atol=1e-9)
 
 
 class TestQuestions:

@@ -42,6 +42,9 @@ def epoch_influence(
 ) -> np.ndarray:
     """Return the influence of an epoch on a query at the epoch's end.
 
+    Of samples with weights, that per unit of weight: a sample that hardly counts in
+    training would else look as if nothing were wrong with it.
+
     Parameters
     ----------
     trajectory : Trajectory
@@ -62,11 +65,16 @@ def epoch_influence(
         values = label_influence(trajectory, query, window)
     else:
         values = influence_scores(trajectory, query, window, history="window").values
+        weight = trajectory.model.sample_weight
+        if weight is not None:
+            values = values / np.where(weight > 0, weight, 1)
     return values.astype(np.float32)
 
 
 class EpochInfluence:
     """Influence of each epoch, averaged over the networks that train on each sample.
+
+    Per unit of sample weight, see `epoch_influence`.
 
     Epochs that were not measured during training are replayed when asked for, once.
 

@@ -67,8 +67,9 @@ def batch_gradient(
     Each sample gets a dummy weight w_j = 1. With g(theta, w) = d/d(theta)
     sum_j w_j loss_j / divisor, one vector-Jacobian product of g with v gives H v for
     theta and <v, grad loss_j> / divisor for w: no per-sample gradient is ever formed.
-    With `each_label`, w_jc weighs the loss of sample j under label c (1 for its own
-    label, else 0), and the same product answers what each label would have done.
+    With `each_label`, w_jc weighs the loss of sample j under label c (its sample weight
+    for its own label, else 0), and the same product answers what each label would have
+    done, at a sample weight of 1.
     Without `forms_gradient`, `grad` itself is left out where that saves time.
 
     Notes

@@ -184,9 +184,11 @@ def label_influence(
     """Return the influence that each sample would have under each label.
 
     To first order, with the network as it was trained: the loss term that the sample
-    would have contributed to its batches in the window had its label been c. The
-    column of its own label is ``influence_scores(..., history="window")``. Evidence
-    about labels that has not seen the sample's own.
+    would have contributed to its batches in the window had its label been c and its
+    sample weight 1, for a label is not the more right the less its sample weighs. The
+    column of its own label, times the weight, is
+    ``influence_scores(..., history="window")``. Evidence about labels that has not seen
+    the sample's own.
 
     Parameters
     ----------

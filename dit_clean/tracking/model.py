@@ -209,9 +209,10 @@ class TrackedModel:
         Returns
         -------
         losses : Tensor of shape (n_batch,) or (n_batch, n_classes)
-            Each sample's loss times its sample weight, as labeled or under each label.
+            Each sample's loss: as labeled, times its sample weight, or under each
+            label, without.
         shares : Tensor like losses
-            1 where the loss is that of the given label, else 0.
+            1, or under each label the sample weight at the given one and 0 elsewhere.
         divisor : Tensor or float
             The batch loss of training is ``(shares * losses).sum() / divisor``.
         """
@@ -232,7 +233,10 @@ class TrackedModel:
             shares = torch.ones_like(losses)
         if self.sample_weight is not None:
             factors = self.sample_weight[indices].to(losses)
-            losses = losses * factors.reshape(-1, *[1] * (losses.ndim - 1))
+            if each_label:
+                shares = shares * factors[:, None]
+            else:
+                losses = losses * factors.reshape(-1, *[1] * (losses.ndim - 1))
         return losses, shares, self.loss.divisor(y, losses.dtype)
 
     def training_loss(

@@ -16,6 +16,7 @@ from tests.cases import (
     make_criterion,
     make_data,
     make_linear,
+    make_sample_weight,
     train,
 )
 from tests.influence.reference import relative_error
@@ -24,7 +25,7 @@ LABELED = ["linear", "momentum", "adam", "dropout", "weighted", "class-weight"]
 
 
 @pytest.mark.parametrize("name", LABELED)
-def test_column_of_the_given_label_is_the_influence_score(name):
+def test_column_of_the_given_label_times_the_weight_is_the_influence_score(name):
     trajectory = train(CASES[name])
     window = Window(2, trajectory.n_steps)
     query = QUERIES["classes"]
@@ -33,11 +34,15 @@ def test_column_of_the_given_label_is_the_influence_score(name):
     _, y = make_data()
     assert values.shape == (N_CLASSES, N_SAMPLES, N_CLASSES)
     given = values[:, np.arange(N_SAMPLES), y.numpy()]
+    weight = make_sample_weight(CASES[name].options)
+    given = given if weight is None else given * weight.numpy()
     assert relative_error(given, scores) < 1e-12
 
 
 def train_with_extra_loss(case, window, sample, label, size):
     """Train a case with `size` times the loss of a label added in a window."""
+    weight = make_sample_weight(case.options)
+    weight = torch.ones(N_SAMPLES) if weight is None else weight
     torch.manual_seed(0)
     module = case.make_module().double()
     X, y = make_data()
@@ -48,10 +53,10 @@ def train_with_extra_loss(case, window, sample, label, size):
     for t, batch in enumerate(batches):
         optimizer.zero_grad()
         output = module(X[batch])
-        loss = criterion(output, y[batch])
         divisor = len(batch)
         if criterion.weight is not None:
             divisor = criterion.weight[y[batch]].sum()
+        loss = (weight[batch] * unreduced(output, y[batch])).sum() / divisor
         if t in window and sample in batch:
             row = (batch == sample).nonzero()[0]
             extra = unreduced(output[row], torch.tensor([label])).sum()
@@ -61,7 +66,9 @@ def train_with_extra_loss(case, window, sample, label, size):
     return {name: p.detach() for name, p in module.named_parameters()}
 
 
-@pytest.mark.parametrize("name", ["linear", "momentum", "adam", "class-weight"])
+@pytest.mark.parametrize(
+    "name", ["linear", "momentum", "adam", "class-weight", "weighted"]
+)
 def test_every_column_equals_finite_differences_of_training_with_that_label(name):
     trajectory = train(CASES[name])
     window, step = Window(3, trajectory.n_steps), 1e-4
