@@ -130,6 +130,7 @@ def test_parquet_is_read(folder, iris):
         (["rare.csv", "--label=kind"], 1, "fewer rows than --folds=3"),
         (["empty.csv", "--label=id"], 1, "cannot be read: it is empty."),
         (["holes.csv", "--label=kind"], 1, "is empty in 1 of 2 rows"),
+        (["gaps.csv", "--label=kind"], 1, "has NA in 1 of 2 rows: beside numbers"),
         (["narrow.csv", "--label=kind"], 2, "No column is left"),
         (["narrow.csv", "--label=kind", "--drop=id"], 2, "none but the labels."),
     ],
@@ -138,6 +139,7 @@ def test_refusals_say_what_was_wrong(folder, arguments, code, message):
     (folder / "iris.txt").write_text("kind\n")
     (folder / "empty.csv").write_text("")
     (folder / "holes.csv").write_text("kind,a\nx,1\n,2\n")
+    (folder / "gaps.csv").write_text("kind,a\n01,1\nNA,2\n")
     (folder / "rare.csv").write_text("kind,a\nx,1\nx,2\nx,3\ny,1\n")
     (folder / "narrow.csv").write_text("kind\nx\ny\n")
     (folder / "weighted.csv").write_text("kind,sample_weight\nx,1\ny,2\n")
@@ -158,8 +160,9 @@ def test_too_many_flags_have_an_exit_code_of_their_own(folder):
 
 
 def test_identifiers_are_pointed_out(folder):
-    result = call("iris.csv", "--label=kind", "--epochs=1")
-    assert "add --drop id" in result.stderr
+    for options in ([], ["--quiet"]):
+        result = call("iris.csv", "--label=kind", "--epochs=1", *options)
+        assert "add --drop id" in result.stderr
 
 
 def test_the_separator_is_read_and_written(folder, iris):

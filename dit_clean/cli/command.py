@@ -222,8 +222,7 @@ def audit(  # noqa: PLR0913
     read = read_table(data, sep, decimal, [label, *drop])
     table = split_table(*read, label, drop, group, settings["task"])
     _check_settings(table, strategy, output, settings)
-    if not quiet:
-        warn_of_columns(table)
+    warn_of_columns(table)
     cleaner = _fitted(table, settings, quiet)
     try:
         if output is not None:

@@ -205,11 +205,19 @@ def split_table(
     y = frame[label] if are_numbers else _as_written(frame[label], written[label])
     if len(y) == 0:
         raise click.ClickException("DATA has no rows.")
-    n_missing = int(y.isna().sum())
-    if n_missing:
+    gaps = y.isna()
+    if gaps.any():
+        where = f"in {gaps.sum():,} of {len(y):,} rows"
+        cells = written.loc[gaps.to_numpy(), label].astype(str).str.strip().unique()
+        if frame is written or not any(cells):
+            raise click.ClickException(
+                f"The label column {label!r} is empty {where}. Fill them in or leave "
+                "these rows out first."
+            )
         raise click.ClickException(
-            f"The label column {label!r} is empty in {n_missing:,} of {len(y):,} rows. "
-            "Fill them in or leave these rows out first."
+            f"The label column {label!r} has {' or '.join(filter(None, cells))} "
+            f"{where}: beside numbers that is no label. Give it another name if it is "
+            "one; else fill these rows in or leave them out first."
         )
     groups = None
     if group is not None:
