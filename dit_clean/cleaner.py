@@ -18,7 +18,6 @@ from dit_clean.crossfit import (
     make_folds,
 )
 from dit_clean.detection import warn_of_no_signal
-from dit_clean.detection.margin import held_out_margin
 from dit_clean.failed_fits import unchanged_on_failure
 from dit_clean.influence import resolve_window
 from dit_clean.inputs import (
@@ -349,7 +348,7 @@ class InfluenceCleaner(
             weight=self.sample_weight_,
             read_influence=lambda: fitted.influence_,
             read_timeline=lambda: fitted.influence_timeline_,
-            margin=targets.scale * held_out_margin(self._evidence, self.window_.slice),
+            margin=targets.scale * self._evidence.margin(self.window_.slice),
             window=(self.window_.start, self.window_.stop),
             curves=self.history_,
             threshold=self.threshold_,

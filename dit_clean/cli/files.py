@@ -205,20 +205,7 @@ def split_table(
     y = frame[label] if are_numbers else _as_written(frame[label], written[label])
     if len(y) == 0:
         raise click.ClickException("DATA has no rows.")
-    gaps = y.isna()
-    if gaps.any():
-        where = f"in {gaps.sum():,} of {len(y):,} rows"
-        cells = written.loc[gaps.to_numpy(), label].astype(str).str.strip().unique()
-        if frame is written or not any(cells):
-            raise click.ClickException(
-                f"The label column {label!r} is empty {where}. Fill them in or leave "
-                "these rows out first."
-            )
-        raise click.ClickException(
-            f"The label column {label!r} has {' or '.join(filter(None, cells))} "
-            f"{where}: beside numbers that is no label. Give it another name if it is "
-            "one; else fill these rows in or leave them out first."
-        )
+    _check_gaps(y, label, None if frame is written else written[label])
     groups = None
     if group is not None:
         groups = frame[group]
@@ -228,6 +215,25 @@ def split_table(
     if X.shape[1] == 0:
         raise click.UsageError("No column is left to learn from.")
     return Table(frame, written, header, X, y, groups)
+
+
+def _check_gaps(y: Any, label: str, written: Any) -> None:
+    """Refuse labels that are missing, by what stands in their cells, if it is text."""
+    gaps = y.isna().to_numpy()
+    if not gaps.any():
+        return
+    where = f"in {gaps.sum():,} of {len(y):,} rows"
+    cells = [] if written is None else written[gaps].str.strip().unique()
+    if not any(cells):
+        raise click.ClickException(
+            f"The label column {label!r} is empty {where}. Fill them in or leave these "
+            "rows out first."
+        )
+    raise click.ClickException(
+        f"The label column {label!r} has {' or '.join(filter(None, cells))} {where}: "
+        "beside numbers that is no label. Give it another name if it is one; else fill "
+        "these rows in or leave them out first."
+    )
 
 
 def _as_written(read: Any, written: Any) -> Any:

@@ -69,6 +69,19 @@ class LabelEvidence:
             "held_out": self._of_label(self.held_out).mean(axis=0, dtype=np.float64),
         }
 
+    def margin(self, window: slice) -> np.ndarray:
+        """Return the held-out margin over a window of epochs, (n_samples,).
+
+        The probability of the given label minus that of its strongest rival, by
+        networks that never saw the sample: in [-1, 1]; negative = another label is
+        preferred.
+        """
+        probability = self.held_out[:, window].mean(axis=1, dtype=np.float64)
+        rows = np.arange(len(self.labels))
+        given = probability[rows, self.labels]
+        probability[rows, self.labels] = -np.inf
+        return given - probability.max(axis=1)
+
     def outside(self, window: slice) -> np.ndarray:
         """Return centered log-probabilities by networks that never saw the sample."""
         return centered_log(self.held_out[:, window].mean(axis=1))

@@ -70,6 +70,15 @@ class TargetEvidence:
             "held_out": -self.held_out_loss(),
         }
 
+    def margin(self, window: slice) -> np.ndarray:
+        """Return the held-out margin over a window of epochs, (n_samples,).
+
+        Minus the absolute residual of the mean prediction by networks that never saw
+        the sample, in the unit of the targets; 0 = full agreement.
+        """
+        prediction = self.held_out[:, window].mean(axis=1, dtype=np.float64)
+        return -np.abs(self.targets - prediction)
+
     def prediction(self, window: slice) -> np.ndarray:
         """Return the mean prediction of all networks over a window, (n_samples,)."""
         inside = self.in_sample[:, window].mean(axis=1)

@@ -329,3 +329,10 @@ def test_two_classes_and_certain_outputs_are_finite():
     decision = decide_labels(evidence, np.zeros((1, 40, 2, 2)), slice(0, 2))
     assert np.isfinite(decision.suspicion).all()
     assert not decision.flagged.any()
+
+
+def test_margin_is_the_lead_of_the_given_label_over_its_strongest_rival():
+    held_out = np.array([[[0.9, 0.1, 0.0]] * 2, [[0.6, 0.3, 0.1], [0.8, 0.1, 0.1]]])
+    evidence = LabelEvidence(np.array([0, 1]), held_out, held_out, n_folds=3)
+    assert np.allclose(evidence.margin(slice(0, 2)), [0.8, -0.5])
+    assert np.allclose(evidence.margin(slice(0, 1)), [0.8, -0.3])

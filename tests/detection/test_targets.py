@@ -185,3 +185,10 @@ def test_of_samples_that_are_all_alike_none_is_flagged():
     decision = decide_targets(evidence, influence, slice(0, 2), contamination=0.1)
     assert not decision.flagged.any()
     assert np.isfinite(decision.suspicion).all()
+
+
+def test_margin_is_minus_the_residual_of_the_mean_prediction():
+    held_out = np.array([[1.0, 3.0], [0.0, 0.0]])
+    evidence = TargetEvidence(np.array([2.0, 1.0]), held_out, held_out, n_folds=3)
+    assert np.allclose(evidence.margin(slice(0, 2)), [0.0, -1.0])
+    assert np.allclose(evidence.margin(slice(0, 1)), [-1.0, -1.0])
