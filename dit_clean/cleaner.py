@@ -364,5 +364,6 @@ class InfluenceCleaner(
         """Return the tags: sparse input, a required target, no NaN in arrays."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.target_tags.required = True
         return tags
