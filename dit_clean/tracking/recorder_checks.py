@@ -314,9 +314,9 @@ def check_constants(
                 f"Parameter {name!r}, which the optimizer does not train, differs "
                 "from what it was when the TrackedModel was made: something else "
                 "changes it (a running mean of weights, a second optimizer), or it was "
-                "loaded later. Influence would not know of it. Make the TrackedModel of "
-                "the loaded module, and keep what changes outside of the module or in "
-                "a buffer."
+                "loaded later. Influence would not know of it. Make the TrackedModel "
+                "of the loaded module, and keep what changes outside of the module or "
+                "in a buffer."
             )
 
 
