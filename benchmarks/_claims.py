@@ -25,7 +25,7 @@ def tables(found: dict[str, pd.DataFrame]) -> list[str]:
     verdicts = [patterns_claim(stages), *stages_claims(stages)]
     verdicts += [*detection_claims(detection), fidelity_claim(stages)]
     return [
-        "## Do the paper's claims hold?\n\n" + "\n".join(f"- {v}" for v in verdicts),
+        "### Do the paper's claims hold?\n\n" + "\n".join(f"- {v}" for v in verdicts),
         _patterns(stages),
         _agreement(stages),
         _fidelity(stages),

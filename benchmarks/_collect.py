@@ -1,5 +1,6 @@
 """Put the printed tables of all benchmarks into docs/benchmarks.md, as they are."""
 
+from itertools import groupby
 from pathlib import Path
 
 from _machine import RESULTS
@@ -20,12 +21,32 @@ PARTS = {
 }
 
 
+LONG = 22
+"""Rows from which on a table is folded."""
+
+
+def folded(text):
+    """Return Markdown with long tables in `<details>`: for GitHub and for MyST.
+
+    Blank lines keep what is inside Markdown.
+    """
+    parts = []
+    for is_table, group in groupby(text.split("\n"), lambda line: line[:1] == "|"):
+        lines = list(group)
+        n_rows = len(lines) - 2  # below the names and the rule
+        if is_table and n_rows >= LONG:
+            summary = f"<summary>Show the table, {n_rows} rows</summary>"
+            lines = ["<details>", summary, "", *lines, "", "</details>"]
+        parts += lines
+    return "\n".join(parts)
+
+
 def main():
     parts = [(HERE / "_intro.md").read_text()]
     for name, title in PARTS.items():
         table = RESULTS / f"{name}.md"
         if table.exists():
-            text = table.read_text().strip()
+            text = folded(table.read_text().strip())
             parts.append(f"{title}\n\n{text}\n")
     parts.append((HERE / "_defaults.md").read_text())
     PAGE.write_text("\n".join(parts))

@@ -189,7 +189,7 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
 
 
 def check_model(model: Any, task: str) -> None:
-    """Raise if a model cannot predict (a cleaner in its place), or other things."""
+    """Raise if a model cannot predict (as a cleaner cannot), or is for another task."""
     # Before fit some have it in their class only (stacking).
     if not (hasattr(model, "predict") or hasattr(type(model), "predict")):
         raise TypeError(

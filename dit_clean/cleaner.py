@@ -75,8 +75,8 @@ class InfluenceCleaner(
     scoring : {"combined", "influence", "margin"}, default="combined"
         Evidence that suspicion rests on: all, influence alone, or margins alone.
     contamination : "auto" or float in (0, 0.5], default="auto"
-        Fraction of samples to flag, but for equally suspicious ones and the least
-        suspicious tenth of each class, which stays; "auto" estimates it.
+        Fraction of samples to flag; "auto" estimates it. Fewer are flagged if several
+        tie at the cut; the least suspicious tenth of each class is always kept.
     cv : int or splitter, default=3
         Folds; each sample must be held out exactly once. An int gives shuffled folds,
         stratified by label, that keep `groups` together if they are given to `fit`.
@@ -85,7 +85,7 @@ class InfluenceCleaner(
         "sgd", "adam", "adamw". ``lr="auto"`` is 0.1 for "sgd" and 0.001 for the others.
     history : {"window", "full"}, default="window"
         Whether `influence` takes a sample as gone during the window only, or from the
-        first step on.
+        first step on. (Not about `history_`, the learning curves.)
     storage : {"auto", "all", "none"}, default="auto"
         States kept for later questions (`influence`, `influence_on`): those at the
         start of each epoch, all, or none. States that were not kept are replayed
@@ -97,7 +97,8 @@ class InfluenceCleaner(
         where there is one, if the network is large enough to gain by it (2**18
         weights).
     n_jobs : int or None, default=None
-        Networks trained at the same time. Does not change a bit of the results.
+        Networks trained at the same time. Results are bit-for-bit the same for every
+        value.
     memory : str, joblib.Memory or None, default=None
         Where to keep tracked runs. A fit on the same data with the same network,
         folds and (integer) `random_state` then takes its run from there, so that a
@@ -133,15 +134,18 @@ class InfluenceCleaner(
         Estimated fraction of wrong samples.
     influence_ : ndarray of shape (n_samples,)
         Influence over the window on the bounded error of the held-out rows (with
-        X_val: on their loss). Negative = harmful.
+        X_val: on their loss). Negative = harmful. Computed at first access, from what
+        was recorded, and left out of ``dir()``.
     influence_timeline_ : ndarray of shape (n_samples, n_epochs)
-        The same epoch by epoch.
+        The same epoch by epoch. Also computed at first access and left out of
+        ``dir()``.
     window_ : Window
         Epochs that the window stands for.
     classes_ : ndarray of shape (n_classes,)
         Labels (classification only).
     history_ : dict of str to ndarray of shape (n_epochs,)
-        "held_out" and "in_sample": mean probability of the given label (regression:
+        Learning curves, unrelated to the parameter `history`: "held_out" and
+        "in_sample", the mean probability of the given label (regression:
         minus the median absolute residual, scaled).
     fit_seconds_ : dict of str to float
         "training" and "influence", summed over networks.

@@ -169,7 +169,8 @@ def _place_of(X: Any, i: int) -> int:
     if is_numeric(dtype):
         return 0
     values = column_values(X, i)
-    # Numbers among Python objects are numbers; as categories they are named so.
+    # An object column of numbers is numeric; a categorical dtype says that its
+    # numbers are names.
     if kinds_of(values) == {"number"} and not is_named(dtype):
         return 0
     return 2 if n_categories(values) > MANY_CATEGORIES else 1

@@ -43,7 +43,7 @@ class CleanedClassifier(ClassifierMixin, CleanedModel):
     Attributes
     ----------
     cleaner_ : InfluenceCleaner
-        Fitted cleaner, with suspicion and all that.
+        Fitted cleaner, with `suspicion_` and its other attributes.
     estimator_ : classifier
         Fitted model.
     classes_ : ndarray of shape (n_classes,)

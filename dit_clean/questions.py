@@ -288,7 +288,8 @@ class InfluenceQuestions:
         """Return influence as labeled on the last query, (n_samples, n_epochs)."""
         epochs = list(epochs)
         self._influence.measure(epochs, verbose=self.verbose)
-        # One by one: together they are n_classes times as large as what is read.
+        # One by one: all epochs at once would take n_classes times the memory of what
+        # is kept.
         columns = (self._influence.at([epoch])[-1][:, 0] for epoch in epochs)
         if self._data.targets.is_classifier:
             rows = np.arange(len(self._data.targets.codes))
@@ -328,7 +329,8 @@ class InfluenceQuestions:
             return self.window_
         if isinstance(window, Steps):
             runs = [result.run.trajectory for result in self._recorded.ready]
-            # No network that reached later ones trains on all rows: see CrossFit.train.
+            # Beyond the second-longest run some rows have no network that trained on
+            # them: see CrossFit.train.
             window_in_steps(window, sorted(runs, key=len)[-2])
             return window
         return epochs_of(window, self._evidence)

@@ -170,7 +170,7 @@ def fit_tracked(  # noqa: PLR0913
 ) -> TrackedRun:
     """Fit a clone of `net` under tracking; `track` explains the rest.
 
-    `copies` says whether X is copied, for somebody else may change it.
+    `copies` says whether X is copied, since somebody else may change it.
     `after_epoch(trajectory, epoch)` is called while the states of the epoch are at
     hand, for all epochs or those in `epochs`.
     """
@@ -197,7 +197,7 @@ def fit_tracked(  # noqa: PLR0913
         tracked.initialize()
         update_rule_of(type(tracked.optimizer_))
         check_module(tracked.module_)
-        # Now, for other callbacks change the criterion.
+        # Now, because other callbacks change the criterion.
         loss = SampleLoss.of(tracked.criterion_, takes_log=takes_log(tracked))
         dtype = next(tracked.module_.parameters()).dtype
         rows = own_rows(rows, dtype) if copies else cast_floats(rows, dtype)

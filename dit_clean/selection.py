@@ -17,8 +17,8 @@ from dit_clean.warning import warn
 class RowSelection(OneToOneFeatureMixin, TransformerMixin):
     """Cleaned data in the forms that scikit-learn's tools take them.
 
-    A `TransformerMixin` itself, for `set_output` wraps only methods that such a class
-    defines.
+    Derives from `TransformerMixin` because `set_output` wraps `transform` only in the
+    class that defines it.
     """
 
     _data: TrainingData

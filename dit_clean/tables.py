@@ -55,7 +55,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     encoder_ : transformer
         What was fitted for the kind of data given.
     empty_ : data frame or None
-        No row of the frame given to fit: arrays are taken for further rows of it.
+        Zero-row copy of the frame given to fit; arrays are taken for further rows of
+        it.
     """
 
     def __init__(self, scaling="standard"):
@@ -295,7 +296,7 @@ def select_rows(container: Any, rows: np.ndarray) -> Any:
 
 
 def _at_least_single(X: np.ndarray) -> np.ndarray:
-    """Return half precision as single, for sums of squares leave its range."""
+    """Return half precision as single, because sums of squares leave its range."""
     return X.astype(np.float32) if X.dtype == np.float16 else X
 
 

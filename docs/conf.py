@@ -17,7 +17,6 @@ version = release
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "numpydoc",
     "myst_parser",
     "sphinx_gallery.gen_gallery",
@@ -82,10 +81,18 @@ if os.environ.get("DOCS_INTERSPHINX"):
     }
 
 
-def unlink(app, what, name, obj, options, lines):
-    """Take links into scikit-learn's user guide out of inherited docstrings."""
-    lines[:] = [re.sub(r":ref:`([^<`]+?)\s*<[^>]+>`", r"\1", line) for line in lines]
+def plain(app, what, name, obj, options, lines):
+    """Take scikit-learn's links and formulas out of inherited docstrings.
+
+    Its user guide is not ours, and MathJax needs a network.
+    """
+    for pattern, text in (
+        (r":ref:`([^<`]+?)\s*<[^>]+>`", r"\1"),
+        (r"\\frac\{(\w+)\}\{(\w+)\}", r"\1/\2"),
+        (r":math:`([^`]+)`", r"``\1``"),
+    ):
+        lines[:] = [re.sub(pattern, text, line) for line in lines]
 
 
 def setup(app):
-    app.connect("autodoc-process-docstring", unlink, priority=400)
+    app.connect("autodoc-process-docstring", plain, priority=400)

@@ -1,6 +1,7 @@
 """The audit notebook as a page: its cells, and the outputs that are stored in it."""
 
 import json
+from html import escape
 from pathlib import Path
 
 FENCE = "````"
@@ -24,18 +25,22 @@ def _cell(cell: dict) -> str:
     source = "".join(cell["source"])
     if cell["cell_type"] == "markdown":
         return source
-    outputs = [_output(output["data"]) for output in cell["outputs"]]
+    outputs = [_output(output["data"], source) for output in cell["outputs"]]
     return "\n\n".join([_fenced("python", source), *outputs])
 
 
-def _output(data: dict) -> str:
-    """Return the richest kind of an output: HTML, a picture, or text."""
+def _output(data: dict, source: str) -> str:
+    """Return the richest kind of an output: HTML, a picture, or text.
+
+    A picture is named by the last line of the cell that has drawn it.
+    """
     if "text/html" in data:
         html = "".join(data["text/html"])
         return _fenced("{raw} html", f'<div class="notebook-output">{html}</div>')
     if "image/png" in data:
         picture = "".join(data["image/png"]).replace("\n", "")
-        html = f'<img src="data:image/png;base64,{picture}">'
+        name = escape("Drawn by " + source.splitlines()[-1].rstrip(";"))
+        html = f'<img src="data:image/png;base64,{picture}" alt="{name}">'
         return _fenced("{raw} html", f'<div class="notebook-output">{html}</div>')
     return _fenced("text", "".join(data["text/plain"]))
 

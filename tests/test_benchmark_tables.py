@@ -17,3 +17,16 @@ def test_counts_are_printed_as_whole_numbers(monkeypatch):
     cells = [line.split("|")[1:-1] for line in table("Leads", frame).splitlines()[4:]]
     shown = [[cell.strip() for cell in row] for row in cells]
     assert shown == [["a", "165", "0.164"], ["b", "9", "1.000"]]
+
+
+def test_long_tables_are_folded_and_stay_markdown(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    from _collect import LONG, folded
+
+    short = ["| a |", "|---|", *["| 1 |"] * (LONG - 1)]
+    long = [*short, "| 1 |"]
+    text = folded("\n".join([*short, "", *long, "", "- after"])).split("\n")
+    inside = text[text.index("<details>") + 2 : text.index("</details>")]
+    assert inside == ["", *long, ""]
+    assert text[: len(short)] == short
+    assert text[-2:] == ["", "- after"]

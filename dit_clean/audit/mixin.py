@@ -64,7 +64,7 @@ class AuditMixin:
               absolute residual);
             - flagged, weight : the decision, and weights to train with;
             - pattern : stable, early, late or fluctuating; see
-              `dit_clean.influence.patterns.influence_patterns`.
+              `dit_clean.influence.influence_patterns`.
 
         Notes
         -----

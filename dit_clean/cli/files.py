@@ -270,7 +270,7 @@ def write_table(
     sep, decimal : str
         Of a CSV file.
     index : bool
-        Whether to write the index, for it tells rows apart.
+        Whether to write the index, since it tells rows apart.
     header : sequence of str, default=()
         What the first columns are called in a CSV file: names may repeat there.
     """

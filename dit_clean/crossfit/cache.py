@@ -66,7 +66,7 @@ def kept_run(
 ) -> tuple[Measurements, Callable[[], list[FoldRun]]]:
     """Return the measurements of a run, and how to load its recorded runs.
 
-    Measurements are kept apart, for decisions need no more. Trains only if `memory`
+    Measurements are kept apart, since decisions need no more. Trains only if `memory`
     does not hold them; `train` itself takes from there what `KeptNetworks` hold.
     """
     measured = memory.cache(_measured, ignore=["train", "measure"])

@@ -84,7 +84,7 @@ class TrainingData:
         return state
 
     def _encodes(self, rows: Rows) -> bool:
-        """Tell whether X gives these rows: in parts, for encoding takes much memory."""
+        """Tell whether X gives these rows: in parts, as encoding takes much memory."""
         if self.X.shape[0] != n_rows(rows):
             return False
         for part in torch.arange(n_rows(rows)).split(ENCODED_AT_A_TIME):

@@ -107,10 +107,10 @@ class CrossFit:
         That of the network on all rows first, with outputs for each epoch that counts;
         then the folds, in their order. Callbacks may stop a network early by its
         held-out rows, and the one on all rows has none: it trains as long as most of
-        the others, after them. Epochs count that two folds have reached: in later ones
-        no network trains on the rows that the longest run holds out. Without callbacks
-        the network on all rows is trained first, since it takes longest, and no result
-        is kept once the next one is asked for.
+        the others, after them. Only epochs that at least two folds have reached count:
+        beyond them one network is left, and none has trained on the rows it holds out.
+        Without callbacks the network on all rows is trained first, since it takes
+        longest, and no result is kept once the next one is asked for.
         """
         everything, n_epochs = Fold.of_all_rows(folds), self.net.max_epochs
         bar = tqdm(

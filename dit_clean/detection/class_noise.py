@@ -33,7 +33,7 @@ def fit_class_noise(
     max(2, n_classes / 5) pseudo-samples pull each row of T towards symmetric noise at
     the pooled rate: classes with few rows keep to it. In the end rows that show no
     errors of their own are pooled, see `row_pooling`; weights and biases stay. Where T
-    would turn classes round, for evidence that is worse than chance, labels are taken
+    would turn classes round, as evidence worse than chance makes it, labels are taken
     for random.
 
     The likelihood has several optima. Networks predict errors that are frequent, and

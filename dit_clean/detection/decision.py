@@ -43,9 +43,9 @@ EXPLANATIONS = {
         ERRORS_ALIKE,
     ],
 }
-"""By scoring. Where influence explains the given labels hardly better than outputs
-alone do, it is as likely to mislead; and so are errors by class beside errors that do
-not depend on the class."""
+"""By scoring. Influence must explain the given labels clearly better than outputs
+alone; otherwise it is as likely to mislead. The same holds for errors by class beside
+errors that do not depend on the class."""
 ALIKE_ODDS = 0.05
 """Odds of an explanation by influence that finds errors alike in all classes, beside
 others. Influence is there to tell errors by class that outputs repeat; where there are

@@ -11,9 +11,9 @@ from dit_clean.warning import warn
 MOST_OF_A_CLASS = 0.5
 """Share of the rows of a class that are flagged, from which on it is asked why."""
 MIN_FLAGGED = 10
-"""Flagged rows from which on their class, or side, is no chance."""
+"""Flagged rows below which no class or side is judged."""
 CHANCE = 1e-3
-"""Of flagged targets so one-sided, below which it is none."""
+"""Significance level of the sign test: above it, one-sidedness may be chance."""
 SKEWED = 0.15
 """Skewness of the residuals that are kept from which on right targets are skewed:
 lognormal ones have 0.2 at a standard deviation of 0.3 of their logarithms, exponential

@@ -13,7 +13,7 @@ MANY_WRONG = 0.3
 """Estimated fraction of wrong regression targets from which on the estimate is the
 likelier error."""
 MANY_WRONG_LABELS = 0.45
-"""The same of labels, of which 40 % can be wrong and found."""
+"""The same for labels: higher, because up to 40 % wrong labels can still be found."""
 
 
 class NoSignalWarning(UserWarning):

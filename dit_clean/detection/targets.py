@@ -19,8 +19,8 @@ GROSS = 5.0
 EDGE = 6.0
 """Power of the size by which gross errors set in around `GROSS`."""
 MIN_RATE, MAX_RATE = 1e-4, 0.5
-"""Of each kind of wrong targets, so that it always has a say in the order, and of all:
-more are no exceptions."""
+"""Bounds on the rate of each kind of wrong target, and on their sum. The lower keeps
+each kind in the ranking; above the upper, wrong targets would be no exception."""
 N_ITER = 100
 """Steps of expectation-maximization."""
 LOCALITIES = (0.25, 0.75)

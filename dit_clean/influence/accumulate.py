@@ -147,7 +147,7 @@ def _spans(terms: Iterable[Term]) -> list[Span]:
 
 
 def _chains(spans: list[Span]) -> Iterator[list[Span]]:
-    """Yield groups of spans with no step between groups that any of them serves."""
+    """Yield groups of spans; between two groups lie only steps that no span serves."""
     chain = [spans[0]]
     for span in spans[1:]:
         if span.query_step < min(earlier.start for earlier in chain):

@@ -45,7 +45,7 @@ AS_IS = _Precision(None, (1e-2, 1e-3), 1e-3)
 N_ROWS = 4
 """Samples of the batch that derivatives are compared on."""
 SHIFT = 0.01
-"""Relative distance from the parameters, for they may be a special place: zeros."""
+"""Relative distance from the parameters, since they may be a special place: zeros."""
 TOLERANCE = 0.05
 """Allowed error of a product, relative to it."""
 SAME = 1e-4
@@ -235,7 +235,7 @@ def _products(
 def _rows_that_count(model: TrackedModel) -> Tensor:
     """Return the first samples whose loss counts: labels may be ignored or weigh 0.
 
-    Others make up the number, for batch statistics are of more than one sample.
+    Others make up the number, since batch statistics are of more than one sample.
     """
     dtype = next(model.module.parameters()).dtype
 

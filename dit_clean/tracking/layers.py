@@ -51,7 +51,9 @@ def may_depend_on_mode(layer: nn.Module) -> bool:
 def copied(
     module: nn.Module, *others: Any, shared: Mapping[int, Tensor] | None = None
 ) -> Any:
-    """Return a copy of a module, or with `others` copies that share it, as a tuple.
+    """Copy a module.
+
+    With `others`, return a tuple: the copy, and copies of them that refer to it.
 
     What a pass has left in a layer (the last attention weights, say), torch cannot
     copy: the values are taken, not what they were computed from. `shared` says what is

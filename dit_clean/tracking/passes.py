@@ -42,7 +42,7 @@ class PassWatch:
     ----------
     modes : tuple of bool or None
         Whether each of ``module.modules()`` was in training mode; None if all were,
-        or none minds.
+        or if no layer depends on it.
     """
 
     def __init__(self, module: nn.Module, criterion: nn.Module):

@@ -140,7 +140,7 @@ class StepRecorder:
     def begin(self, sample_indices: Any, epoch: int) -> None:
         """Note the batch, and what the next forward pass starts from.
 
-        To be called before that pass, for it changes buffers.
+        To be called before that pass, since it changes buffers.
 
         Raises
         ------
@@ -151,7 +151,7 @@ class StepRecorder:
         """
         if self._pending:
             self._refuse_unrecorded()
-        if self.is_in_step:  # that an exception has ended
+        if self.is_in_step:  # left open by an exception
             self.cancel()
         self._sample_indices, self._epoch = as_row_numbers(sample_indices), epoch
         self.is_in_step = True
@@ -220,8 +220,8 @@ class StepRecorder:
     def close(self) -> None:
         """Let go of module and optimizer; the trajectory stays.
 
-        To be called before anything else changes the parameters, for the state after
-        the last step is kept: by it the steps before can be checked.
+        To be called before anything else changes the parameters, because the state
+        after the last step is kept: by it the steps before can be checked.
         """
         self.cancel()
         n_steps = self.trajectory.n_steps

@@ -34,7 +34,7 @@ SKIPPED = (
 def as_row_numbers(sample_indices: Any) -> Tensor:
     """Return a batch's row numbers on the CPU, in memory of their own.
 
-    A copy, for loops shuffle one array in place, epoch by epoch.
+    A copy, since loops shuffle one array in place, epoch by epoch.
 
     Raises
     ------
@@ -311,11 +311,12 @@ def check_constants(
     for name, parameter in module.named_parameters():
         if name not in trained and not are_same(parameter, own[name]):
             raise RuntimeError(
-                f"Parameter {name!r}, which the optimizer does not train, is another "
-                "than when the TrackedModel was made: something else changes it (a "
-                "running mean of weights, a second optimizer), or it was loaded later. "
-                "Influence would not know of it. Make the TrackedModel of the loaded "
-                "module, and keep what changes outside of the module or in a buffer."
+                f"Parameter {name!r}, which the optimizer does not train, differs "
+                "from what it was when the TrackedModel was made: something else "
+                "changes it (a running mean of weights, a second optimizer), or it was "
+                "loaded later. Influence would not know of it. Make the TrackedModel "
+                "of the loaded module, and keep what changes outside of the module or "
+                "in a buffer."
             )
 
 

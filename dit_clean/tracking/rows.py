@@ -15,7 +15,7 @@ class Float16Rows(sparse.csr_array):
     """Sparse rows for a network in half precision, which scipy does not have.
 
     In single precision themselves; `take_rows` casts each batch. Of a class of their
-    own, for that is what parts of sparse rows keep.
+    own, since that is what parts of sparse rows keep.
     """
 
     batch_dtype = torch.float16

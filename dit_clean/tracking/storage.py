@@ -53,7 +53,7 @@ class TrainingState:
         return sum(tensor.nbytes for tensor in tensors) + rng_bytes
 
     def copied_buffers(self) -> dict[str, Tensor]:
-        """Return copies of the buffers, for passes write to them."""
+        """Return copies of the buffers, since passes write to them."""
         return {name: values.clone() for name, values in self.buffers.items()}
 
     def to(self, device: Any) -> "TrainingState":
@@ -84,7 +84,7 @@ class StateStore:
     max_bytes : int, optional
         Bound on the memory of the kept states, random states included, by default none.
     bytes_per_step : int, optional
-        Memory that a step of training may take, for copying a large state takes time:
+        Memory that a step of training may take, since copying a large state takes time:
         a state of k times this size is kept at every k-th step, k at most
         `MAX_STRIDE`. By default states of any size are kept at every step.
 
