@@ -95,6 +95,31 @@ def test_several_queries_and_labels_at_once(trajectory):
     assert label_influence(trajectory, MeanLoss(X, y), window).shape == (1, 14, 3)
 
 
+class Adapted(nn.Module):
+    """Takes a step on a loss of its inputs first, in the forward pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.output = nn.Conv1d(1, WIDTH, 2, bias=False), nn.Linear(8, 3)
+
+    def forward(self, X):
+        X, weight = X[:, None], self.body.weight
+        with torch.enable_grad():
+            loss = (nn.functional.conv1d(X, weight).tanh() - X[..., 1:]).square().mean()
+            (grad,) = torch.autograd.grad(loss, weight, create_graph=True)
+        hidden = nn.functional.conv1d(X, weight - 2 * grad)
+        return self.output(hidden.tanh().flatten(1))
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+def test_gradients_that_a_network_takes_by_its_weights_are_followed(optimizer):
+    trajectory = train(Case(Adapted, optimizer))
+    query, window = MeanLoss(*make_data(seed=5)), Window(0, trajectory.n_steps)
+    found = influence_scores(trajectory, query, window).values
+    truth = unrolled_influence(trajectory, query, window, "full", window.stop)
+    assert relative_error(found, truth) < 1e-8
+
+
 def test_frozen_parameters_move_nothing():
     def make_frozen():
         net = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 3))
