@@ -73,8 +73,8 @@ def _convolution(
         dilation: Any = 1,
         groups: int = 1,
     ) -> Tensor:
-        is_batch = input.ndim == weight.ndim
-        if not is_batch or isinstance(padding, str) or not weight.requires_grad:
+        is_batch = input.ndim == weight.ndim and not isinstance(padding, str)
+        if not (is_batch and weight.requires_grad) or _are_transformed():
             return replaced(input, weight, bias, stride, padding, dilation, groups)
         sizes = (
             [value] * n_dims if isinstance(value, int) else list(value)
@@ -174,7 +174,17 @@ def pull_back(
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """Return ``max(input, 0)``."""
-    return nn.functional.relu_(input) if inplace else _ReLU.apply(input)
+    if inplace:
+        return nn.functional.relu_(input)
+    return torch.relu(input) if _are_transformed() else _ReLU.apply(input)
+
+
+def _are_transformed() -> bool:
+    """Tell whether this is inside of torch.vmap or torch.func, which take no Function.
+
+    None, that is, whose context is set up in its forward.
+    """
+    return torch._C._are_functorch_transforms_active()
 
 
 class _ReLU(Function):
