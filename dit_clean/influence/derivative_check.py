@@ -107,8 +107,8 @@ def check_differentiable(trajectory: Trajectory) -> None:
     is_own_net = not all(map(is_known, model.module.modules()))
     if not is_own_net and is_known(model.loss.criterion):
         return
+    culprit = name if is_own_net else type(model.loss.criterion).__name__
     if not _repeats_itself(model, layout, record, state):
-        culprit = name if is_own_net else type(model.loss.criterion).__name__
         raise ValueError(
             f"{culprit} does not compute the same twice, so that a step cannot be "
             "repeated. Draw random numbers by torch's functions, not by Python's, "
@@ -119,14 +119,15 @@ def check_differentiable(trajectory: Trajectory) -> None:
     are_right = has_right_products(model, layout, record, state)
     if are_right is None:
         warn(
-            f"The second derivatives of {name} cannot be checked: it does not compute "
-            "in double precision, where differences of gradients would show them. "
-            "Have it make its tensors in the precision of its inputs (X.new_zeros)."
+            f"The second derivatives of {culprit} cannot be checked: it does not "
+            "compute in double precision, where differences of gradients would show "
+            "them. Have it make its tensors in the precision of its inputs "
+            "(X.new_zeros)."
         )
     if are_right is False:
         raise ValueError(
-            f"The second derivatives of {name} are wrong: torch's differ from what its "
-            "gradients show. Operations with a gradient of their own do that "
+            f"The second derivatives of {culprit} are wrong: torch's differ from what "
+            "its gradients show. Operations with a gradient of their own do that "
             "(autograd.Function, once_differentiable), detach() and torch.no_grad() "
             "within the forward pass, and torch.utils.checkpoint. Replace them while "
             "training is tracked."
