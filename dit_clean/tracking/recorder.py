@@ -47,7 +47,10 @@ class StepRecorder:
         Where states are kept; by default `StateStore.automatic`, bounded. States that
         are not kept are replayed, and a loop that does more than the optimizer's update
         (clips gradients, projects parameters) cannot be, nor is its influence right:
-        `dit_clean.influence.check_replay` tells, after the first `snapshot` already.
+        `dit_clean.influence.check_replay` tells, after the first `snapshot` already. It
+        may miss what is done once, amid an epoch, unless it is asked for all steps.
+        Whoever asks many questions is better off with ``StateStore()``, which keeps
+        every state.
 
     Attributes
     ----------
