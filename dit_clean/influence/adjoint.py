@@ -66,6 +66,8 @@ def sweep_back(
     ------
     RuntimeError
         If a recorded update does not follow from its gradient.
+    ValueError
+        If the optimizer's update rule is unknown.
 
     Yields
     ------
@@ -82,6 +84,7 @@ def sweep_back(
     `CHECK_EVERY`-th where all states are kept.
     Memory: n_lanes x n_queries vectors of parameters per kind of optimizer state.
     """
+    update_rule_of(trajectory.optimizer_type)  # before states are read, of any kind
     n_params, n_lanes = trajectory.layout.n_params, max(lanes.values()) + 1
     stop = max(lanes)
     adjoint: Adjoint = {}

@@ -11,7 +11,7 @@ from dit_clean.influence.criterion_check import check_criterion
 from dit_clean.influence.functional import batch_gradient, loss_gradient
 from dit_clean.influence.padding import check_padding, keep_padding
 from dit_clean.influence.stand_ins import InDouble
-from dit_clean.influence.statistics import statistics_names
+from dit_clean.influence.statistics import check_norms, statistics_names
 from dit_clean.tracking import StepRecord, TrackedModel, TrainingState, Trajectory
 from dit_clean.tracking.generator import get_rng_state
 from dit_clean.tracking.layers import copied, is_known
@@ -78,13 +78,14 @@ def check_differentiable(trajectory: Trajectory) -> None:
     ------
     ValueError
         Names the operation without a second derivative, the criterion that mixes up
-        samples, or the network whose second derivatives are wrong.
+        samples, the network whose second derivatives are wrong, or the layer of batch
+        normalization that moves its running statistics by itself.
 
     Notes
     -----
     Cost: one double backward of a few samples; for a loss of one's own one more forward
-    pass; and where the network is not made of torch's own layers alone `N_REPEATS` more
-    of these, one more double backward and two to six gradients.
+    pass; and where the network is not made of torch's own layers alone ten more of
+    these, one more double backward and two to six gradients.
     """
     model, layout = trajectory.model, trajectory.layout
     begun = 0 in trajectory.store
@@ -107,8 +108,10 @@ def check_differentiable(trajectory: Trajectory) -> None:
     is_own_net = not all(map(is_known, model.module.modules()))
     if not is_own_net and is_known(model.loss.criterion):
         return
+    params = layout.unflatten(state.params.detach().requires_grad_())
+    check_norms(model, params | state.copied_buffers(), record)
+    culprit = name if is_own_net else type(model.loss.criterion).__name__
     if not _repeats_itself(model, layout, record, state):
-        culprit = name if is_own_net else type(model.loss.criterion).__name__
         raise ValueError(
             f"{culprit} does not compute the same twice, so that a step cannot be "
             "repeated. Draw random numbers by torch's functions, not by Python's, "
@@ -119,14 +122,15 @@ def check_differentiable(trajectory: Trajectory) -> None:
     are_right = has_right_products(model, layout, record, state)
     if are_right is None:
         warn(
-            f"The second derivatives of {name} cannot be checked: it does not compute "
-            "in double precision, where differences of gradients would show them. "
-            "Have it make its tensors in the precision of its inputs (X.new_zeros)."
+            f"The second derivatives of {culprit} cannot be checked: it does not "
+            "compute in double precision, where differences of gradients would show "
+            "them. Have it make its tensors in the precision of its inputs "
+            "(X.new_zeros)."
         )
     if are_right is False:
         raise ValueError(
-            f"The second derivatives of {name} are wrong: torch's differ from what its "
-            "gradients show. Operations with a gradient of their own do that "
+            f"The second derivatives of {culprit} are wrong: torch's differ from what "
+            "its gradients show. Operations with a gradient of their own do that "
             "(autograd.Function, once_differentiable), detach() and torch.no_grad() "
             "within the forward pass, and torch.utils.checkpoint. Replace them while "
             "training is tracked."

@@ -10,8 +10,8 @@ derivative are asked for, the first derivative by the weights need not be formed
 And torch's double backward of weight normalization takes the norms for constants.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -24,12 +24,13 @@ from dit_clean.influence.stand_ins import StandIns
 LAYERS = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
+@contextmanager
 def lean_derivatives(
     module: nn.Module, unformed: Iterable[Tensor] = ()
-) -> AbstractContextManager:
-    """Return a context for the forward pass of a module.
+) -> Iterator[StandIns | None]:
+    """Have the forward pass of a module inside, its derivatives after.
 
-    It acts in networks with convolutions or parametrized layers only: elsewhere the
+    Acts in networks with convolutions or parametrized layers only: elsewhere the
     time it takes to look at each operation would outweigh the gain.
 
     Parameters
@@ -37,15 +38,20 @@ def lean_derivatives(
     module : nn.Module
         Whose forward pass it is.
     unformed : iterable of Tensor, default=()
-        Parameters by which the values of first derivatives are not needed. As weights
-        of a convolution they get zeros, which are differentiated like the true ones.
-        Weights that are computed from parameters get the true ones: their second
-        derivative needs these.
+        Parameters by which the values of first derivatives are not needed after the
+        pass. As weights of a convolution they get zeros there, whose derivatives are
+        those of the true ones. Weights that are computed from parameters get the true
+        ones: their second derivative needs these. So do gradients that the pass itself
+        takes, by its own weights too: it goes on to compute with them.
     """
     layers = module.modules()
-    if any(isinstance(layer, LAYERS) or is_parametrized(layer) for layer in layers):
-        return StandIns(_replacements({id(parameter) for parameter in unformed}))
-    return nullcontext()
+    if not any(isinstance(layer, LAYERS) or is_parametrized(layer) for layer in layers):
+        yield None
+        return
+    spared: set[int] = set()
+    with StandIns(_replacements(spared)) as context:
+        yield context
+    spared |= {id(parameter) for parameter in unformed}
 
 
 def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
@@ -54,7 +60,7 @@ def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
 
 
 def _convolution(
-    n_dims: int, replaced: Callable[..., Tensor], unformed: set[int]
+    n_dims: int, replaced: Callable[..., Tensor], spared: set[int]
 ) -> Callable[..., Tensor]:
     """Return the replacement of ``torch.conv1d``, ``conv2d`` or ``conv3d``."""
 
@@ -67,8 +73,8 @@ def _convolution(
         dilation: Any = 1,
         groups: int = 1,
     ) -> Tensor:
-        is_batch = input.ndim == weight.ndim
-        if not is_batch or isinstance(padding, str) or not weight.requires_grad:
+        is_batch = input.ndim == weight.ndim and not isinstance(padding, str)
+        if not (is_batch and weight.requires_grad) or _are_transformed():
             return replaced(input, weight, bias, stride, padding, dilation, groups)
         sizes = (
             [value] * n_dims if isinstance(value, int) else list(value)
@@ -76,7 +82,10 @@ def _convolution(
         )
         options = (*sizes, False, [0] * n_dims, groups)
         given = {id(weight)} if bias is None else {id(weight), id(bias)}
-        forms_gradient = not given <= unformed
+
+        def forms_gradient() -> bool:
+            return not given <= spared
+
         return _Convolution.apply(input, weight, bias, options, forms_gradient)
 
     return convolution
@@ -92,7 +101,7 @@ class _Convolution(Function):
         weight: Tensor,
         bias: Tensor | None,
         options: tuple,
-        forms_gradient: bool,
+        forms_gradient: Callable[[], bool],
     ) -> Tensor:
         ctx.save_for_backward(input, weight)
         ctx.options, ctx.forms_gradient = options, forms_gradient
@@ -104,7 +113,7 @@ class _Convolution(Function):
         input, weight = ctx.saved_tensors
         given = grad, input, weight, ctx.needs_input_grad[:3], ctx.options
         if torch.is_grad_enabled():
-            return *_Pull.apply(*given, ctx.forms_gradient), None, None
+            return *_Pull.apply(*given, ctx.forms_gradient()), None, None
         return *pull_back(*given), None, None
 
 
@@ -165,7 +174,17 @@ def pull_back(
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """Return ``max(input, 0)``."""
-    return nn.functional.relu_(input) if inplace else _ReLU.apply(input)
+    if inplace:
+        return nn.functional.relu_(input)
+    return torch.relu(input) if _are_transformed() else _ReLU.apply(input)
+
+
+def _are_transformed() -> bool:
+    """Tell whether this is inside of torch.vmap or torch.func, which take no Function.
+
+    None, that is, whose context is set up in its forward.
+    """
+    return torch._C._are_functorch_transforms_active()
 
 
 class _ReLU(Function):
@@ -202,13 +221,17 @@ def pass_where_positive(values: Tensor, output: Tensor) -> Tensor:
     return torch.ops.aten.threshold_backward(values, output, 0)
 
 
-def _replacements(unformed: set[int]) -> Mapping[Any, Callable[..., Any]]:
-    """Return what stands in for each function; `unformed` are identities of tensors."""
+def _replacements(spared: set[int]) -> Mapping[Any, Callable[..., Any]]:
+    """Return what stands in for each function.
+
+    `spared` are identities of tensors whose gradients need not be formed; it is read
+    when these are asked for.
+    """
     return {
         torch._weight_norm: _weight_norm,
-        torch.conv1d: _convolution(1, torch.conv1d, unformed),
-        torch.conv2d: _convolution(2, torch.conv2d, unformed),
-        torch.conv3d: _convolution(3, torch.conv3d, unformed),
+        torch.conv1d: _convolution(1, torch.conv1d, spared),
+        torch.conv2d: _convolution(2, torch.conv2d, spared),
+        torch.conv3d: _convolution(3, torch.conv3d, spared),
         torch.relu: relu,
         Tensor.relu: relu,
         nn.functional.relu: relu,

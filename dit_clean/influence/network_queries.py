@@ -136,7 +136,15 @@ class FeatureImportance(SampleQuery):
                 return run.model.losses(params, X, y).sum()
             return predicted_values(run.model, params, X, self.y, kind).sum()
 
-        gradients = torch.func.grad(total)(X.to(run.model.device)).flatten(1)
+        # Not torch.func.grad, which a network's own autograd.Function need not take.
+        are_asked = any(values.requires_grad for values in params.values())
+        with_graph = are_asked and torch.is_grad_enabled()
+        with torch.enable_grad():
+            X = X.to(run.model.device).detach().requires_grad_()
+            (gradients,) = torch.autograd.grad(
+                total(X), X, create_graph=with_graph, materialize_grads=True
+            )
+        gradients = gradients.flatten(1)
         gradients = gradients.abs() if self.absolute else gradients
         importance = gradients.mean(0)
         return importance if self.features is None else importance[list(self.features)]

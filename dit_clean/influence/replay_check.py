@@ -22,7 +22,9 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
     accumulated gradients, penalties added outside of the criterion, layers that draw
     random numbers elsewhere. And networks whose second derivatives are wrong. `track`
     checks all this by itself, but of the steps only the first and the first of the
-    last epoch; questions check some of the others.
+    last epoch; questions check some of the others. What a loop does once, amid an epoch
+    (weights clamped, momentum set to zero), may go unseen by all of these: give
+    ``steps=range(trajectory.n_steps)`` where that matters.
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from dit_clean.influence.accumulate import (
     Term,
@@ -185,10 +186,11 @@ def label_influence(
 
     To first order, with the network as it was trained: the loss term that the sample
     would have contributed to its batches in the window had its label been c and its
-    sample weight 1, for a label is not the more right the less its sample weighs. The
+    sample weight 1, since a label is not the more right the less its sample weighs. The
     column of its own label, times the weight, is
     ``influence_scores(..., history="window")``. Evidence about labels that has not seen
-    the sample's own.
+    the sample's own. A class that the criterion ignores (``ignore_index``) does nothing,
+    and samples of it are no part of training under any label: 0.
 
     Parameters
     ----------
@@ -202,10 +204,17 @@ def label_influence(
     values : ndarray of shape (n_queries, n_samples, n_classes)
         Query without the sample minus query with it under label c.
 
+    Raises
+    ------
+    ValueError
+        If targets are not one class for each sample, or the window is outside of the
+        run.
+
     Notes
     -----
     Costs what `influence_scores` costs, whatever the number of classes.
     """
+    _check_classes(trajectory.model.targets)
     check_steps(trajectory, window, None)
     gradient_of = query_gradient(trajectory, query, run)
     values: Any = 0
@@ -218,6 +227,16 @@ def label_influence(
             values = torch.zeros(shape, dtype=torch.float64)
         values.index_add_(1, record.sample_indices, found)
     return values.numpy()
+
+
+def _check_classes(targets: Tensor) -> None:
+    """Raise if targets are not one class for each sample."""
+    if targets.ndim != 1 or targets.is_floating_point():
+        raise ValueError(
+            "Influence under each label needs targets that are one class for each "
+            f"sample, integers of shape (n_samples,), got {targets.dtype} of shape "
+            f"{tuple(targets.shape)}. influence_scores takes targets of any kind."
+        )
 
 
 def check_history(history: Any) -> History:

@@ -14,19 +14,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
-import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dit_clean.influence.stand_ins import StandIns
-from dit_clean.influence.update_check import follows
-from dit_clean.tracking import Trajectory
+from dit_clean.tracking import StepRecord, TrackedModel, Trajectory
+from dit_clean.tracking.layers import labeled
 from dit_clean.tracking.storage import are_same
 
 Follow = Callable[[Tensor | None, Tensor, float], None]
 MEAN, VARIANCE = "running_mean", "running_var"
-ROUNDING = 10
-"""Allowed error of a mean, in units of the last digit of the standard deviation."""
 
 
 def statistics_names(module: nn.Module) -> list[str]:
@@ -55,37 +52,43 @@ def unfollowed_buffers(trajectory: Trajectory) -> list[str]:
         for name, values in first.items()
         if values.is_floating_point() and not are_same(values, last[name])
     ]
-    if not changed:
-        return []
-    followed = _followed_in_first_step(trajectory)
+    followed = statistics_names(trajectory.model.module)
     return [name for name in changed if name not in followed]
 
 
-def _followed_in_first_step(trajectory: Trajectory) -> set[str]:
-    """Return the running statistics that come out as training has moved them."""
-    model, record, state = trajectory.model, trajectory.records[0], trajectory.state(0)
-    before = {name: state.buffers[name] for name in statistics_names(model.module)}
-    variables = state.copied_buffers() | trajectory.layout.unflatten(state.params)
-    with torch.no_grad(), followed_statistics(variables, before) as after:
-        rng_state = record.draws_from(state.rng_state)
-        model.batch_losses(variables, record.sample_indices, rng_state, record.modes)
-    actual = trajectory.state(1).buffers
-    return {
-        name
-        for name, values in after.items()
-        if follows(before[name], values, actual[name])
-        or (name.endswith(MEAN) and _is_rounding(name, values, actual))
-    }
+def check_norms(
+    model: TrackedModel, variables: dict[str, Tensor], record: StepRecord
+) -> None:
+    """Raise if a layer of batch normalization moves its running statistics by itself.
 
+    What torch's function would move stays in a pass in which another stands in for it.
 
-def _is_rounding(name: str, values: Tensor, actual: Mapping[str, Tensor]) -> bool:
-    """Tell whether a running mean is the actual one but for rounding.
+    Parameters
+    ----------
+    model : TrackedModel
+        Network, criterion and training data.
+    variables : dict of str to Tensor
+        Parameters and buffers to run with; buffers are written to.
+    record : StepRecord
+        Whose batch it is.
 
-    That of the inputs, which may be large around a mean of zero.
+    Raises
+    ------
+    ValueError
+        Names the layer.
     """
-    spread = actual[name.removesuffix(MEAN) + VARIANCE].sqrt()
-    eps = torch.finfo(values.dtype).eps
-    return bool((values - actual[name]).norm() <= ROUNDING * eps * spread.norm())
+    module = model.module
+    before = {name: variables[name].clone() for name in statistics_names(module)}
+    with followed_statistics(variables, before):
+        model.batch_losses(variables, record.sample_indices, record.rng_state)
+    for name, values in before.items():
+        if not are_same(variables[name], values):
+            layer = name.rpartition(".")[0]
+            raise ValueError(
+                f"{labeled(layer, module.get_submodule(layer))} moves its running "
+                "statistics by itself, which influence does not follow. Have its "
+                "forward call torch.nn.functional.batch_norm, which moves them."
+            )
 
 
 def frozen_statistics(module: nn.Module, modes: tuple[bool, ...] | None) -> list[str]:

@@ -14,8 +14,8 @@ from dit_clean.tracking.criterion_checks import (
     check_is_tensor,
     check_losses,
     check_target,
-    is_torchs,
 )
+from dit_clean.tracking.layers import is_known
 
 REDUCTIONS = ("mean", "sum")
 
@@ -161,7 +161,7 @@ class SampleLoss:
 
     @cached_property
     def _is_torchs(self) -> bool:
-        return is_torchs(self.criterion)
+        return is_known(self.criterion)
 
     @property
     def _takes_classes(self) -> bool:
@@ -182,19 +182,23 @@ class SampleLoss:
         Returns
         -------
         losses : Tensor of shape (n_batch, n_classes)
+            0 under a class that the criterion ignores.
 
         Notes
         -----
-        A criterion that is none of torch's cross-entropies is asked label by label.
+        A criterion that is none of torch's cross-entropies, or has hooks, is asked
+        label by label.
         """
-        if type(self.criterion) not in CROSS_ENTROPIES:
+        if not (self._is_torchs and self._takes_classes):
             return self._each_label_in_turn(output)
         losses = -self.log_probabilities(output)
         if self._class_weight is not None:
             losses = losses * self._class_weight
         smoothing = getattr(self.criterion, "label_smoothing", 0.0)
         uniform = losses.mean(dim=1, keepdim=True)
-        return (1 - smoothing) * losses + smoothing * uniform
+        losses = (1 - smoothing) * losses + smoothing * uniform
+        classes = torch.arange(losses.shape[1], device=losses.device)
+        return losses.masked_fill(self.ignores(classes), 0)
 
     def _each_label_in_turn(self, output: Tensor) -> Tensor:
         labels = torch.arange(output.shape[1], device=output.device)

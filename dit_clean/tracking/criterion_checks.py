@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
+from dit_clean.tracking.layers import is_known
+
 CROSS_ENTROPIES = (nn.CrossEntropyLoss, nn.NLLLoss)
 BINARY_ENTROPIES = (nn.BCELoss, nn.BCEWithLogitsLoss)
 TOLERANCE = 1e-3
@@ -26,11 +28,6 @@ def check_is_tensor(output: Any) -> None:
             "needed. Wrap the module in one whose forward returns only the logits, or "
             "predictions: `return self.module(X)[0]`, for example."
         )
-
-
-def is_torchs(criterion: nn.Module) -> bool:
-    """Tell whether a criterion is one of torch's own."""
-    return type(criterion).__module__.startswith("torch.nn.")
 
 
 def check_target(criterion: nn.Module, scores: Tensor, target: Tensor) -> None:
@@ -68,7 +65,7 @@ def check_losses(
             f"for {len(target)} samples. With reduction='none' have it return one for "
             f"each, shape ({len(target)},), or one for each of their outputs."
         )
-    if not is_torchs(criterion) or isinstance(criterion, CROSS_ENTROPIES):
+    if not is_known(criterion) or isinstance(criterion, CROSS_ENTROPIES):
         return
     if not (_are_indices(target, scores) and losses.shape == target.shape):
         check_same_shape(scores, target)  # another axis may have been taken for classes

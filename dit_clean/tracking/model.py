@@ -158,13 +158,26 @@ class TrackedModel:
             )
         return {name: params[name].clone() for name in names}
 
-    def _output(self, params: Mapping[str, Tensor], X: Any) -> Tensor:
+    def _output(self, params: dict[str, Tensor], X: Any) -> Tensor:
         X = self._to_device(X)
         args, kwargs = ((), dict(X)) if isinstance(X, Mapping) else ((X,), {})
+        values = params if torch.is_grad_enabled() else self._as_weights(params)
         with self.kernels:
             return functional_call(
-                self.module, dict(params), args, kwargs, tie_weights=self._has_ties
+                self.module, values, args, kwargs, tie_weights=self._has_ties
             )
+
+    def _as_weights(self, params: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return values that require gradients where the module's own do.
+
+        A forward pass may take gradients by its weights, under no_grad too.
+        """
+        trained = [n for n, p in self.module.named_parameters() if p.requires_grad]
+        return params | {
+            name: params[name].detach().requires_grad_()
+            for name in trained
+            if name in params
+        }
 
     def log_probabilities(self, params: Mapping[str, Tensor], X: Any) -> Tensor:
         """Return log class probabilities, shape (n, n_classes), under `params`."""
@@ -184,7 +197,7 @@ class TrackedModel:
     @one_thread_at_a_time
     def batch_losses(
         self,
-        params: Mapping[str, Tensor],
+        params: dict[str, Tensor],
         indices: Tensor,
         rng_state: Tensor | None = None,
         modes: tuple[bool, ...] | None = None,
@@ -196,7 +209,7 @@ class TrackedModel:
         Parameters
         ----------
         params : dict of str to Tensor
-            Parameters (and buffers) of the step.
+            Parameters (and buffers) of the step; buffers are written to.
         indices : Tensor of shape (n_batch,)
             Rows of the training data.
         rng_state : Tensor or None
@@ -204,7 +217,8 @@ class TrackedModel:
         modes : tuple of bool or None
             Whether each submodule was in training mode; None if all were.
         each_label : bool, default=False
-            Whether to return the losses under each possible label.
+            Whether to return the losses under each possible label; all 0 for samples
+            whose own label the criterion ignores.
 
         Returns
         -------

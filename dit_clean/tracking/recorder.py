@@ -18,6 +18,7 @@ from dit_clean.tracking.recorder_checks import (
     check_converges,
     check_equal_counts,
     check_finite,
+    check_first_momentum,
     check_has_closure,
     check_in_range,
     check_module,
@@ -46,7 +47,10 @@ class StepRecorder:
         Where states are kept; by default `StateStore.automatic`, bounded. States that
         are not kept are replayed, and a loop that does more than the optimizer's update
         (clips gradients, projects parameters) cannot be, nor is its influence right:
-        `dit_clean.influence.check_replay` tells, after the first `snapshot` already.
+        `dit_clean.influence.check_replay` tells, after the first `snapshot` already. It
+        may miss what is done once, amid an epoch, unless it is asked for all steps.
+        Whoever asks many questions is better off with ``StateStore()``, which keeps
+        every state.
 
     Attributes
     ----------
@@ -271,7 +275,10 @@ class StepRecorder:
         if self._is_kept:
             self._keep_state(len(self.trajectory.records))
         self._counts = self._next_counts()
-        self._pending.append(self._reader.settings())
+        settings, records = self._reader.settings(), self.trajectory.records
+        if not records or settings is not records[-1].settings:
+            check_first_momentum(self.module, optimizer)
+        self._pending.append(settings)
 
     def _next_counts(self) -> tuple[int, ...]:
         """Return how often groups were updated before.

@@ -250,6 +250,30 @@ def check_equal_counts(module: nn.Module, optimizer: Optimizer) -> None:
             )
 
 
+def check_first_momentum(module: nn.Module, optimizer: Optimizer) -> None:
+    """Raise if momentum begins later in one group than in another, with dampening.
+
+    Torch does not dampen the first gradient of a buffer. States hold zeros for a buffer
+    that is not there while others are, which is the same without dampening alone.
+    """
+    trained = optimizer_parameters(optimizer)
+    have_begun = [
+        any("momentum_buffer" in optimizer.state.get(p, {}) for p in params)
+        for params in trained
+    ]
+    for group, params, has_begun in zip(
+        optimizer.param_groups, trained, have_begun, strict=True
+    ):
+        is_damped = group.get("momentum", 0) != 0 and group.get("dampening", 0) != 0
+        if is_damped and params and not has_begun and any(have_begun):
+            raise ValueError(
+                f"The parameter group of {_name(module, params[0])!r} begins "
+                "its momentum when other groups have begun theirs, and with dampening, "
+                "which torch leaves out of the first step: that cannot be tracked. Set "
+                "dampening=0, or let momentum begin with the first step."
+            )
+
+
 def check_same_groups(
     flags: Sequence[Sequence[Any]], first: Sequence[Sequence[Any]]
 ) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-from dit_clean import TrackedRun, track
+from dit_clean import InfluenceCleaner, TrackedRun, track
 from dit_clean.influence import check_replay, derivative_check
 from dit_clean.influence.stand_ins import InDouble
 from dit_clean.queries import MeanLoss
@@ -341,6 +341,50 @@ def test_a_count_of_passes_in_a_buffer_can_be_repeated():
     X, y = make_rows()
     run, query = track(make_net(CountsInBuffer), X, y, random_state=0), MeanLoss(X, y)
     assert np.corrcoef(run.influence(query), run.leave_one_out(query))[0, 1] > 0.97
+
+
+class Adapted(nn.Module):
+    """Takes a step on a loss of its inputs first, in the forward pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Linear(N_COLUMNS, N_COLUMNS, bias=False)
+        self.head = nn.Linear(N_COLUMNS, N_LABELS)
+
+    def forward(self, X):
+        weight = self.body.weight
+        with torch.enable_grad():
+            loss = ((X @ weight.T).tanh() - X).square().sum()
+            (grad,) = torch.autograd.grad(loss, weight, create_graph=True)
+        return self.head((X @ (weight - 0.01 * grad).T).tanh())
+
+
+@pytest.mark.filterwarnings("ignore:.*hardly predict")
+def test_networks_may_take_gradients_by_their_weights():
+    X, y = make_rows()
+    run, query = track(make_net(Adapted), X, y, random_state=0), MeanLoss(X, y)
+    found, expected = run.influence(query), run.leave_one_out(query)
+    assert np.corrcoef(found, expected)[0, 1] > 0.99
+    cleaner = InfluenceCleaner(make_net(Adapted), random_state=0).fit(X, y)
+    assert np.isfinite(cleaner.influence()).all()
+
+
+class DetachedLoss(nn.Module):
+    def __init__(self, reduction="mean"):
+        super().__init__()
+        self.reduction = reduction
+
+    def forward(self, outputs, targets):
+        losses = nn.functional.cross_entropy(outputs, targets, reduction="none")
+        losses = losses * losses.detach()
+        return losses if self.reduction == "none" else losses.mean()
+
+
+def test_a_loss_with_wrong_second_derivatives_is_named():
+    linear = {"module__in_features": N_COLUMNS, "module__out_features": N_LABELS}
+    net = make_net(nn.Linear, criterion=DetachedLoss, **linear)
+    with pytest.raises(ValueError, match="derivatives of DetachedLoss are wrong"):
+        track(net, *make_rows(), random_state=0)
 
 
 def test_torchs_random_numbers_and_numbers_that_do_not_matter_can():

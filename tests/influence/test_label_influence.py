@@ -1,10 +1,13 @@
 """What a sample would have done under each label."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 
 from dit_clean.influence import Window, influence_scores, label_influence
+from dit_clean.tracking import SampleLoss, StepRecorder, TrackedModel
 from tests.cases import (
     CASES,
     N_CLASSES,
@@ -84,23 +87,69 @@ def test_every_column_equals_finite_differences_of_training_with_that_label(name
             assert np.isclose(values[sample, label], change, rtol=1e-5, atol=1e-9)
 
 
-def test_label_smoothing_is_part_of_every_column():
-    from dit_clean.tracking import SampleLoss
+WEIGHT = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
 
-    criterion = torch.nn.CrossEntropyLoss(
-        label_smoothing=0.2, weight=torch.tensor([0.5, 1.0, 2.0])
-    )
-    output = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+
+@pytest.mark.parametrize(
+    "criterion",
+    [
+        torch.nn.CrossEntropyLoss(label_smoothing=0.2, weight=WEIGHT),
+        torch.nn.CrossEntropyLoss(label_smoothing=0.2, weight=WEIGHT, ignore_index=1),
+        torch.nn.NLLLoss(weight=WEIGHT, ignore_index=2),
+    ],
+    ids=["smoothed", "smoothed and ignoring", "ignoring"],
+)
+def test_columns_are_torchs_losses_under_each_label(criterion):
+    generator = torch.Generator().manual_seed(0)
+    output = torch.randn(4, 3, dtype=torch.float64, generator=generator)
     losses = SampleLoss.of(criterion).each_label(output)
+    unreduced = copy.copy(criterion)
+    unreduced.reduction = "none"
     for label in range(3):
-        one = torch.nn.functional.cross_entropy(
-            output,
-            torch.full((4,), label),
-            weight=criterion.weight,
-            label_smoothing=0.2,
-            reduction="none",
-        )
-        assert torch.allclose(losses[:, label], one, atol=1e-6)
+        one = unreduced(output, torch.full((4,), label))
+        torch.testing.assert_close(losses[:, label], one, rtol=1e-12, atol=1e-12)
+
+
+def train_with(criterion, y):
+    torch.manual_seed(0)
+    module, (X, _) = make_linear().double(), make_data()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    model = TrackedModel.of(module, criterion, X, y)
+    recorder = StepRecorder(model, module, optimizer)
+    for batch in torch.arange(N_SAMPLES).repeat(2).split(7):
+        with recorder.step(batch, 0):
+            optimizer.zero_grad()
+            criterion(module(X[batch]), y[batch]).backward()
+            optimizer.step()
+    recorder.close()
+    return recorder.trajectory
+
+
+def test_a_class_that_is_ignored_does_nothing():
+    class Own(torch.nn.CrossEntropyLoss):
+        """Asked label by label."""
+
+    window, (_, y) = Window(0, 4), make_data()
+    found, expected = (
+        label_influence(
+            train_with(criterion(ignore_index=1), y), QUERIES["loss"], window
+        )[0]
+        for criterion in (torch.nn.CrossEntropyLoss, Own)
+    )
+    assert (found[:, 1] == 0).all()
+    assert (found[y == 1] == 0).all()
+    assert (found[y != 1][:, [0, 2]] != 0).all()
+    assert relative_error(found, expected) < 1e-12
+
+
+@pytest.mark.parametrize(
+    "targets", [torch.rand(14, 3, dtype=torch.float64), torch.arange(42) % 2]
+)
+def test_targets_that_are_not_one_class_for_each_sample_are_refused(targets):
+    targets = targets.reshape(14, 3)
+    trajectory = train_with(torch.nn.MultiLabelSoftMarginLoss(), targets)
+    with pytest.raises(ValueError, match=r"one class for each sample.*\(14, 3\)"):
+        label_influence(trajectory, QUERIES["loss"], Window(0, 4))
 
 
 def test_window_outside_of_the_run_is_refused():

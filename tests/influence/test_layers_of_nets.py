@@ -95,6 +95,69 @@ def test_several_queries_and_labels_at_once(trajectory):
     assert label_influence(trajectory, MeanLoss(X, y), window).shape == (1, 14, 3)
 
 
+class Adapted(nn.Module):
+    """Takes a step on a loss of its inputs first, in the forward pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.output = nn.Conv1d(1, WIDTH, 2, bias=False), nn.Linear(8, 3)
+
+    def forward(self, X):
+        X, weight = X[:, None], self.body.weight
+        with torch.enable_grad():
+            loss = (nn.functional.conv1d(X, weight).tanh() - X[..., 1:]).square().mean()
+            (grad,) = torch.autograd.grad(loss, weight, create_graph=True)
+        hidden = nn.functional.conv1d(X, weight - 2 * grad)
+        return self.output(hidden.tanh().flatten(1))
+
+
+class Members(nn.Module):
+    """An ensemble: each member's weights along the first axis."""
+
+    def __init__(self):
+        super().__init__()
+        self.shared = nn.Conv1d(1, 1, 1)
+        self.weights = nn.Parameter(torch.randn(2, WIDTH, 1, 2) / 2)
+        self.output = nn.Linear(2 * WIDTH, 3)
+
+    def forward(self, X):
+        X = self.shared(X[:, None])
+        of = torch.vmap(lambda weight: nn.functional.conv1d(X, weight).relu())
+        return self.output(of(self.weights).mean(0).tanh().flatten(1))
+
+
+class Slopes(nn.Module):
+    """The gradient of a network by its inputs: a force, say."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.output = nn.Conv1d(1, WIDTH, 2), nn.Linear(2 * WIDTH, 1)
+
+    def forward(self, X):
+        def energy(x):
+            return self.output(self.body(x[None, None]).tanh().flatten(1)).sum()
+
+        return torch.vmap(torch.func.grad(energy))(X)
+
+
+@pytest.mark.parametrize("make_module", [Members, Slopes])
+def test_convolutions_within_transformations_are_followed(make_module):
+    trajectory = train(Case(make_module, "momentum"))
+    query, window = MeanLoss(*make_data(seed=5)), Window(0, trajectory.n_steps)
+    found = influence_scores(trajectory, query, window).values
+    truth = unrolled_influence(trajectory, query, window, "full", window.stop)
+    assert relative_error(found, truth) < 1e-8
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+def test_gradients_that_a_network_takes_by_its_weights_are_followed(optimizer):
+    trajectory = train(Case(Adapted, optimizer))
+    query, window = MeanLoss(*make_data(seed=5)), Window(0, trajectory.n_steps)
+    found = influence_scores(trajectory, query, window).values
+    truth = unrolled_influence(trajectory, query, window, "full", window.stop)
+    assert relative_error(found, truth) < 1e-8
+
+
 def test_frozen_parameters_move_nothing():
     def make_frozen():
         net = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 3))

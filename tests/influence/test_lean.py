@@ -1,5 +1,7 @@
 """Lean second derivatives are torch's own, with the wasted work left out."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch import nn
@@ -73,11 +75,16 @@ NETS = {
 }
 
 
-def second_derivatives(module, X, n_queries):
-    """Return the products of the Hessian and of sample gradients with vectors."""
+def second_derivatives(module, X, n_queries, forward=None):
+    """Return the products of the Hessian and of sample gradients with vectors.
+
+    `forward` is the context of the forward pass.
+    """
     leaves = [p for p in module.parameters() if p.requires_grad]
     weights = torch.ones(len(X), requires_grad=True, **F64)
-    total = (weights * module(X).flatten(1).sum(1)).sum()
+    with forward or nullcontext():
+        output = module(X)
+    total = (weights * output.flatten(1).sum(1)).sum()
     grads = torch.autograd.grad(total, leaves, create_graph=True)
     torch.manual_seed(1)
     v = [torch.randn(n_queries, *leaf.shape, **F64) for leaf in leaves]
@@ -97,19 +104,33 @@ def test_derivatives_are_those_of_torch(name, n_queries):
     torch.manual_seed(0)
     module, X = make().double(), torch.randn(5, *shape, **F64)
     expected = second_derivatives(module, X, n_queries)
-    with lean_derivatives(nn.Sequential(nn.Conv1d(1, 1, 1), module)):
-        found = second_derivatives(module, X, n_queries)
+    lean = lean_derivatives(nn.Sequential(nn.Conv1d(1, 1, 1), module))
+    found = second_derivatives(module, X, n_queries, lean)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
-    with lean_derivatives(module, module.parameters()):
-        _, products = second_derivatives(module, X, n_queries)
+    lean = lean_derivatives(module, module.parameters())
+    _, products = second_derivatives(module, X, n_queries, lean)
     torch.testing.assert_close(products, expected[1], rtol=1e-12, atol=1e-12)
 
 
 def test_gradients_that_nobody_asks_for_are_not_formed():
     module, X = conv_net(nn.Conv1d, 2).double(), torch.randn(5, 2, 9, **F64)
-    with lean_derivatives(module, module.parameters()):
-        grads, _ = second_derivatives(module, X, 1)
+    lean = lean_derivatives(module, module.parameters())
+    grads, _ = second_derivatives(module, X, 1, lean)
     assert not any(grad.any() for grad in grads)
+
+
+def test_gradients_that_the_forward_pass_takes_are_formed():
+    class Adapted(nn.Conv1d):
+        def forward(self, X):
+            loss = super().forward(X).square().mean()
+            (grad,) = torch.autograd.grad(loss, self.weight, create_graph=True)
+            return nn.functional.conv1d(X, self.weight - grad, self.bias).sin()
+
+    module, X = Adapted(2, 3, 2).double(), torch.randn(5, 2, 6, **F64)
+    _, expected = second_derivatives(module, X, 1)
+    lean = lean_derivatives(module, module.parameters())
+    _, found = second_derivatives(module, X, 1, lean)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("lean", [True, False])
@@ -122,8 +143,7 @@ def test_networks_without_convolution_are_left_alone(lean):
 def test_weights_that_are_computed_from_parameters_keep_their_gradient():
     """Torch's own second derivative takes the norm for a constant: no truth for it."""
     module, X = conv_net(make_normed, 2).double(), torch.randn(5, 2, 9, **F64)
-    with lean_derivatives(module):
-        _, expected = second_derivatives(module, X, 1)
-    with lean_derivatives(module, module.parameters()):
-        _, found = second_derivatives(module, X, 1)
+    _, expected = second_derivatives(module, X, 1, lean_derivatives(module))
+    lean = lean_derivatives(module, module.parameters())
+    _, found = second_derivatives(module, X, 1, lean)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)

@@ -9,7 +9,7 @@ from dit_clean.influence import Window, influence_scores, leave_one_out
 from dit_clean.queries import FeatureImportance, MeanLoss, Parameter, Prediction
 from dit_clean.queries import Several as AllOf
 from dit_clean.tracking import TrackedModel
-from tests.cases import CASES, N_FEATURES, N_SAMPLES, make_data, train
+from tests.cases import CASES, N_FEATURES, N_SAMPLES, Case, make_data, train
 from tests.influence.reference import (
     differences,
     relative_error,
@@ -126,6 +126,41 @@ def test_importance_of_the_loss_is_the_gradient_of_the_mean_loss(trajectory, par
     assert torch.allclose(found, gradient.mean(0))
     sizes = FeatureImportance(X, Y, kind="loss", absolute=True)(params, trajectory)
     assert torch.allclose(sizes, gradient.abs().mean(0))
+
+
+class OldSine(torch.autograd.Function):
+    """Of the old style, which torch.func does not take."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.sin()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * ctx.saved_tensors[0].cos()
+
+
+class Sines(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.output = nn.Linear(N_FEATURES, 4), nn.Linear(4, 3)
+
+    def forward(self, X):
+        return self.output(OldSine.apply(self.body(X)))
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+def test_importance_takes_functions_with_a_gradient_of_their_own(absolute):
+    trajectory, window = train(Case(Sines, "momentum")), Window(0, 12)
+    query = FeatureImportance(X, Y, absolute=absolute)
+    found = influence_scores(trajectory, query, window).values
+    truth = unrolled_influence(trajectory, query, window, "full", 12)
+    assert relative_error(found, truth) < 1e-8
+    params = trajectory.params(12)
+    values = query(params, trajectory)
+    with torch.no_grad():
+        assert torch.equal(query(params, trajectory), values)
 
 
 class Run:

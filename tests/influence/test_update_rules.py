@@ -1,16 +1,25 @@
 """Each update rule against torch.optim, over many steps and every option."""
 
 import inspect
+from functools import partial
 from itertools import product
 
 import pytest
 import torch
 
-from dit_clean.influence import UPDATE_RULES, update_rule_of
+from dit_clean.influence import (
+    UPDATE_RULES,
+    Window,
+    influence_scores,
+    influence_timeline,
+    label_influence,
+    update_rule_of,
+)
 from dit_clean.influence.adjoint import rule_vjp
 from dit_clean.influence.update_vjps import UPDATE_VJPS
 from dit_clean.tracking import StepRecord, TrainingState
 from dit_clean.tracking.replay import StateReader
+from tests.cases import OPTIMIZERS, QUERIES, Case, make_linear, one_group, train
 
 SGD, ADAM, ADAMW = torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW
 N_PARAMS, N_STEPS = 7, 40
@@ -83,6 +92,19 @@ def test_rules_have_finite_derivatives_where_a_parameter_never_had_a_gradient(
 def test_unknown_optimizer_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match=r"Adagrad cannot be tracked.*SGD, Adam, Ada"):
         update_rule_of(torch.optim.Adagrad)
+
+
+@pytest.mark.parametrize("ask", [influence_scores, influence_timeline, label_influence])
+def test_questions_about_unknown_optimizers_are_refused_by_name(ask, monkeypatch):
+    """NAdam keeps a number beside what has the shape of its parameters."""
+    make = partial(one_group, optimizer=torch.optim.NAdam)
+    monkeypatch.setitem(OPTIMIZERS, "nadam", make)
+    trajectory = train(Case(make_linear, "nadam"))
+    trajectory.store.keep_only(lambda t: t % 5 == 0)
+    window = Window(0, 12)
+    windows = [window] if ask is influence_timeline else window
+    with pytest.raises(ValueError, match="NAdam cannot be tracked"):
+        ask(trajectory, QUERIES["loss"], windows)
 
 
 @pytest.mark.parametrize("n_queries", [1, 3])

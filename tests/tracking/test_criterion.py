@@ -113,6 +113,34 @@ def test_losses_of_ones_own_are_asked_for_each_label(criterion):
     np.testing.assert_allclose(found[np.arange(45), y], scores.values[0], rtol=1e-5)
 
 
+def with_hook(change):
+    criterion = nn.CrossEntropyLoss()
+    criterion.register_forward_hook(lambda _, __, losses: change(losses))
+    return criterion
+
+
+def test_torchs_criteria_with_hooks_are_asked_for_each_label():
+    X, y = make_rows()
+    net = make_net(criterion=with_hook(lambda losses: 3 * losses))
+    run = track(net, X, y, random_state=0)
+    window, query = Window(3, run.trajectory.n_steps), ClassProbability(X, y)
+    found = label_influence(run.trajectory, query, window)[0]
+    scores = influence_scores(run.trajectory, query, window, history="window")
+    np.testing.assert_allclose(found[np.arange(45), y], scores.values[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda losses: losses * losses.max(), "mixes up samples"),
+        (lambda losses: losses**2, "adds up to"),
+    ],
+)
+def test_hooks_that_make_other_losses_of_torchs_are_refused(change, message):
+    with pytest.raises(ValueError, match=f"CrossEntropyLoss .*{message}"):
+        track(make_net(criterion=with_hook(change)), *make_rows())
+
+
 @pytest.mark.filterwarnings("ignore:.*hardly predict")
 def test_losses_of_ones_own_in_a_cleaner():
     X, y = make_rows()

@@ -231,33 +231,60 @@ def test_random_numbers_that_the_loop_draws_in_a_step_are_not_those_of_layers(dr
 
 
 class OwnNorm(nn.BatchNorm1d):
-    """Moves its running statistics by itself, which influence does not follow."""
+    """Moves its running statistics by itself."""
 
     def forward(self, X):
         mean, variance = X.mean(0), X.var(0, unbiased=False)
         if self.training:
-            with torch.no_grad():
-                self.running_mean.lerp_(mean, self.momentum)
-                self.running_var.lerp_(variance, self.momentum)
+            self.move(mean.detach(), variance.detach())
         else:
             mean, variance = self.running_mean, self.running_var
         return (X - mean) / (variance + self.eps).sqrt()
 
+    def move(self, mean, variance):
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance, self.momentum)
 
-def test_statistics_that_influence_does_not_follow_are_warned_of():
-    net, X, y = make_parts()
-    net[2] = OwnNorm(8, affine=False)
-    trajectory = record(net, torch.optim.SGD(net.parameters(), lr=0.1), X, y)
-    with pytest.warns(UserWarning, match=r"changes 2.running_mean, 2.running_var"):
-        check_replay(trajectory)
+
+class ReplacingNorm(OwnNorm):
+    def move(self, mean, variance):
+        self.running_mean = torch.lerp(self.running_mean, mean, self.momentum)
+        self.running_var = torch.lerp(self.running_var, variance, self.momentum)
+
+
+class TorchsNorm(nn.BatchNorm1d):
+    def forward(self, X):
+        moved = self.running_mean, self.running_var, self.training, self.momentum
+        return torch.batch_norm(X, None, None, *moved, self.eps, False)
 
 
 @pytest.mark.parametrize("momentum", [0.1, 0.001])
-def test_slow_statistics_that_influence_does_not_follow_are_warned_of(momentum):
+@pytest.mark.parametrize("norm", [OwnNorm, ReplacingNorm, TorchsNorm])
+def test_batch_norms_that_move_statistics_by_themselves_are_refused(norm, momentum):
     net, X, y = make_parts()
-    net[2] = OwnNorm(8, affine=False, momentum=momentum)
+    net[2] = norm(8, affine=False, momentum=momentum)
     trajectory = record(net, torch.optim.SGD(net.parameters(), lr=0.1), X, y)
-    with pytest.warns(UserWarning, match=r"2\.running_var while"):
+    message = rf"Layer '2' \({norm.__name__}\) moves.*torch.nn.functional.batch_norm"
+    with pytest.raises(ValueError, match=message):
+        check_replay(trajectory)
+
+
+def test_batch_norms_of_an_own_class_that_torch_moves_are_not_refused():
+    class Shifted(nn.BatchNorm1d):
+        def forward(self, X):
+            return super().forward(X) + 1
+
+    net, X, y = make_parts()
+    net[2] = Shifted(8)
+    check_replay(record(net, torch.optim.SGD(net.parameters(), lr=0.1), X, y))
+
+
+def test_statistics_that_influence_does_not_follow_are_warned_of():
+    net, X, y = make_parts()
+    norm = nn.InstanceNorm1d(2, track_running_stats=True)
+    net[2] = nn.Sequential(nn.Unflatten(1, (2, 4)), norm, nn.Flatten())
+    trajectory = record(net, torch.optim.SGD(net.parameters(), lr=0.1), X, y)
+    with pytest.warns(UserWarning, match=r"changes 2.1.running_mean, 2.1.running_var"):
         check_replay(trajectory)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from dit_clean import track
+from dit_clean.influence import check_replay
 from dit_clean.queries import MeanLoss
 from dit_clean.tracking import StepRecorder, TrackedModel
 from tests.nets import N_COLUMNS, N_LABELS, make_net, make_rows
@@ -288,6 +289,49 @@ def test_after_a_step_that_was_refused_before_its_update_the_loop_may_go_on():
         LOSS(net(X), y).backward()
         optimizer.step()
     assert len(recorder.trajectory) == 1
+
+
+def record_with_late_momentum(dampening, begun, *, in_earlier_stage=False, frozen=()):
+    """Record 6 steps; momentum of the second group is there from step `begun` on."""
+    net, X, y = make_parts()
+    for layer in frozen:
+        net[layer].requires_grad_(False)
+    groups = [
+        {"params": net[0].parameters(), "momentum": 0.9},
+        {"params": net[3].parameters(), "dampening": dampening},
+    ]
+    optimizer = torch.optim.SGD(groups, lr=0.3)
+    if in_earlier_stage:
+        LOSS(net(X), y).backward()
+        optimizer.step()
+    steps = iter(range(6))
+
+    def switch():
+        optimizer.param_groups[1]["momentum"] = 0.9 if next(steps) >= begun else 0.0
+
+    return record(net.double(), optimizer, X.double(), y, begin_step=switch)
+
+
+@pytest.mark.parametrize(
+    ("begun", "in_earlier_stage"), [(2, False), (2, True), (0, True)]
+)
+def test_dampened_momentum_that_begins_late_in_a_group_is_refused(
+    begun, in_earlier_stage
+):
+    with pytest.raises(ValueError, match=r"group of '3\.weight' begins.*dampening=0"):
+        record_with_late_momentum(0.5, begun, in_earlier_stage=in_earlier_stage)
+
+
+@pytest.mark.parametrize(
+    ("dampening", "begun", "frozen"),
+    [(0.0, 2, ()), (0.5, 0, ()), (0.5, 6, ()), (0.5, 2, (0,)), (0.5, 2, (3,))],
+)
+def test_momentum_that_begins_late_or_is_dampened_is_tracked(dampening, begun, frozen):
+    trajectory = record_with_late_momentum(dampening, begun, frozen=frozen)
+    check_replay(trajectory, range(6))
+    replayed = copy.deepcopy(trajectory)
+    replayed.store.keep_only(lambda t: t == 0)
+    assert torch.equal(replayed.state(6).params, trajectory.state(6).params)
 
 
 def test_parameters_that_move_to_another_group_are_refused():
