@@ -189,8 +189,8 @@ def label_influence(
     sample weight 1, since a label is not the more right the less its sample weighs. The
     column of its own label, times the weight, is
     ``influence_scores(..., history="window")``. Evidence about labels that has not seen
-    the sample's own. A class that the criterion ignores (``ignore_index``) does nothing,
-    and samples of it are no part of training under any label: 0.
+    the sample's own. A class that the criterion ignores (``ignore_index``) does
+    nothing, and samples of it are no part of training under any label: 0.
 
     Parameters
     ----------
