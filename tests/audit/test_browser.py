@@ -96,6 +96,32 @@ def test_a_review_made_in_the_page_comes_back_as_labels(page, data):
     assert np.array_equal(labels, expected)
 
 
+@pytest.mark.parametrize("make", [make_audit_data, make_target_data])
+def test_a_review_is_exported_once_wrong_rows_have_a_right_label(
+    browser, tmp_path, make
+):
+    data = make()
+    browser.open(write_report(data, tmp_path / "audit.html"))
+    browser.run(SET, "#which", "kept")
+    browser.click("#forward")
+    row = browser.run(ROWS)[3]
+    browser.run(SET, "#rows tr:nth-child(4) td:nth-child(2) select", "wrong")
+    browser.run(SET, "#which", "flagged")
+    browser.click("#export-review")
+    kind = "label" if data.is_classifier else "target"
+    message = f"1 row is marked wrong without a right {kind}"
+    assert browser.run(TEXT, "#reviewed") == message
+    focused = "const a = document.activeElement; return a.getAttribute('aria-label')"
+    assert browser.run(focused) == f"right {kind} of row {row}"
+    assert not list(browser.downloads.iterdir())
+    other = next(c for c in np.unique(data.labels) if c != data.labels[row])
+    browser.run(SET, f"#rows tr[data-row='{row}'] .correction", str(other))
+    browser.click("#export-review")
+    labels = corrected_labels(data, browser.downloaded("review.csv"))
+    assert np.flatnonzero(labels != data.labels).tolist() == [row]
+    assert labels[row] == other
+
+
 def test_verdicts_are_given_in_the_table_or_below_a_picture(page, data):
     rows = page.run(ROWS)
     card = f".item[data-row='{rows[0]}'] .verdict"

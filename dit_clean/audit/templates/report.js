@@ -44,6 +44,10 @@
     text.replace(/^\s+|\s+$|\s{2,}/g, (found) => "␣".repeat(found.length));
   const kinds = { label: "label", suggested_label: "suggested" };
   const isFlagged = (i) => column.flagged[i];
+  // What apply_review would refuse: no label of the data, or no number.
+  const isAnswer = (text) => (table.labels
+    ? table.labels.some((label) => String(label).trim() === text.trim())
+    : text.trim() !== "" && Number.isFinite(Number(text)));
 
   function searched() {
     const wanted = byId("search").value.trim().toLowerCase();
@@ -243,9 +247,29 @@
 
   function exportReview() {
     const rows = [...state.verdict.keys()].sort((i, j) => column.row[i] - column.row[j]);
+    const open = rows.filter((i) =>
+      state.verdict.get(i) === "wrong" && !isAnswer(state.corrected.get(i)));
+    if (open.length) {
+      askFor(open);
+      return;
+    }
     download(rows, "review.csv");
     state.saved = true;
     count();
+  }
+
+  // Shows the first row that lacks its right label, whatever the filters were.
+  function askFor(open) {
+    if (!state.shown.includes(open[0])) {
+      for (const control of document.querySelectorAll("[data-filter]")) control.value = "";
+      update();
+    }
+    state.page = Math.floor(state.shown.indexOf(open[0]) / PAGE);
+    draw();
+    const are = open.length === 1 ? "row is" : "rows are";
+    byId("reviewed").textContent = `${open.length.toLocaleString()} ${are} marked wrong ` +
+      `without a right ${table.labels ? "label" : "target"}`;
+    body.querySelector(`tr[data-row="${column.row[open[0]]}"] .correction`).focus();
   }
 
   function download(rows, name) {
