@@ -18,6 +18,7 @@ SET = """const c = document.querySelector(arguments[0]); c.value = arguments[1];
 c.dispatchEvent(new Event('input', {bubbles: true}));
 c.dispatchEvent(new Event('change', {bubbles: true}));"""
 TEXT = "return document.querySelector(arguments[0]).textContent"
+HIDDEN = "return document.querySelector(arguments[0]).hidden"
 TIMES = "return performance.getEntriesByType('navigation')[0].loadEventEnd"
 N_ROWS = 25
 
@@ -57,6 +58,38 @@ def test_filters_combine(page, data):
     assert sorted(page.run(ROWS)) == np.flatnonzero(wanted).tolist()
     page.run(SET, "#search", "nowhere")
     assert page.run(ROWS) == []
+
+
+def test_a_search_says_how_many_other_rows_match(page, data):
+    kept = int(np.flatnonzero(~data.flagged)[0])
+    page.run(SET, "#search", str(data.X.index[kept]))
+    assert page.run(TEXT, "#range") == "no flagged row matches; 1 in all rows"
+    page.click("#show-all")
+    assert page.run(ROWS) == [kept]
+    assert page.run(HIDDEN, "#show-all")
+    assert page.run(TEXT, "#export") == "Export 1 row shown as CSV"
+    page.run(SET, "#search", "nowhere")
+    assert page.run(TEXT, "#range") == "no row matches"
+    assert page.run(HIDDEN, "#show-all")
+
+
+def test_a_page_without_verdicts_may_be_left(page):
+    leave = """const e = new Event("beforeunload", {cancelable: true});
+    window.dispatchEvent(e); return !e.defaultPrevented"""
+    verdict = "#rows tr:nth-child(1) td:nth-child(2) select"
+    page.run(SET, verdict, "wrong")
+    assert page.run(TEXT, "#reviewed") == "1 row reviewed, not exported yet"
+    assert not page.run(leave)
+    page.run(SET, verdict, "")
+    assert page.run(leave)
+
+
+def test_a_long_label_leaves_the_column_of_verdicts_narrow(browser, tmp_path):
+    data = make_audit_data(classes=("cat", f"a {'very ' * 12}long label"))
+    browser.open(write_report(data, tmp_path / "audit.html"))
+    browser.run(SET, "#rows tr:nth-child(1) td:nth-child(2) select", "wrong")
+    width = "return document.querySelector('#rows .correction').offsetWidth"
+    assert browser.run(width) <= 128
 
 
 def test_pages_turn(page):

@@ -42,6 +42,7 @@
   // Spaces that nobody would see are marked, in what is shown only.
   const spaced = (text) =>
     text.replace(/^\s+|\s+$|\s{2,}/g, (found) => "␣".repeat(found.length));
+  const counted = (n, what) => `${n.toLocaleString()} ${what}${n === 1 ? "" : "s"}`;
   const kinds = { label: "label", suggested_label: "suggested" };
   const isFlagged = (i) => column.flagged[i];
   // What apply_review would refuse: no label of the data, or no number.
@@ -113,18 +114,37 @@
     for (const i of state.shown.slice(begin, begin + PAGE)) fragment.append(rowOf(i));
     body.replaceChildren(fragment);
     const end = Math.min(begin + PAGE, state.shown.length);
+    byId("show-all").hidden = true;
     byId("range").textContent = state.shown.length
-      ? `${begin + 1} to ${end} of ${state.shown.length.toLocaleString()}` : "no rows";
+      ? `${begin + 1} to ${end} of ${state.shown.length.toLocaleString()}` : noneShown();
     byId("back").disabled = state.page === 0;
     byId("forward").disabled = end >= state.shown.length;
     count();
   }
 
+  // A search is for all rows, but the rows shown are flagged ones unless chosen otherwise.
+  function noneShown() {
+    const matches = searched();
+    const n = matches ? column.row.filter((_, i) => matches(i)).length : nRows;
+    byId("show-all").hidden = !n;
+    const which = byId("which").value;
+    return `no ${which}${which && " "}row matches` +
+      (n ? `; ${n.toLocaleString()} in all rows` : "");
+  }
+
+  function showAll() {
+    for (const control of document.querySelectorAll("select[data-filter]")) {
+      control.value = "";
+    }
+    state.page = 0;
+    update();
+  }
+
   function count() {
     const n = state.selected.size;
     byId("export").textContent = n
-      ? `Export ${n.toLocaleString()} selected rows as CSV`
-      : `Export all ${state.shown.length.toLocaleString()} rows shown as CSV`;
+      ? `Export ${counted(n, "selected row")} as CSV`
+      : `Export ${counted(state.shown.length, "row")} shown as CSV`;
     byId("export").disabled = !n && !state.shown.length;
     const every = state.shown.length > 0 && state.shown.every((i) => state.selected.has(i));
     byId("all").checked = every;
@@ -132,7 +152,7 @@
     const reviewed = state.verdict.size;
     byId("export-review").disabled = !reviewed;
     byId("reviewed").textContent = reviewed
-      ? `${reviewed.toLocaleString()} rows reviewed${state.saved ? "" : ", not exported yet"}`
+      ? `${counted(reviewed, "row")} reviewed${state.saved ? "" : ", not exported yet"}`
       : "";
   }
 
@@ -202,7 +222,7 @@
       else state.verdict.delete(i);
       if (verdict.value === "wrong") state.corrected.set(i, correction.value);
       else state.corrected.delete(i);
-      state.saved = false;
+      state.saved = !state.verdict.size;
       count();
       showElsewhere();
     };
@@ -261,13 +281,13 @@
   // Shows the first row that lacks its right label, whatever the filters were.
   function askFor(open) {
     if (!state.shown.includes(open[0])) {
-      for (const control of document.querySelectorAll("[data-filter]")) control.value = "";
-      update();
+      byId("search").value = "";
+      showAll();
     }
     state.page = Math.floor(state.shown.indexOf(open[0]) / PAGE);
     draw();
-    const are = open.length === 1 ? "row is" : "rows are";
-    byId("reviewed").textContent = `${open.length.toLocaleString()} ${are} marked wrong ` +
+    byId("reviewed").textContent =
+      `${counted(open.length, "row")} ${open.length === 1 ? "is" : "are"} marked wrong ` +
       `without a right ${table.labels ? "label" : "target"}`;
     body.querySelector(`tr[data-row="${column.row[open[0]]}"] .correction`).focus();
   }
@@ -342,6 +362,7 @@
   });
   byId("back").addEventListener("click", () => { state.page--; draw(); });
   byId("forward").addEventListener("click", () => { state.page++; draw(); });
+  byId("show-all").addEventListener("click", showAll);
   byId("export").addEventListener("click", exportRows);
   byId("export-review").addEventListener("click", exportReview);
   window.addEventListener("beforeunload", (event) => {
