@@ -20,7 +20,9 @@ c.dispatchEvent(new Event('change', {bubbles: true}));"""
 TEXT = "return document.querySelector(arguments[0]).textContent"
 HIDDEN = "return document.querySelector(arguments[0]).hidden"
 TIMES = "return performance.getEntriesByType('navigation')[0].loadEventEnd"
+LONG = "a name of a column that goes on and on, for it was made by a machine of ours"
 N_ROWS = 25
+TEXTS = "words of a text that somebody has written without ever coming to an end " * 5
 
 
 @pytest.fixture
@@ -226,6 +228,38 @@ def test_long_names_leave_small_screens_as_narrow_as_they_are(browser, tmp_path)
     assert browser.run("return document.documentElement.scrollWidth") <= 390
     line = "return document.querySelector(arguments[0]).offsetHeight"
     assert browser.run(line, "#range") < 30 > browser.run(line, "#back") - 10
+
+
+def make_wide_data():
+    """Return an audit with long names of columns, and long texts in them."""
+    X = pd.DataFrame({f"{LONG} {i}": [f"{i} {TEXTS}"] * 60 for i in range(6)})
+    return make_audit_data(X=X.assign(**{"x" * 90: "y" * 300}))
+
+
+def test_a_printed_page_shows_all_of_the_table(browser, tmp_path):
+    browser.open(write_report(make_wide_data(), tmp_path / "audit.html"))
+    browser.resize(720, 900)
+    browser.show_as_printed()
+    style = (
+        "return getComputedStyle(document.querySelector(arguments[0]))[arguments[1]]"
+    )
+    assert browser.run(style, ".scroll", "overflow") == "visible"
+    # Chromium repeats headers on further pages, but not the buttons in them.
+    assert browser.run(style, "thead button", "display") == "contents"
+    assert browser.run(style, "#rows tr", "breakInside") == "avoid"
+    wide = "const t = document.querySelector('.scroll'); return t.scrollWidth"
+    assert browser.run(wide) <= 720
+
+
+def test_long_texts_leave_headers_narrow_and_rows_low(browser, tmp_path):
+    browser.open(write_report(make_wide_data(), tmp_path / "audit.html"))
+    widths = "return [...document.querySelectorAll('th.own')].map(h => h.offsetWidth)"
+    assert max(browser.run(widths)) <= 400
+    height = "return document.querySelector('#rows tr').offsetHeight"
+    low = browser.run(height)
+    assert low < 120
+    browser.run("document.querySelector('#rows .clamp').focus()")
+    assert browser.run(height) > low
 
 
 def test_regression_speaks_of_targets(browser, tmp_path):

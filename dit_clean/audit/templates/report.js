@@ -9,6 +9,7 @@
   const PAGE = 25;
   const LIST_LIMIT = 200;
   const MAX_DECIMALS = 8;
+  const MAX_TEXT = 150;
   const byId = (id) => document.getElementById(id);
   const body = byId("rows");
   const state = {
@@ -176,12 +177,21 @@
       const text = name in kinds ? spaced(cell) : cell;
       const long = text.length > 60 ? " text" : text.length > 24 ? "" : " short";
       const kind = own ? `own${long}` : kinds[name] || "";
-      add(row, "td", text, `${kind}${numeric ? " number" : ""}`.trim());
+      const place = add(row, "td", undefined, `${kind}${numeric ? " number" : ""}`.trim());
+      if (text.length > MAX_TEXT) addClamped(place, text);
+      else place.textContent = text;
     });
     const cell = row.insertCell(1);
     cell.style.whiteSpace = "nowrap";
     addVerdict(cell, i, () => cards.get(i)?.());
     return row;
+  }
+
+  // The first lines of a text; all of it once it has the focus.
+  function addClamped(cell, text) {
+    const lines = add(cell, "div", text, "clamp");
+    lines.tabIndex = 0;
+    lines.title = text;
   }
 
   // A verdict is given in the table or below a picture, and shown in both.
@@ -310,9 +320,10 @@
   function makeHead() {
     const head = byId("head");
     table.columns.forEach((description) => {
-      const { name, numeric } = description;
+      const { name, own, numeric } = description;
       if (name === "flagged") return;
-      const cell = add(head, "th", undefined, numeric ? "number" : "");
+      const kind = `${own ? "own" : ""}${numeric ? " number" : ""}`.trim();
+      const cell = add(head, "th", undefined, kind);
       cell.scope = "col";
       cell.dataset.name = name;
       const button = add(cell, "button");
