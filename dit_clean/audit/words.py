@@ -51,10 +51,12 @@ def caution(data: AuditData, stricter: str = STRICTER) -> str:
     """
     if not data.is_doubtful:
         return ""
+    alone = data.flagged.sum() == 1
+    who = "The flagged sample is" if alone else "Most flagged samples are"
     return (
-        "Most flagged samples are more likely right than wrong (suspicion below 0.5): "
-        "candidates to look at rather than to relabel or leave out. Stricter: "
-        f"{stricter}."
+        f"{who} more likely right than wrong (suspicion below 0.5): "
+        f"{'a candidate' if alone else 'candidates'} to look at rather than to relabel "
+        f"or leave out. Stricter: {stricter}."
     )
 
 

@@ -226,6 +226,9 @@ def test_long_names_leave_small_screens_as_narrow_as_they_are(browser, tmp_path)
     browser.resize(390, 900)
     browser.open(write_report(data, tmp_path / "audit.html"))
     assert browser.run("return document.documentElement.scrollWidth") <= 390
+    # Below, the text of pictures would shrink with them.
+    picture = "return document.querySelector('.picture svg').clientWidth"
+    assert browser.run(picture) >= 480
     line = "return document.querySelector(arguments[0]).offsetHeight"
     assert browser.run(line, "#range") < 30 > browser.run(line, "#back") - 10
 
@@ -233,7 +236,7 @@ def test_long_names_leave_small_screens_as_narrow_as_they_are(browser, tmp_path)
 def make_wide_data():
     """Return an audit with long names of columns, and long texts in them."""
     X = pd.DataFrame({f"{LONG} {i}": [f"{i} {TEXTS}"] * 60 for i in range(6)})
-    return make_audit_data(X=X.assign(**{"x" * 90: "y" * 300}))
+    return make_audit_data(X=X.assign(**{"x" * 90: "y" * 300}, count=2**50))
 
 
 def test_a_printed_page_shows_all_of_the_table(browser, tmp_path):
@@ -247,8 +250,8 @@ def test_a_printed_page_shows_all_of_the_table(browser, tmp_path):
     # Chromium repeats headers on further pages, but not the buttons in them.
     assert browser.run(style, "thead button", "display") == "contents"
     assert browser.run(style, "#rows tr", "breakInside") == "avoid"
-    wide = "const t = document.querySelector('.scroll'); return t.scrollWidth"
-    assert browser.run(wide) <= 720
+    wide = "return document.querySelector('.scroll').scrollWidth"
+    assert browser.run(wide) <= 950  # by a third Chromium shrinks a page that is wider
 
 
 def test_long_texts_leave_headers_narrow_and_rows_low(browser, tmp_path):

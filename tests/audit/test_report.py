@@ -161,6 +161,7 @@ def test_parts_of_the_page_have_names_and_can_be_reached_by_key(tmp_path):
     boxes = [a for _, a in tags if a.get("class") in ("scroll", "picture")]
     assert len(boxes) == 7
     assert all(box["tabindex"] == "0" and box["aria-label"] for box in boxes)
+    assert '<p tabindex="0">' in render(data, tmp_path, samples=["text"] * 60)
     first = data.most_suspicious[0]
     image = next(attributes for tag, attributes in tags if tag == "img")
     assert image["alt"] == f"sample of row {first}, label {data.labels[first]}"

@@ -87,6 +87,7 @@ def test_one_flag_is_told_in_the_singular_and_makes_no_class_stand_out(data):
     )
     unsure = replace(one, suspicion=np.where(one.flagged, 0.3, 0.1))
     assert expected_wrong(unsure) == "the flagged one is expected to be right"
+    assert caution(unsure).startswith("The flagged sample is more likely right")
     several = replace(flag(data, [0, 5]), suspicion=np.full(60, 0.4))
     assert expected_wrong(several) == "1 of the 2 flagged is expected to be wrong"
 
