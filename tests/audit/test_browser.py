@@ -249,6 +249,8 @@ def test_a_printed_page_shows_all_of_the_table(browser, tmp_path):
     assert browser.run(style, ".scroll", "overflow") == "visible"
     # Chromium repeats headers on further pages, but not the buttons in them.
     assert browser.run(style, "thead button", "display") == "contents"
+    head = "return document.querySelector('.scroll thead').offsetHeight"
+    assert browser.run(head) < 200  # nor headers of more than a quarter of the page
     assert browser.run(style, "#rows tr", "breakInside") == "avoid"
     wide = "return document.querySelector('.scroll').scrollWidth"
     assert browser.run(wide) <= 950  # by a third Chromium shrinks a page that is wider

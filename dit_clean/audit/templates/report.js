@@ -327,6 +327,7 @@
       cell.scope = "col";
       cell.dataset.name = name;
       const button = add(cell, "button");
+      add(button, "span");
       cell.dataset.title = titleOf(description);
       button.type = "button";
       button.addEventListener("click", () => {
@@ -346,7 +347,7 @@
       const { title } = cell.dataset;
       cell.setAttribute("aria-sort",
         on ? (state.descending ? "descending" : "ascending") : "none");
-      cell.firstChild.textContent = on ? `${title} ${state.descending ? "▼" : "▲"}` : title;
+      cell.querySelector("span").textContent = on ? `${title} ${state.descending ? "▼" : "▲"}` : title;
     }
   }
 
