@@ -4,7 +4,8 @@ from html import escape
 from typing import Any
 
 from dit_clean.audit.data import AuditData
-from dit_clean.audit.words import caution, expected_wrong
+from dit_clean.audit.names import visible_spaces
+from dit_clean.audit.words import caution, expected_wrong, is_or_are
 
 MAX_CLASSES = 6
 STYLE = (
@@ -27,13 +28,14 @@ def summary_html(data: AuditData) -> str:
     start, stop = data.window
     what = "labels" if data.is_classifier else "targets"
     head = (
-        f"<b>{n_flagged:,} of {data.n_samples:,} samples are flagged</b> "
+        f"<b>{n_flagged:,} of {data.n_samples:,} samples {is_or_are(n_flagged)} "
+        f"flagged</b> "
         f"({n_flagged / data.n_samples:.1%}); {_trust(data)}estimated fraction of "
         f"wrong {what}: {data.contamination:.1%}."
     )
     how = (
-        f"Flagged from a suspicion of {data.threshold:.2f} on, read off epochs "
-        f"{start + 1} to {stop} of {data.n_epochs}."
+        f"Rows are flagged at a suspicion of {data.threshold:.2f} or more, judged from "
+        f"epochs {start + 1} to {stop} of {data.n_epochs}."
     )
     calls = "<code>.audit()</code> table, <code>.report('audit.html')</code> to look at"
     lines = [f"{how} {_classes(data)}", escape(caution(data)), calls]
@@ -42,9 +44,7 @@ def summary_html(data: AuditData) -> str:
 
 
 def _trust(data: AuditData) -> str:
-    return (
-        f"{expected_wrong(data)} expected to be wrong; " if data.flagged.any() else ""
-    )
+    return f"{expected_wrong(data)}; " if data.flagged.any() else ""
 
 
 def _classes(data: AuditData) -> str:
@@ -54,6 +54,9 @@ def _classes(data: AuditData) -> str:
         (int(data.flagged[data.labels == label].sum()), label) for label in data.classes
     ]
     flagged = sorted((c for c in counts if c[0]), key=lambda c: -c[0])
-    named = [f"{escape(str(label))}: {n:,}" for n, label in flagged[:MAX_CLASSES]]
+    named = [
+        f"{escape(str(visible_spaces(label)))}: {n:,}"
+        for n, label in flagged[:MAX_CLASSES]
+    ]
     more = [f"{len(flagged) - MAX_CLASSES} more classes"] * (len(flagged) > MAX_CLASSES)
     return f"By given label: {', '.join(named + more)}." if named else ""

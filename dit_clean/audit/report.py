@@ -136,6 +136,7 @@ def render_report(
         table=table,
         pictures={k: markup(v) for k, v in _pictures(data, summary).items()},
         gallery=gallery,
+        n_open=N_GALLERY,
         created=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
         css=markup((TEMPLATES / "report.css").read_text("utf-8")),
         script=markup(script),

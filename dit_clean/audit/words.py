@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 
 from dit_clean.audit.data import AuditData
+from dit_clean.audit.names import visible_spaces
 from dit_clean.audit.style import number
 
-FEW_SAMPLES = 300
+FEW_SAMPLES, FEW_FLAGS = 300, 3
 STRICTER = "suspicion_ >= 0.5, or a smaller contamination="
 UNEVEN = 1.5
 """Times the mean flag rate from which on a class is named."""
@@ -19,10 +20,18 @@ def findings(data: AuditData, summary: dict[str, Any]) -> list[str]:
     return [sentence for part in parts if (sentence := part(data, summary))]
 
 
+def is_or_are(n: int) -> str:
+    """Return the verb that fits a number."""
+    return "is" if n == 1 else "are"
+
+
 def expected_wrong(data: AuditData) -> str:
-    """Return how many of the flagged samples are expected to be wrong."""
-    n_flagged = int(data.flagged.sum())
-    return f"{data.n_expected_wrong:,.0f} of the {n_flagged:,} flagged"
+    """Return how many of the flagged samples are expected to be wrong, as a clause."""
+    n_flagged, n_wrong = int(data.flagged.sum()), round(data.n_expected_wrong)
+    if n_flagged == 1:
+        return f"the flagged one is expected to be {'wrong' if n_wrong else 'right'}"
+    verb = is_or_are(n_wrong)
+    return f"{n_wrong:,} of the {n_flagged:,} flagged {verb} expected to be wrong"
 
 
 def caution(data: AuditData, stricter: str = STRICTER) -> str:
@@ -42,45 +51,44 @@ def caution(data: AuditData, stricter: str = STRICTER) -> str:
     """
     if not data.is_doubtful:
         return ""
+    alone = data.flagged.sum() == 1
+    who = "The flagged sample is" if alone else "Most flagged samples are"
     return (
-        "Most flagged samples are more likely right than wrong (suspicion below 0.5): "
-        "candidates to look at rather than to relabel or leave out. Stricter: "
-        f"{stricter}."
+        f"{who} more likely right than wrong (suspicion below 0.5): "
+        f"{'a candidate' if alone else 'candidates'} to look at rather than to relabel "
+        f"or leave out. Stricter: {stricter}."
     )
 
 
 def _trust(data: AuditData, summary: dict[str, Any]) -> str:
     if not data.flagged.any():
         return ""
-    text = (
-        f"By their suspicion, {expected_wrong(data)} are expected to be wrong. "
-        f"{caution(data)}"
-    )
-    return text.strip()
+    return f"Going by suspicion, {expected_wrong(data)}. {caution(data)}".strip()
 
 
 def _amount(data: AuditData, summary: dict[str, Any]) -> str:
     what = "labels" if data.is_classifier else "targets"
     flagged, total = summary["n_flagged"], summary["n_samples"]
     text = (
-        f"{flagged:,} of {total:,} samples ({flagged / total:.1%}) are flagged. By the "
-        f"cleaner's own estimate {summary['estimated_error_rate']:.1%} of all {what} "
-        "are wrong."
+        f"{flagged:,} of {total:,} samples ({flagged / total:.1%}) "
+        f"{is_or_are(flagged)} flagged. By the cleaner's own estimate "
+        f"{summary['estimated_error_rate']:.1%} of all {what} are wrong."
     )
     asked = data.parameters.get("contamination", "auto")
     return text if asked == "auto" else f"{text} You asked for {asked:.1%} flagged."
 
 
 def _classes(data: AuditData, summary: dict[str, Any]) -> str:
-    rows = [row for row in summary["classes"] if row["n_flagged"]]
+    rows = [row for row in summary["classes"] if row["n_flagged"] >= FEW_FLAGS]
     if not rows:
         return ""
     worst = max(rows, key=lambda row: row["fraction_flagged"])
     if worst["fraction_flagged"] < UNEVEN * summary["fraction_flagged"]:
         return "Flags are spread over the labels without one standing out."
     return (
-        f"The label “{worst['label']}” stands out: {worst['fraction_flagged']:.1%} of "
-        f"its {worst['n_samples']:,} samples are flagged."
+        f"The label “{visible_spaces(worst['label'])}” stands out: "
+        f"{worst['fraction_flagged']:.1%} of its {worst['n_samples']:,} samples are "
+        "flagged."
     )
 
 
@@ -92,10 +100,10 @@ def _change(data: AuditData, summary: dict[str, Any]) -> str:
         return f"The median suggested change of a target is {number(np.median(shift))}."
     counts = np.array(summary["given_suggested"]["counts"])
     changes = counts - np.diag(np.diag(counts))
-    if not changes.any():
+    if changes.max() <= 1:
         return ""
     given, suggested = np.unravel_index(changes.argmax(), changes.shape)
-    labels = summary["given_suggested"]["labels"]
+    labels = [visible_spaces(label) for label in summary["given_suggested"]["labels"]]
     return (
         f"The most frequent suggestion is “{labels[suggested]}” instead of "
         f"“{labels[given]}” ({changes.max():,} samples)."

@@ -343,8 +343,7 @@ def _print_summary(cleaner: InfluenceCleaner, written: dict[str, Path | None]) -
         f"{'labels' if data.is_classifier else 'targets'} {data.contamination:.1%}."
     )
     if data.flagged.any():
-        found = expected_wrong(data)
-        click.echo(f"By their suspicion, {found} are expected to be wrong.")
+        click.echo(f"Going by suspicion, {expected_wrong(data)}.")
     if data.is_doubtful:
         click.echo(caution(data, STRICTER))
     rows = sorted(by_class(data), key=lambda row: -row["n_flagged"])

@@ -85,10 +85,13 @@ class Browser:
 
     def resize(self, width, height):
         """Give pages as much room as a small screen has, less than a window may be."""
-        size = {"width": width, "height": height}
-        metrics = size | {"deviceScaleFactor": 1, "mobile": False}
-        command = {"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics}
-        self._call("POST", f"{self.session}/goog/cdp/execute", command)
+        metrics = {"width": width, "height": height}
+        metrics |= {"deviceScaleFactor": 1, "mobile": False}
+        self._tell("Emulation.setDeviceMetricsOverride", metrics)
+
+    def show_as_printed(self):
+        """Give pages the style that they have on paper."""
+        self._tell("Emulation.setEmulatedMedia", {"media": "print"})
 
     def open(self, path):
         """Open a local file and wait until it is loaded."""
@@ -127,6 +130,10 @@ class Browser:
                 return path
             time.sleep(0.05)
         raise AssertionError(f"{name} was not downloaded")
+
+    def _tell(self, command, parameters):
+        order = {"cmd": command, "params": parameters}
+        self._call("POST", f"{self.session}/goog/cdp/execute", order)
 
     def _wait_for_driver(self):
         end = time.monotonic() + START_SECONDS

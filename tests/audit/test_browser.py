@@ -18,8 +18,11 @@ SET = """const c = document.querySelector(arguments[0]); c.value = arguments[1];
 c.dispatchEvent(new Event('input', {bubbles: true}));
 c.dispatchEvent(new Event('change', {bubbles: true}));"""
 TEXT = "return document.querySelector(arguments[0]).textContent"
+HIDDEN = "return document.querySelector(arguments[0]).hidden"
 TIMES = "return performance.getEntriesByType('navigation')[0].loadEventEnd"
+LONG = "a name of a column that goes on and on, for it was made by a machine of ours"
 N_ROWS = 25
+TEXTS = "words of a text that somebody has written without ever coming to an end " * 5
 
 
 @pytest.fixture
@@ -59,6 +62,38 @@ def test_filters_combine(page, data):
     assert page.run(ROWS) == []
 
 
+def test_a_search_says_how_many_other_rows_match(page, data):
+    kept = int(np.flatnonzero(~data.flagged)[0])
+    page.run(SET, "#search", str(data.X.index[kept]))
+    assert page.run(TEXT, "#range") == "no flagged row matches; 1 in all rows"
+    page.click("#show-all")
+    assert page.run(ROWS) == [kept]
+    assert page.run(HIDDEN, "#show-all")
+    assert page.run(TEXT, "#export") == "Export 1 row shown as CSV"
+    page.run(SET, "#search", "nowhere")
+    assert page.run(TEXT, "#range") == "no row matches"
+    assert page.run(HIDDEN, "#show-all")
+
+
+def test_a_page_without_verdicts_may_be_left(page):
+    leave = """const e = new Event("beforeunload", {cancelable: true});
+    window.dispatchEvent(e); return !e.defaultPrevented"""
+    verdict = "#rows tr:nth-child(1) td:nth-child(2) select"
+    page.run(SET, verdict, "wrong")
+    assert page.run(TEXT, "#reviewed") == "1 row reviewed, not exported yet"
+    assert not page.run(leave)
+    page.run(SET, verdict, "")
+    assert page.run(leave)
+
+
+def test_a_long_label_leaves_the_column_of_verdicts_narrow(browser, tmp_path):
+    data = make_audit_data(classes=("cat", f"a {'very ' * 12}long label"))
+    browser.open(write_report(data, tmp_path / "audit.html"))
+    browser.run(SET, "#rows tr:nth-child(1) td:nth-child(2) select", "wrong")
+    width = "return document.querySelector('#rows .correction').offsetWidth"
+    assert browser.run(width) <= 128
+
+
 def test_pages_turn(page):
     page.run(SET, "#which", "")
     first = page.run(ROWS)
@@ -94,6 +129,32 @@ def test_a_review_made_in_the_page_comes_back_as_labels(page, data):
     expected = data.labels.copy()
     expected[rows[0]], expected[rows[2]] = data.suggested[rows[0]], other
     assert np.array_equal(labels, expected)
+
+
+@pytest.mark.parametrize("make", [make_audit_data, make_target_data])
+def test_a_review_is_exported_once_wrong_rows_have_a_right_label(
+    browser, tmp_path, make
+):
+    data = make()
+    browser.open(write_report(data, tmp_path / "audit.html"))
+    browser.run(SET, "#which", "kept")
+    browser.click("#forward")
+    row = browser.run(ROWS)[3]
+    browser.run(SET, "#rows tr:nth-child(4) td:nth-child(2) select", "wrong")
+    browser.run(SET, "#which", "flagged")
+    browser.click("#export-review")
+    kind = "label" if data.is_classifier else "target"
+    message = f"1 row is marked wrong without a right {kind}"
+    assert browser.run(TEXT, "#reviewed") == message
+    focused = "const a = document.activeElement; return a.getAttribute('aria-label')"
+    assert browser.run(focused) == f"right {kind} of row {row}"
+    assert not list(browser.downloads.iterdir())
+    other = next(c for c in np.unique(data.labels) if c != data.labels[row])
+    browser.run(SET, f"#rows tr[data-row='{row}'] .correction", str(other))
+    browser.click("#export-review")
+    labels = corrected_labels(data, browser.downloaded("review.csv"))
+    assert np.flatnonzero(labels != data.labels).tolist() == [row]
+    assert labels[row] == other
 
 
 def test_verdicts_are_given_in_the_table_or_below_a_picture(page, data):
@@ -165,8 +226,45 @@ def test_long_names_leave_small_screens_as_narrow_as_they_are(browser, tmp_path)
     browser.resize(390, 900)
     browser.open(write_report(data, tmp_path / "audit.html"))
     assert browser.run("return document.documentElement.scrollWidth") <= 390
+    # Below, the text of pictures would shrink with them.
+    picture = "return document.querySelector('.picture svg').clientWidth"
+    assert browser.run(picture) >= 480
     line = "return document.querySelector(arguments[0]).offsetHeight"
     assert browser.run(line, "#range") < 30 > browser.run(line, "#back") - 10
+
+
+def make_wide_data():
+    """Return an audit with long names of columns, and long texts in them."""
+    X = pd.DataFrame({f"{LONG} {i}": [f"{i} {TEXTS}"] * 60 for i in range(6)})
+    return make_audit_data(X=X.assign(**{"x" * 90: "y" * 300}, count=2**50))
+
+
+def test_a_printed_page_shows_all_of_the_table(browser, tmp_path):
+    browser.open(write_report(make_wide_data(), tmp_path / "audit.html"))
+    browser.resize(720, 900)
+    browser.show_as_printed()
+    style = (
+        "return getComputedStyle(document.querySelector(arguments[0]))[arguments[1]]"
+    )
+    assert browser.run(style, ".scroll", "overflow") == "visible"
+    # Chromium repeats headers on further pages, but not the buttons in them.
+    assert browser.run(style, "thead button", "display") == "contents"
+    head = "return document.querySelector('.scroll thead').offsetHeight"
+    assert browser.run(head) < 200  # nor headers of more than a quarter of the page
+    assert browser.run(style, "#rows tr", "breakInside") == "avoid"
+    wide = "return document.querySelector('.scroll').scrollWidth"
+    assert browser.run(wide) <= 950  # by a third Chromium shrinks a page that is wider
+
+
+def test_long_texts_leave_headers_narrow_and_rows_low(browser, tmp_path):
+    browser.open(write_report(make_wide_data(), tmp_path / "audit.html"))
+    widths = "return [...document.querySelectorAll('th.own')].map(h => h.offsetWidth)"
+    assert max(browser.run(widths)) <= 400
+    height = "return document.querySelector('#rows tr').offsetHeight"
+    low = browser.run(height)
+    assert low < 120
+    browser.run("document.querySelector('#rows .clamp').focus()")
+    assert browser.run(height) > low
 
 
 def test_regression_speaks_of_targets(browser, tmp_path):

@@ -114,6 +114,16 @@ def test_long_names_show_where_they_differ():
     ]
 
 
+def test_names_are_told_apart_from_classes_that_are_not_drawn():
+    names = [f"Department of class number {i} ({'x' * (i % 25)})" for i in range(30)]
+    counts = np.zeros((30, 30), dtype=int)
+    counts[np.arange(19), np.arange(1, 20)] = 1
+    drawn = LabelsDisplay(names, counts).plot().ax_.get_yticklabels()[:-1]
+    every = short_names(names, 14)
+    assert {tick.get_text() for tick in drawn} < set(every)
+    assert short_names(names[:20], 14) != every[:20]
+
+
 def test_names_of_columns_that_are_cut_differ(data):
     X = np.zeros((60, 9))
     samples = pd.DataFrame(X, columns=[LONG.format(k) for k in range(9)])

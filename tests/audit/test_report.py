@@ -135,6 +135,44 @@ def test_all_flagged_images_are_embedded_as_far_as_there_is_room(tmp_path, monke
     assert render(table, tmp_path).count('class="item') == 12
 
 
+def test_images_beyond_the_first_are_folded_up(tmp_path):
+    data = make_audit_data(X=np.random.RandomState(0).rand(60, 1, 8, 8))
+    assert "more</summary>" not in render(data, tmp_path)
+    html = render(replace(data, flagged=np.arange(60) < 30), tmp_path)
+    assert "<summary>18 more</summary>" in html
+    assert html.split("more</summary>")[0].count('class="item') == 12
+
+
+def test_a_report_without_flags_leaves_nothing_to_do(data, tmp_path):
+    data = replace(data, flagged=np.zeros(60, bool), suggested=data.labels)
+    html = render(data, tmp_path)
+    assert "No row is flagged; there is nothing to do." in html
+    for text in ("flagged rows below", "cleaner decide", "suspicion at which"):
+        assert text not in html
+        assert text in render(make_audit_data(), tmp_path)
+
+
+def test_parts_of_the_page_have_names_and_can_be_reached_by_key(tmp_path):
+    data = make_audit_data(X=np.random.RandomState(0).rand(60, 1, 8, 8))
+    html = render(data, tmp_path)
+    tags = Page(html).tags
+    assert [tag for tag, _ in tags].count("main") == 1
+    assert "<th></th>" not in html
+    boxes = [a for _, a in tags if a.get("class") in ("scroll", "picture")]
+    assert len(boxes) == 7
+    assert all(box["tabindex"] == "0" and box["aria-label"] for box in boxes)
+    assert '<p tabindex="0">' in render(data, tmp_path, samples=["text"] * 60)
+    first = data.most_suspicious[0]
+    image = next(attributes for tag, attributes in tags if tag == "img")
+    assert image["alt"] == f"sample of row {first}, label {data.labels[first]}"
+
+
+def test_long_values_below_a_picture_are_clamped(data, tmp_path):
+    html = render(data, tmp_path, samples=pd.DataFrame({"a": ["word " * 50] * 60}))
+    assert html.count('<div class="clamp" tabindex="0"') == 12
+    assert 'class="clamp"' not in render(data, tmp_path)
+
+
 def test_report_says_which_library_is_missing(data, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
     with pytest.raises(ImportError, match=r"pip install 'dit-clean\[audit\]'"):

@@ -8,7 +8,7 @@ import pytest
 
 from dit_clean.audit import summarize
 from dit_clean.audit.notebook import summary_html
-from dit_clean.audit.words import caution, findings
+from dit_clean.audit.words import caution, expected_wrong, findings
 from dit_clean.cli.command import STRICTER
 from tests.audit.conftest import (
     make_audit_data,
@@ -58,6 +58,51 @@ def test_findings_name_the_class_that_stands_out(data):
     assert "“common” instead of “rare” (10 samples)" in text
     assert "learned little" in text
     assert "60 samples are few" in text
+
+
+def flag(data, rows, classes=None):
+    """Return an audit with these rows flagged, and maybe other names of its classes."""
+    flagged = np.isin(np.arange(data.n_samples), rows)
+    names = data.classes if classes is None else np.array(classes)
+    numbers = np.searchsorted(data.classes, data.labels)
+    following = names[(numbers + 1) % len(names)]
+    return replace(
+        data,
+        flagged=flagged,
+        labels=names[numbers],
+        suggested=np.where(flagged, following, names[numbers]),
+        classes=names,
+    )
+
+
+def test_one_flag_is_told_in_the_singular_and_makes_no_class_stand_out(data):
+    one = flag(data, [0])
+    words = " ".join(findings(one, summarize(one)))
+    assert "1 of 60 samples (1.7%) is flagged." in words
+    assert "Going by suspicion, the flagged one is expected to be wrong." in words
+    assert "stands out" not in words
+    assert "most frequent suggestion" not in words
+    assert "1 of 60 samples is flagged</b> (1.7%); the flagged one is" in (
+        summary_html(one)
+    )
+    unsure = replace(one, suspicion=np.where(one.flagged, 0.3, 0.1))
+    assert expected_wrong(unsure) == "the flagged one is expected to be right"
+    assert caution(unsure).startswith("The flagged sample is more likely right")
+    several = replace(flag(data, [0, 5]), suspicion=np.full(60, 0.4))
+    assert expected_wrong(several) == "1 of the 2 flagged is expected to be wrong"
+
+
+def test_spaces_of_labels_are_marked_in_words(data):
+    spaced = flag(data, [0, 3, 6], [" ham", "spam", "spam "])
+    words = " ".join(findings(spaced, summarize(spaced)))
+    assert "“␣ham” stands out" in words
+    assert "“spam” instead of “␣ham” (3 samples)" in words
+    assert "By given label: ␣ham: 3." in summary_html(spaced)
+
+
+def test_a_notebook_says_at_what_suspicion_rows_are_flagged(data):
+    text = "at a suspicion of 0.50 or more, judged from epochs 3 to 5 of 6."
+    assert text in summary_html(data)
 
 
 def test_findings_without_flags_say_so_shortly(data):

@@ -88,9 +88,10 @@ class LabelsDisplay(Display):
         return self
 
     def _name_classes(self, ax: Any, shown: np.ndarray) -> None:
-        labels = [self.labels[i] for i in shown]
-        labels += [OTHERS] * (len(self.labels) > len(shown))
-        names = short_names(labels, MAX_LENGTH)
+        # Told apart from all classes: a reader does not know which ones are drawn.
+        *names, others = short_names([*self.labels, OTHERS], MAX_LENGTH)
+        names = [names[i] for i in shown]
+        names += [others] * (len(self.labels) > len(shown))
         crowded = max(map(len, names)) * len(names) > MAX_NAMES
         turn = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
         ax.set_xticks(range(len(names)), names, **(turn if crowded else {}))

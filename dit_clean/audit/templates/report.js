@@ -9,6 +9,7 @@
   const PAGE = 25;
   const LIST_LIMIT = 200;
   const MAX_DECIMALS = 8;
+  const MAX_TEXT = 150;
   const byId = (id) => document.getElementById(id);
   const body = byId("rows");
   const state = {
@@ -42,8 +43,13 @@
   // Spaces that nobody would see are marked, in what is shown only.
   const spaced = (text) =>
     text.replace(/^\s+|\s+$|\s{2,}/g, (found) => "␣".repeat(found.length));
+  const counted = (n, what) => `${n.toLocaleString()} ${what}${n === 1 ? "" : "s"}`;
   const kinds = { label: "label", suggested_label: "suggested" };
   const isFlagged = (i) => column.flagged[i];
+  // What apply_review would refuse: no label of the data, or no number.
+  const isAnswer = (text) => (table.labels
+    ? table.labels.some((label) => String(label).trim() === text.trim())
+    : text.trim() !== "" && Number.isFinite(Number(text)));
 
   function searched() {
     const wanted = byId("search").value.trim().toLowerCase();
@@ -109,18 +115,37 @@
     for (const i of state.shown.slice(begin, begin + PAGE)) fragment.append(rowOf(i));
     body.replaceChildren(fragment);
     const end = Math.min(begin + PAGE, state.shown.length);
+    byId("show-all").hidden = true;
     byId("range").textContent = state.shown.length
-      ? `${begin + 1} to ${end} of ${state.shown.length.toLocaleString()}` : "no rows";
+      ? `${begin + 1} to ${end} of ${state.shown.length.toLocaleString()}` : noneShown();
     byId("back").disabled = state.page === 0;
     byId("forward").disabled = end >= state.shown.length;
     count();
   }
 
+  // A search is for all rows, but the rows shown are flagged ones unless chosen otherwise.
+  function noneShown() {
+    const matches = searched();
+    const n = matches ? column.row.filter((_, i) => matches(i)).length : nRows;
+    byId("show-all").hidden = !n;
+    const which = byId("which").value;
+    return `no ${which}${which && " "}row matches` +
+      (n ? `; ${n.toLocaleString()} in all rows` : "");
+  }
+
+  function showAll() {
+    for (const control of document.querySelectorAll("select[data-filter]")) {
+      control.value = "";
+    }
+    state.page = 0;
+    update();
+  }
+
   function count() {
     const n = state.selected.size;
     byId("export").textContent = n
-      ? `Export ${n.toLocaleString()} selected rows as CSV`
-      : `Export all ${state.shown.length.toLocaleString()} rows shown as CSV`;
+      ? `Export ${counted(n, "selected row")} as CSV`
+      : `Export ${counted(state.shown.length, "row")} shown as CSV`;
     byId("export").disabled = !n && !state.shown.length;
     const every = state.shown.length > 0 && state.shown.every((i) => state.selected.has(i));
     byId("all").checked = every;
@@ -128,7 +153,7 @@
     const reviewed = state.verdict.size;
     byId("export-review").disabled = !reviewed;
     byId("reviewed").textContent = reviewed
-      ? `${reviewed.toLocaleString()} rows reviewed${state.saved ? "" : ", not exported yet"}`
+      ? `${counted(reviewed, "row")} reviewed${state.saved ? "" : ", not exported yet"}`
       : "";
   }
 
@@ -152,12 +177,21 @@
       const text = name in kinds ? spaced(cell) : cell;
       const long = text.length > 60 ? " text" : text.length > 24 ? "" : " short";
       const kind = own ? `own${long}` : kinds[name] || "";
-      add(row, "td", text, `${kind}${numeric ? " number" : ""}`.trim());
+      const place = add(row, "td", undefined, `${kind}${numeric ? " number" : ""}`.trim());
+      if (text.length > MAX_TEXT) addClamped(place, text);
+      else place.textContent = text;
     });
     const cell = row.insertCell(1);
     cell.style.whiteSpace = "nowrap";
     addVerdict(cell, i, () => cards.get(i)?.());
     return row;
+  }
+
+  // The first lines of a text; all of it once it has the focus.
+  function addClamped(cell, text) {
+    const lines = add(cell, "div", text, "clamp");
+    lines.tabIndex = 0;
+    lines.title = text;
   }
 
   // A verdict is given in the table or below a picture, and shown in both.
@@ -198,7 +232,7 @@
       else state.verdict.delete(i);
       if (verdict.value === "wrong") state.corrected.set(i, correction.value);
       else state.corrected.delete(i);
-      state.saved = false;
+      state.saved = !state.verdict.size;
       count();
       showElsewhere();
     };
@@ -243,9 +277,29 @@
 
   function exportReview() {
     const rows = [...state.verdict.keys()].sort((i, j) => column.row[i] - column.row[j]);
+    const open = rows.filter((i) =>
+      state.verdict.get(i) === "wrong" && !isAnswer(state.corrected.get(i)));
+    if (open.length) {
+      askFor(open);
+      return;
+    }
     download(rows, "review.csv");
     state.saved = true;
     count();
+  }
+
+  // Shows the first row that lacks its right label, whatever the filters were.
+  function askFor(open) {
+    if (!state.shown.includes(open[0])) {
+      byId("search").value = "";
+      showAll();
+    }
+    state.page = Math.floor(state.shown.indexOf(open[0]) / PAGE);
+    draw();
+    byId("reviewed").textContent =
+      `${counted(open.length, "row")} ${open.length === 1 ? "is" : "are"} marked wrong ` +
+      `without a right ${table.labels ? "label" : "target"}`;
+    body.querySelector(`tr[data-row="${column.row[open[0]]}"] .correction`).focus();
   }
 
   function download(rows, name) {
@@ -266,12 +320,14 @@
   function makeHead() {
     const head = byId("head");
     table.columns.forEach((description) => {
-      const { name, numeric } = description;
+      const { name, own, numeric } = description;
       if (name === "flagged") return;
-      const cell = add(head, "th", undefined, numeric ? "number" : "");
+      const kind = `${own ? "own" : ""}${numeric ? " number" : ""}`.trim();
+      const cell = add(head, "th", undefined, kind);
       cell.scope = "col";
       cell.dataset.name = name;
       const button = add(cell, "button");
+      add(button, "span");
       cell.dataset.title = titleOf(description);
       button.type = "button";
       button.addEventListener("click", () => {
@@ -291,7 +347,7 @@
       const { title } = cell.dataset;
       cell.setAttribute("aria-sort",
         on ? (state.descending ? "descending" : "ascending") : "none");
-      cell.firstChild.textContent = on ? `${title} ${state.descending ? "▼" : "▲"}` : title;
+      cell.querySelector("span").textContent = on ? `${title} ${state.descending ? "▼" : "▲"}` : title;
     }
   }
 
@@ -318,6 +374,7 @@
   });
   byId("back").addEventListener("click", () => { state.page--; draw(); });
   byId("forward").addEventListener("click", () => { state.page++; draw(); });
+  byId("show-all").addEventListener("click", showAll);
   byId("export").addEventListener("click", exportRows);
   byId("export-review").addEventListener("click", exportReview);
   window.addEventListener("beforeunload", (event) => {
