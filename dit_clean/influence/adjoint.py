@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from torch import Tensor
 
+from dit_clean.influence.derivative_check import check_differentiable
 from dit_clean.influence.functional import BatchGradient, batch_gradient, vjp
 from dit_clean.influence.update_check import check_update
 from dit_clean.influence.update_rules import (
@@ -67,7 +68,8 @@ def sweep_back(
     RuntimeError
         If a recorded update does not follow from its gradient.
     ValueError
-        If the optimizer's update rule is unknown.
+        If the optimizer's update rule is unknown, or the network cannot be
+        differentiated twice.
 
     Yields
     ------
@@ -85,6 +87,8 @@ def sweep_back(
     Memory: n_lanes x n_queries vectors of parameters per kind of optimizer state.
     """
     update_rule_of(trajectory.optimizer_type)  # before states are read, of any kind
+    if not trajectory.is_differentiable:
+        check_differentiable(trajectory)
     n_params, n_lanes = trajectory.layout.n_params, max(lanes.values()) + 1
     stop = max(lanes)
     adjoint: Adjoint = {}

@@ -105,12 +105,23 @@ def check_differentiable(trajectory: Trajectory) -> None:
         ) from error
     check_padding(model.module, layout.unflatten(grad))
     check_criterion(model, layout, state)
-    is_own_net = not all(map(is_known, model.module.modules()))
-    if not is_own_net and is_known(model.loss.criterion):
-        return
+    if not all(map(is_known, model.module.modules())):
+        _check_own(name, model, layout, record, state)
+    elif not is_known(model.loss.criterion):
+        _check_own(type(model.loss.criterion).__name__, model, layout, record, state)
+    trajectory.is_differentiable = True
+
+
+def _check_own(
+    culprit: str,
+    model: TrackedModel,
+    layout: ParameterLayout,
+    record: StepRecord,
+    state: TrainingState,
+) -> None:
+    """Check what torch's own layers and losses need no check of."""
     params = layout.unflatten(state.params.detach().requires_grad_())
     check_norms(model, params | state.copied_buffers(), record)
-    culprit = name if is_own_net else type(model.loss.criterion).__name__
     if not _repeats_itself(model, layout, record, state):
         raise ValueError(
             f"{culprit} does not compute the same twice, so that a step cannot be "

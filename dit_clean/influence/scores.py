@@ -86,7 +86,8 @@ def influence_scores(
     Raises
     ------
     ValueError
-        If the window or the query step is outside of the run.
+        If the window or the query step is outside of the run, or the network or its
+        loss is one that no question can be answered for: see `check_differentiable`.
 
     Notes
     -----

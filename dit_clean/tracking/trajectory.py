@@ -99,6 +99,9 @@ class Trajectory:
         Computes states that were not kept.
     records : list of StepRecord
         The steps, in order.
+    is_differentiable : bool
+        Whether `dit_clean.influence.check_differentiable` has found no fault; questions
+        ask it of a run once.
     """
 
     model: TrackedModel
@@ -107,6 +110,7 @@ class Trajectory:
     store: StateStore
     replayer: Replayer
     records: list[StepRecord] = field(default_factory=list)
+    is_differentiable: bool = False
 
     def __repr__(self) -> str:
         return f"Trajectory({self.summary})"

@@ -64,6 +64,29 @@ def test_wrong_second_derivatives_are_refused(between):
         track(net, *make_rows(), random_state=0)
 
 
+@pytest.mark.parametrize("between", ["own function", "detached", "sine"])
+def test_a_loop_that_asks_without_check_replay_is_told_too(between, monkeypatch):
+    X, y = make_rows()
+    X, y = torch.as_tensor(X), torch.as_tensor(y)
+    module, loss = Layers(between), nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    recorder = StepRecorder(TrackedModel.of(module, loss, X, y), module, optimizer)
+    for batch in torch.arange(len(X)).split(16):
+        with recorder.step(batch, 0):
+            optimizer.zero_grad()
+            loss(module(X[batch]), y[batch]).backward()
+            optimizer.step()
+    recorder.close()
+    run, query = TrackedRun(recorder.trajectory), MeanLoss(X, y)
+    if between != "sine":
+        with pytest.raises(ValueError, match="derivatives of Layers are wrong"):
+            run.influence(query)
+        return
+    run.influence(query)
+    monkeypatch.setattr(derivative_check, "_repeats_itself", None)
+    run.influence(query)  # nothing is checked a second time
+
+
 class Zeros(nn.Module):
     """Logistic regression that starts from zeros, as it often does."""
 
