@@ -659,6 +659,13 @@ class TestValidationAndWeights:
         cleaner = make_cleaner(scoring="influence").fit(X, y, sample_weight=weight)
         assert average_precision_score(is_wrong, cleaner.suspicion_) > 0.5
 
+    def test_targets_of_weight_zero_have_no_influence(self):
+        X, y = make_targets()
+        weight = np.where(np.isin(np.arange(N_ROWS), WRONG), 0.0, 1.0)
+        cleaner = make_cleaner(scoring="influence").fit(X, y, sample_weight=weight)
+        assert (cleaner.influence_timeline_[WRONG] == 0).all()
+        assert np.isfinite(cleaner.suspicion_).all()
+
     @pytest.mark.parametrize("make", [make_labels, make_targets])
     def test_influence_of_an_epoch_counts_the_weight_once(self, make):
         X, y = make()

@@ -67,3 +67,24 @@ def test_of_models_and_samplers():
         for estimator in (again, fresh):
             getattr(estimator, fit)(*DATA["frame"])
         assert state(again) == state(fresh)
+
+
+@pytest.mark.parametrize("window", [(5, 9), "nonsense"])
+def test_a_rescore_that_is_refused_changes_nothing(window):
+    cleaner = clone(CLEANER).fit(X, Y)
+    before = vars(cleaner) | {"window": window}
+    with pytest.raises(ValueError, match="window"):
+        cleaner.set_params(window=window).rescore()
+    assert vars(cleaner) == before
+
+
+def test_an_interrupted_rescore_changes_nothing(monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    cleaner = make_cleaner(max_epochs=3).fit(X, Y).set_params(window=(0, 1))
+    before = dict(vars(cleaner))
+    monkeypatch.setattr("dit_clean.rescoring.judge_labels", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cleaner.rescore()
+    assert vars(cleaner) == before

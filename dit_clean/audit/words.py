@@ -84,7 +84,8 @@ def _classes(data: AuditData, summary: dict[str, Any]) -> str:
         return ""
     worst = max(rows, key=lambda row: row["fraction_flagged"])
     if worst["fraction_flagged"] < UNEVEN * summary["fraction_flagged"]:
-        return "Flags are spread over the labels without one standing out."
+        has_few = any(0 < row["n_flagged"] < FEW_FLAGS for row in summary["classes"])
+        return "" if has_few else "Flags are spread over the labels, none stands out."
     return (
         f"The label “{visible_spaces(worst['label'])}” stands out: "
         f"{worst['fraction_flagged']:.1%} of its {worst['n_samples']:,} samples are "

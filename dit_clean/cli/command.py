@@ -312,11 +312,13 @@ def _as_options(message: str) -> str:
     'fewer rows than --folds=3 folds: lower --folds'
     >>> _as_options("estimated contamination is high: set contamination to a fraction")
     'estimated contamination is high: set --contamination to a fraction'
+    >>> _as_options("this is another task")
+    'this is another task'
     """
     names = rf"\b({'|'.join(OPTIONS)})(?=[=, .)]|$)"
 
     def as_option(found: re.Match[str]) -> str:
-        is_word = found[1] in WORDS and message[found.end()] != "="
+        is_word = found[1] in WORDS and message[found.end() : found.end() + 1] != "="
         if is_word and not message.endswith("set ", 0, found.start()):
             return found[0]
         return f"--{OPTIONS[found[1]]}"

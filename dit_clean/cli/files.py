@@ -222,17 +222,17 @@ def _check_gaps(y: Any, label: str, written: Any) -> None:
     gaps = y.isna().to_numpy()
     if not gaps.any():
         return
-    where = f"in {gaps.sum():,} of {len(y):,} rows"
-    cells = [] if written is None else written[gaps].str.strip().unique()
-    if not any(cells):
+    words = [] if written is None else [c for c in written[gaps].str.strip() if c]
+    if words:
         raise click.ClickException(
-            f"The label column {label!r} is empty {where}. Fill them in or leave these "
-            "rows out first."
+            f"The label column {label!r} has {' or '.join(sorted(set(words)))} in "
+            f"{len(words):,} of {len(y):,} rows: beside numbers that is no label. Give "
+            "it another name if it is one; else fill these rows in or leave them out "
+            "first."
         )
     raise click.ClickException(
-        f"The label column {label!r} has {' or '.join(filter(None, cells))} {where}: "
-        "beside numbers that is no label. Give it another name if it is one; else fill "
-        "these rows in or leave them out first."
+        f"The label column {label!r} is empty in {gaps.sum():,} of {len(y):,} rows. "
+        "Fill them in or leave these rows out first."
     )
 
 

@@ -23,6 +23,7 @@ from dit_clean.detection import (
     held_out_signal,
 )
 from dit_clean.influence import Window
+from dit_clean.tracking.trajectory import FORMAT
 from dit_clean.versions import library_versions
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def run_key(plan: "CrossFit", data: TrainingData, folds: list[Fold]) -> str:
             parameter_order(plan.net),
             plan.net,
             (plan.is_classifier, plan.storage, plan.max_bytes, plan.n_threads),
-            library_versions(),
+            (FORMAT, library_versions()),
         ),
         hash_name="sha1",  # faster than joblib's default where the CPU knows it
     )

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dit_clean.influence.adjoint import sweep_back
+from dit_clean.influence.adjoint import check_same_number, sweep_back
 from dit_clean.influence.functional import query_gradients
 from dit_clean.influence.queries import HasModel, Query
 from dit_clean.influence.windows import Window
@@ -101,6 +101,7 @@ def accumulate(
             if isinstance(values, float):
                 shape = (n_columns, found.shape[1], trajectory.model.n_samples)
                 values = torch.zeros(shape, dtype=torch.float64)
+            check_same_number(found.shape[1], values.shape[1], record.step)
             for term in served:
                 if record.step in term.removal:
                     part = term.sign * found[lanes[term.query_step]]

@@ -68,8 +68,8 @@ def sweep_back(
     RuntimeError
         If a recorded update does not follow from its gradient.
     ValueError
-        If the optimizer's update rule is unknown, or the network cannot be
-        differentiated twice.
+        If the optimizer's update rule is unknown, the network cannot be differentiated
+        twice, or the query has another number of values at another step.
 
     Yields
     ------
@@ -101,6 +101,8 @@ def sweep_back(
             if lane is not None:
                 query_gradient = gradient_of(after)
                 adjoint = adjoint or _zero_adjoint(query_gradient, n_lanes, n_params)
+                n_queries = len(adjoint[PARAMS]) // n_lanes
+                check_same_number(len(query_gradient), n_queries, record.step + 1)
                 adjoint = _planted(adjoint, query_gradient, lane, n_params)
             after = state
             is_due = record.step < next_check or record.step not in trajectory.store
@@ -133,6 +135,15 @@ def sweep_back(
             )
             del gradient  # and with it the graph, before the next one is made
             yield record, contributions.unflatten(0, (n_lanes, -1))
+
+
+def check_same_number(n_values: int, expected: int, step: int) -> None:
+    """Raise if a query has more or fewer values than at a later step."""
+    if n_values != expected:
+        raise ValueError(
+            f"The query has {n_values} values before step {step} of training, and "
+            f"{expected} later. Give one that has as many everywhere."
+        )
 
 
 def _zero_adjoint(query_gradient: Tensor, n_lanes: int, n_params: int) -> Adjoint:

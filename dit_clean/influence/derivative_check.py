@@ -106,6 +106,7 @@ def check_differentiable(trajectory: Trajectory) -> None:
     check_padding(model.module, layout.unflatten(grad))
     check_criterion(model, layout, state)
     if not all(map(is_known, model.module.modules())):
+        check_norms(trajectory, record, state)
         _check_own(name, model, layout, record, state)
     elif not is_known(model.loss.criterion):
         _check_own(type(model.loss.criterion).__name__, model, layout, record, state)
@@ -120,8 +121,6 @@ def _check_own(
     state: TrainingState,
 ) -> None:
     """Check what torch's own layers and losses need no check of."""
-    params = layout.unflatten(state.params.detach().requires_grad_())
-    check_norms(model, params | state.copied_buffers(), record)
     if not _repeats_itself(model, layout, record, state):
         raise ValueError(
             f"{culprit} does not compute the same twice, so that a step cannot be "

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dit_clean.influence.stand_ins import StandIns
-from dit_clean.tracking import StepRecord, TrackedModel, Trajectory
+from dit_clean.tracking import StepRecord, TrainingState, Trajectory
 from dit_clean.tracking.layers import labeled
+from dit_clean.tracking.model import get_modes
 from dit_clean.tracking.storage import are_same
 
 Follow = Callable[[Tensor | None, Tensor, float], None]
@@ -57,7 +58,7 @@ def unfollowed_buffers(trajectory: Trajectory) -> list[str]:
 
 
 def check_norms(
-    model: TrackedModel, variables: dict[str, Tensor], record: StepRecord
+    trajectory: Trajectory, record: StepRecord, state: TrainingState
 ) -> None:
     """Raise if a layer of batch normalization moves its running statistics by itself.
 
@@ -65,30 +66,44 @@ def check_norms(
 
     Parameters
     ----------
-    model : TrackedModel
-        Network, criterion and training data.
-    variables : dict of str to Tensor
-        Parameters and buffers to run with; buffers are written to.
+    trajectory : Trajectory
+        Of a run that may not have begun.
     record : StepRecord
-        Whose batch it is.
+        Whose batch to run, in all modes that layers have had in training.
+    state : TrainingState
+        Parameters and buffers to run with.
 
     Raises
     ------
     ValueError
         Names the layer.
     """
-    module = model.module
-    before = {name: variables[name].clone() for name in statistics_names(module)}
-    with followed_statistics(variables, before):
-        model.batch_losses(variables, record.sample_indices, record.rng_state)
-    for name, values in before.items():
-        if not are_same(variables[name], values):
-            layer = name.rpartition(".")[0]
-            raise ValueError(
-                f"{labeled(layer, module.get_submodule(layer))} moves its running "
-                "statistics by itself, which influence does not follow. Have its "
-                "forward call torch.nn.functional.batch_norm, which moves them."
+    model = trajectory.model
+    module, names = model.module, statistics_names(model.module)
+    for modes in _modes_in_training(trajectory) if names else ():
+        params = trajectory.layout.unflatten(state.params.detach().requires_grad_())
+        variables = params | state.copied_buffers()
+        before = {name: variables[name].clone() for name in names}
+        with followed_statistics(variables, before):
+            model.batch_losses(
+                variables, record.sample_indices, record.rng_state, modes
             )
+        for name, values in before.items():
+            if not are_same(variables[name], values):
+                layer = name.rpartition(".")[0]
+                raise ValueError(
+                    f"{labeled(layer, module.get_submodule(layer))} moves its running "
+                    "statistics by itself, which influence does not follow. Have its "
+                    "forward call torch.nn.functional.batch_norm, which moves them."
+                )
+
+
+def _modes_in_training(trajectory: Trajectory) -> set[tuple[bool, ...] | None]:
+    """Return the modes of steps: before the first, those that ``train()`` sets."""
+    if trajectory.records:
+        return {record.modes for record in trajectory.records}
+    module = trajectory.model.module.train()
+    return {get_modes(module.modules())}
 
 
 def frozen_statistics(module: nn.Module, modes: tuple[bool, ...] | None) -> list[str]:

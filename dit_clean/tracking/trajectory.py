@@ -17,8 +17,9 @@ from dit_clean.tracking.model import TrackedModel
 from dit_clean.tracking.replay import Replayer
 from dit_clean.tracking.storage import MIN_STATES, StateStore, TrainingState
 
-FORMAT = 3
-"""Of pickled runs, to be raised where they change."""
+FORMAT = 4
+"""Of runs that are pickled or kept in `memory`, to be raised where they change, or what
+is measured of them."""
 
 
 class StepRecord(NamedTuple):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from dit_clean.influence import (
     Steps,
@@ -187,3 +188,20 @@ def test_many_windows_replay_no_more_steps_than_one(monkeypatch):
         counts.append(len(replayed))
     assert counts[0] > 0
     assert counts[1] == counts[0]
+
+
+@pytest.mark.parametrize("counts", [(1, 2, 3), (3, 2, 1), (2, 1, 2)])
+@pytest.mark.parametrize("history", ["full", "window"])
+@pytest.mark.parametrize("grid", ["epochs", "gap"])
+def test_a_query_has_as_many_values_at_every_step(counts, history, grid):
+    trajectory = train(CASES["sgd"])
+    windows = [Window(*bounds) for bounds in GRIDS[grid]]
+    ends = [trajectory.params(window.stop)["0.weight"] for window in windows]
+
+    def query(params, run):
+        at = [torch.equal(params["0.weight"].detach(), end) for end in ends]
+        n_values = counts[at.index(True)] if any(at) else counts[-1]
+        return params["0.weight"].flatten()[:n_values] ** 2
+
+    with pytest.raises(ValueError, match=r"The query has \d values before step"):
+        influence_timeline(trajectory, query, windows, history=history)

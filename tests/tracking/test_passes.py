@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from dit_clean import TrackedRun
+from dit_clean import TrackedRun, track
 from dit_clean.influence import check_replay
 from dit_clean.queries import ClassProbability, MeanLoss
 from dit_clean.tracking import StepRecorder, TrackedModel
-from tests.nets import N_COLUMNS, N_LABELS, make_rows
+from tests.nets import N_COLUMNS, N_LABELS, make_net, make_rows
 from tests.tracking.loops import (
     LOSS,
     make_norm,
@@ -267,6 +267,20 @@ def test_batch_norms_that_move_statistics_by_themselves_are_refused(norm, moment
     message = rf"Layer '2' \({norm.__name__}\) moves.*torch.nn.functional.batch_norm"
     with pytest.raises(ValueError, match=message):
         check_replay(trajectory)
+
+
+class FrozenNorm(OwnNorm):
+    def train(self, mode=True):
+        return super().train(False)
+
+
+def test_batch_norms_of_an_own_class_that_are_frozen_are_not_refused():
+    net, X, y = make_parts()
+    net[2] = OwnNorm(8, affine=False).eval()
+    check_replay(record(net, torch.optim.SGD(net.parameters(), lr=0.1), X, y))
+    net[2] = FrozenNorm(8, affine=False)
+    net = make_net(net, max_epochs=2, batch_size=16)
+    track(net, X.numpy(), y.numpy(), random_state=0)
 
 
 def test_batch_norms_of_an_own_class_that_torch_moves_are_not_refused():

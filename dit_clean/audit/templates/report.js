@@ -46,10 +46,10 @@
   const counted = (n, what) => `${n.toLocaleString()} ${what}${n === 1 ? "" : "s"}`;
   const kinds = { label: "label", suggested_label: "suggested" };
   const isFlagged = (i) => column.flagged[i];
-  // What apply_review would refuse: no label of the data, or no number.
-  const isAnswer = (text) => (table.labels
+  // What apply_review takes: a label of the data, or a number.
+  const isAnswer = (text) => text !== "" && (table.labels
     ? table.labels.some((label) => String(label).trim() === text.trim())
-    : text.trim() !== "" && Number.isFinite(Number(text)));
+    : /^\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*$/i.test(text));
 
   function searched() {
     const wanted = byId("search").value.trim().toLowerCase();
