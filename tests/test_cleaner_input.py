@@ -350,6 +350,9 @@ def test_questions_about_samples_that_do_not_match():
         cleaner.influence_on(X[:2], y[:1])
     with pytest.raises(TypeError, match="must return a scalar tensor, got float"):
         cleaner.influence(query=lambda params, run: 1.0)
+    for shape in ((0,), (2, 2)):
+        with pytest.raises(ValueError, match=r"one value per query, got shape \("):
+            cleaner.influence(query=lambda params, run, n=shape: torch.zeros(n))
 
 
 def test_defaults_can_be_constructed_without_arguments():

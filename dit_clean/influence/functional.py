@@ -182,14 +182,14 @@ def check_query_values(values: Tensor) -> Tensor:
     Raises
     ------
     TypeError, ValueError
-        If the query returned no tensor, or a table of values.
+        If the query returned no tensor, or a table of values, or none.
     """
     if not isinstance(values, Tensor):
         raise TypeError(
             f"A query must return a scalar tensor, got {type(values).__name__}. "
             "Compute it with torch operations on the given params."
         )
-    if values.ndim > 1:
+    if values.ndim > 1 or values.numel() == 0:
         raise ValueError(
             f"A query must return a scalar or one value per query, got shape "
             f"{tuple(values.shape)}. Reduce it, for example with .mean()."
