@@ -79,7 +79,6 @@ class CrossFit:
         taken from `memory`, if it has a location, and their recorded runs if they are
         asked for.
         """
-        nothing_kept = joblib.Memory(None)
         keeps = memory.store_backend is not None
         key = run_key(self, data, folds) if keeps else None
         measure = partial(
@@ -88,7 +87,7 @@ class CrossFit:
 
         def train() -> Generator[FoldResult]:
             keeps_nets = keeps and can_be_kept(self.net)
-            kept = KeptNetworks(memory if keeps_nets else nothing_kept, key)
+            kept = KeptNetworks(memory if keeps_nets else joblib.Memory(None), key)
             yield from self.train(data, folds, n_jobs, verbose, kept)
 
         measurements, load = kept_run(memory, key, train, measure)
