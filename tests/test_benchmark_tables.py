@@ -30,3 +30,26 @@ def test_long_tables_are_folded_and_stay_markdown(monkeypatch):
     assert inside == ["", *long, ""]
     assert text[: len(short)] == short
     assert text[-2:] == ["", "- after"]
+
+
+def rows_of(text):
+    """Return the cells of Markdown tables by the first of each row."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    return {name: cells for name, *cells in rows}
+
+
+def test_the_readme_quotes_what_the_benchmarks_print():
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    parts = {part.split("\n")[0]: part for part in page.split("\n### ")}
+    ranking = rows_of(parts["Goal 1: average precision over noisy cells"])
+    flags = rows_of(parts["Goal 5: flags of the default cut"])
+    readme = (ROOT / "README.md").read_text()
+    quoted = rows_of(readme.split("## How good it is")[1].split("\n## ")[0])
+    for name, (precision, asymmetric, f1) in list(quoted.items())[2:]:
+        names = ranking["method"]
+        assert precision == ranking[name][names.index("AP all")]
+        assert asymmetric == ranking[name][names.index("AP asymmetric all")]
+        assert f1 == (flags[name][-1] if name in flags else "")
+    assert f"F1 of {flags['cleanlab'][-1]}" in " ".join(readme.split())
+    assert len(quoted) > 5

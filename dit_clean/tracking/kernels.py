@@ -30,32 +30,34 @@ def _of_cudnn(name: str, *, wanted: bool) -> _Switch:
 
 
 SWITCHES = {
-    # Fused kernels without a second derivative, on a CPU too. These are switches of
+    # Fused kernels without a second derivative. These are switches of
     # torch.nn.attention.sdpa_kernel, which takes 13 us a time, against 2.
     "attention": (
         _Switch(cuda.flash_sdp_enabled, cuda.enable_flash_sdp, False),
-        _Switch(cuda.mem_efficient_sdp_enabled, cuda.enable_mem_efficient_sdp, False),
-        _Switch(cuda.cudnn_sdp_enabled, cuda.enable_cudnn_sdp, False),
         _Switch(cuda.math_sdp_enabled, cuda.enable_math_sdp, True),
         # TransformerEncoder's kernel for evaluation has no derivative at all, and
         # makes zeros of padded places, which it does not while it trains.
         _Switch(mha.get_fastpath_enabled, mha.set_fastpath_enabled, False),
     ),
+    "attention on a GPU": (
+        _Switch(cuda.mem_efficient_sdp_enabled, cuda.enable_mem_efficient_sdp, False),
+        _Switch(cuda.cudnn_sdp_enabled, cuda.enable_cudnn_sdp, False),
+    ),
     # cuDNN's recurrent layers have no second derivative either.
-    "recurrence": (_of_cudnn("enabled", wanted=False),),
+    "recurrence on a GPU": (_of_cudnn("enabled", wanted=False),),
     # Its convolutions sum gradients in another order each time, of which training
     # makes another network within an epoch.
-    "convolution": (
+    "convolution on a GPU": (
         _of_cudnn("deterministic", wanted=True),
         _of_cudnn("benchmark", wanted=False),
     ),
 }
-"""What is set for which kind of layer."""
+"""What is set for which kind of layer. Each switch takes 2 us of a step on a CPU."""
 
 
 _LOCK = threading.Lock()
 _n_users: Counter[str] = Counter()
-_found: dict[str, list[bool]] = {}
+_found: dict[str, list[tuple[_Switch, bool]]] = {}
 
 
 def _hold(kind: str) -> None:
@@ -63,8 +65,9 @@ def _hold(kind: str) -> None:
     with _LOCK:
         _n_users[kind] += 1
         if _n_users[kind] == 1:
-            _found[kind] = [switch.read() for switch in SWITCHES[kind]]
-            for switch in SWITCHES[kind]:
+            found = [(switch, switch.read()) for switch in SWITCHES[kind]]
+            _found[kind] = [pair for pair in found if pair[1] != pair[0].wanted]
+            for switch, _ in _found[kind]:
                 switch.write(switch.wanted)
 
 
@@ -73,7 +76,7 @@ def _release(kind: str) -> None:
     with _LOCK:
         _n_users[kind] -= 1
         if _n_users[kind] == 0:
-            for switch, value in zip(SWITCHES[kind], _found[kind], strict=True):
+            for switch, value in _found[kind]:
                 switch.write(value)
 
 
@@ -87,8 +90,8 @@ class TrackedKernels:
     Parameters
     ----------
     *modules : nn.Module
-        Network and criterion. Of their layers, and their classes that are not torch's,
-        it depends what is set.
+        Network and criterion. Of their layers, their classes that are not torch's, and
+        their device it depends what is set.
 
     Notes
     -----
@@ -103,10 +106,13 @@ class TrackedKernels:
         def has(kind: type[nn.Module]) -> bool:
             return any(isinstance(layer, kind) for layer in layers)
 
+        on_gpu = any(p.device.type != "cpu" for m in modules for p in m.parameters())
+        attends = has_own or has(nn.MultiheadAttention)
         needed = {
-            "attention": has_own or has(nn.MultiheadAttention),
-            "recurrence": has(nn.RNNBase),
-            "convolution": has_own or has(_ConvNd),
+            "attention": attends,
+            "attention on a GPU": on_gpu and attends,
+            "recurrence on a GPU": on_gpu and has(nn.RNNBase),
+            "convolution on a GPU": on_gpu and (has_own or has(_ConvNd)),
         }
         self._kinds = [kind for kind, is_needed in needed.items() if is_needed]
         self._depth = 0

@@ -22,6 +22,7 @@ ATTENTION = {
     "cudnn attention": (cuda.cudnn_sdp_enabled, cuda.enable_cudnn_sdp),
     "fast path": (mha.get_fastpath_enabled, mha.set_fastpath_enabled),
 }
+ON_CPU = {"flash", "fast path"}
 CONVOLUTION = {"any algorithm", "any order"}
 
 
@@ -51,25 +52,27 @@ class Own(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("module", "off"),
+    ("layer", "on_cpu", "elsewhere"),
     [
-        (nn.Linear(2, 2), set()),
-        (nn.Sequential(nn.Conv2d(1, 1, 1), nn.Linear(2, 2)), CONVOLUTION),
-        (nn.TransformerEncoderLayer(2, 1, 2), {*ATTENTION}),
-        (nn.Sequential(nn.LSTM(2, 2)), {"cudnn"}),
-        (Own(), {*ATTENTION, *CONVOLUTION}),
+        (nn.Linear(2, 2), set(), set()),
+        (nn.Conv2d(1, 1, 1), set(), CONVOLUTION),
+        (nn.TransformerEncoderLayer(2, 1, 2), ON_CPU, {*ATTENTION}),
+        (nn.LSTM(2, 2), set(), {"cudnn"}),
+        (Own(), ON_CPU, {*ATTENTION, *CONVOLUTION}),
     ],
     ids=["plain", "convolution", "attention", "recurrent", "own"],
 )
-def test_kernels_that_cannot_be_repeated_are_off_inside(module, off):
-    kernels = TrackedKernels(module)
-    assert fast() == ALL
-    with kernels:
-        assert fast() == ALL - off
+def test_kernels_that_cannot_be_repeated_are_off_inside(layer, on_cpu, elsewhere):
+    module = nn.Sequential(nn.Linear(1, 1), layer)
+    for device, off in {"cpu": on_cpu, "meta": elsewhere}.items():
+        kernels = TrackedKernels(module.to(device))
+        assert fast() == ALL
         with kernels:
             assert fast() == ALL - off
-        assert fast() == ALL - off
-    assert fast() == ALL
+            with kernels:
+                assert fast() == ALL - off
+            assert fast() == ALL - off
+        assert fast() == ALL
 
 
 def test_math_is_switched_on_where_the_caller_has_it_off():
@@ -87,7 +90,7 @@ def test_the_order_in_which_users_leave_does_not_matter():
     first.set()
     second.set()
     first.reset()
-    assert fast() == {"cudnn"}
+    assert fast() == ALL - ON_CPU
     copy.deepcopy(second).reset()
     second.reset()
     second.reset()
@@ -96,7 +99,7 @@ def test_the_order_in_which_users_leave_does_not_matter():
 
 def test_a_criterion_is_looked_at_too():
     with TrackedKernels(nn.Linear(2, 2), Own()):
-        assert fast() == {"cudnn"}
+        assert fast() == ALL - ON_CPU
 
 
 def make_recorder():
@@ -125,14 +128,14 @@ def test_a_step_that_cannot_begin_leaves_nothing_behind(monkeypatch):
     assert not recorder.module._forward_pre_hooks
 
 
-@pytest.mark.parametrize("name", ATTENTION)
+@pytest.mark.parametrize("name", sorted(ON_CPU))
 def test_what_the_caller_has_switched_off_stays_off(name):
     _, switch = ATTENTION[name]
     switch(False)
     try:
         kernels = pickle.loads(pickle.dumps(TrackedKernels(Own())))
         with kernels:
-            assert fast() == {"cudnn"}
+            assert fast() == ALL - ON_CPU
         assert fast() == ALL - {name}
     finally:
         switch(True)
@@ -144,7 +147,7 @@ def test_steps_are_made_without_them():
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     recorder = StepRecorder(TrackedModel.of(net, LOSS, X, y), net, optimizer)
     with recorder.step(range(45), 0):
-        assert fast() == {"cudnn"}
+        assert fast() == ALL - ON_CPU
         optimizer.zero_grad()
         LOSS(net(X), y).backward()
         optimizer.step()
