@@ -9,7 +9,6 @@ import numpy as np
 from scipy.special import softmax
 
 from dit_clean.detection.class_noise import fit_class_noise
-from dit_clean.detection.convergence import split_at_turn, turning_point
 from dit_clean.detection.evidence import (
     LabelEvidence,
     centered_log,
@@ -131,9 +130,13 @@ class Readings:
 
     @cached_property
     def stages(self) -> tuple[slice, slice]:
-        """The window up to and from its turning point: two kinds of outputs."""
+        """The window up to and from its best epoch, which is in both.
+
+        Two kinds of outputs: before and after the network repeats wrong labels.
+        """
         loss = self.evidence.held_out_loss()[self.window]
-        return split_at_turn(self.window, self.window.start + turning_point(loss))
+        best = self.window.start + int(np.argmin(loss))
+        return slice(self.window.start, best + 1), slice(best, self.window.stop)
 
     @cached_property
     def outside(self) -> list[np.ndarray]:
