@@ -16,7 +16,7 @@ from dit_clean.detection.evidence import (
     label_help,
 )
 from dit_clean.detection.judgement import Judgement
-from dit_clean.detection.latent_labels import KnownLabels
+from dit_clean.detection.latent_labels import Problem
 from dit_clean.detection.noise_model import LabelNoiseModel, true_label_posterior
 from dit_clean.detection.uniform_noise import fit_uniform_noise
 
@@ -209,7 +209,7 @@ def _n_queries_heard(evidence: LabelEvidence) -> int | None:
 
 def _known_labels(
     evidence: LabelEvidence, stages: tuple[slice, slice], n_evidence: int
-) -> KnownLabels | None:
+) -> Problem | None:
     """Return the clean samples as each network sees them, where there are any.
 
     No network has trained on them, so that influence, the last kinds of evidence, says
@@ -223,7 +223,7 @@ def _known_labels(
         values[:, :, i] = centered_log(outputs[:, part].mean(axis=1))
     n_networks = len(evidence.clean.outputs)
     labels = np.tile(evidence.clean.labels, n_networks)
-    return KnownLabels(values, labels, 1 / n_networks)
+    return Problem.of(values, labels, weight=1 / n_networks)
 
 
 def _trusting(

@@ -285,10 +285,10 @@ def test_clean_samples_say_nothing_of_influence():
     evidence, clean, _ = make_one_sided()
     stages = slice(0, 3), slice(2, 4)
     known = _known_labels(replace(evidence, clean=clean), stages, n_evidence=4)
-    assert known.evidence.shape == (2 * 30, N_CLASSES, 4)
-    assert (known.evidence[:, :, 2:] == 0).all()
+    assert known.evidence.shape == (4, N_CLASSES, 2 * 30)
+    assert (known.evidence[2:] == 0).all()
     late = centered_log(clean.outputs[1][:, stages[1]].mean(axis=1))
-    assert np.allclose(known.evidence[30:, :, 1], late)
+    assert np.allclose(known.evidence[1, :, 30:], late.T)
 
 
 @pytest.mark.parametrize("contamination", [0.05, 0.1, 0.3])
