@@ -210,15 +210,6 @@ def test_splitters_that_do_not_hold_out_each_row_once(cv):
     )
 
 
-class Lazy(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.output = nn.LazyLinear(3)
-
-    def forward(self, X):
-        return self.output(X)
-
-
 BAD_NETS = {
     "module": (lambda: nn.Linear(4, 3), TypeError, "got Linear. Wrap the module"),
     "class": (
@@ -226,7 +217,11 @@ BAD_NETS = {
         TypeError,
         r"must be a skorch Neural.* instance, got the class NeuralNetClassifier\. Wrap",
     ),
-    "lazy layer": (lambda: make_net(Lazy), ValueError, r"\(LazyLinear\) is lazy"),
+    "lazy layer": (
+        lambda: make_net(nn.LazyLinear, module__out_features=3),
+        ValueError,
+        r"\(LazyLinear\) is lazy",
+    ),
     "clipping": (
         lambda: make_net(callbacks=[GradientNormClipping]),
         ValueError,
