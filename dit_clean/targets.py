@@ -206,8 +206,7 @@ def _inferred(y: np.ndarray) -> np.ndarray:
 
 
 def check_labels(y: np.ndarray) -> None:
-    """Raise if labels are missing, or of types that cannot be sorted together."""
-    check_gaps(y)
+    """Raise if labels without gaps are of types that cannot be sorted together."""
     if y.dtype.kind != "O":
         return
     odd = next((v for v in y if not isinstance(v, LABEL_TYPES)), None)
