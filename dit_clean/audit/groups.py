@@ -8,7 +8,6 @@ import numpy as np
 from dit_clean.audit.data import AuditData
 from dit_clean.audit.extras import require
 from dit_clean.audit.samples import column_names, named_column
-from dit_clean.influence import group_influence
 from dit_clean.influence.groups import numbered_groups
 from dit_clean.inputs import warn_of_other_order
 
@@ -69,18 +68,18 @@ def group_table(data: AuditData, groups: Any, measure: Callable[[], np.ndarray])
     """
     pandas = require("pandas", "The table of groups")
     names, numbers = numbered_groups(group_column(data, groups), data.n_samples)
-    found = group_influence(measure(), numbers)
+    influence, sizes = measure(), np.bincount(numbers)
 
-    def share(values: np.ndarray) -> np.ndarray:
-        return np.bincount(numbers, weights=values) / found.sizes
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.bincount(numbers, weights=values) / sizes
 
     columns = {
-        "n_samples": found.sizes,
-        "influence": found.totals,
-        "mean_influence": found.totals / found.sizes,
-        "harmful": found.harmful,
-        "flagged": share(data.flagged),
-        "suspicion": share(data.suspicion),
+        "n_samples": sizes,
+        "influence": np.bincount(numbers, weights=influence),
+        "mean_influence": mean(influence),
+        "harmful": mean(influence < 0),
+        "flagged": mean(data.flagged),
+        "suspicion": mean(data.suspicion),
     }
     name = groups if isinstance(groups, str) else None
     index = pandas.Index(names, name=name, tupleize_cols=False)
