@@ -16,7 +16,6 @@ from sklearn.ensemble import (
     VotingRegressor,
 )
 from sklearn.feature_selection import RFE, RFECV
-from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import (
@@ -170,10 +169,6 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
         routed = process_routing(self, "fit", **fit_params)
         to_cleaner = routed.cleaner.fit if "cleaner" in routed else {}
         return dict(to_cleaner), dict(routed.estimator.fit)
-
-    @property
-    def _is_frozen(self) -> bool:
-        return isinstance(self.cleaner, FrozenEstimator)
 
     def _model(self) -> Any:
         if self.estimator is not None:

@@ -296,7 +296,7 @@ class InfluenceCleaner(
         memory = self._memory_of(recorded.key)
         self._signal = kept_signal(memory, recorded.key, evidence)
         warn_of_no_signal(self._signal)
-        self._window_influence = {}
+        self._window_influence, self._judged = {}, {}
         self._training = self._training_parameters()
         self.history_, self.fit_seconds_ = evidence.curves(), measured.seconds
         self.__dict__.pop("classes_", None)

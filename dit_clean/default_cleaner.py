@@ -46,6 +46,10 @@ class CleanerParameter:
             params["cleaner"] = InfluenceCleaner().set_params(**own)
         return super().set_params(**params)
 
+    @property
+    def _is_frozen(self) -> bool:
+        return isinstance(self.cleaner, FrozenEstimator)
+
     def _fitted_cleaner(self, X: Any, y: Any, **fit_params: Any) -> Any:
         """Return a fitted clone of the cleaner, or the frozen one.
 
@@ -55,7 +59,7 @@ class CleanerParameter:
             If a frozen cleaner was fitted on other data, or a cleaner is for the other
             kind of y.
         """
-        if isinstance(self.cleaner, FrozenEstimator):
+        if self._is_frozen:
             return self._frozen_cleaner(X, y, fit_params)
         cleaner = self._unfitted_cleaner()
         if self._task is None:

@@ -14,7 +14,6 @@ from dit_clean.audit.groups import group_table
 from dit_clean.crossfit import (
     EpochInfluence,
     Fold,
-    QueryMaker,
     RecordedRuns,
     TrainingData,
     average_timeline,
@@ -33,7 +32,7 @@ from dit_clean.influence.scores import History, check_history
 from dit_clean.influence.windows import (
     GridLike,
     WindowLike,
-    check_is_grid,
+    listed_windows,
     window_in_steps,
 )
 from dit_clean.inputs import checked_data, warn_of_other_order
@@ -264,7 +263,7 @@ class InfluenceQuestions:
     @with_gradients()
     def _averaged(
         self,
-        make_queries: list[QueryMaker | Callable[[Fold], Query]],
+        make_queries: list[Callable[[Fold], Query]],
         windows: Sequence[Window | Steps] | int,
         history: History,
     ) -> np.ndarray:
@@ -318,11 +317,7 @@ class InfluenceQuestions:
             return [Window(e, e + 1) for e in range(self._evidence.n_epochs)]
         if isinstance(windows, int | np.integer):
             return int(windows)
-        check_is_grid(windows)
-        grid = [self._window_of(window) for window in windows]
-        if not grid:
-            raise ValueError("windows is empty. Give one window at least, or None.")
-        return grid
+        return [self._window_of(window) for window in listed_windows(windows)]
 
     def _window_of(self, window: WindowLike) -> Window | Steps:
         if window is None:

@@ -42,6 +42,7 @@ class Rescoring:
     _data: TrainingData
     _evidence: LabelEvidence | TargetEvidence
     _influence: EpochInfluence
+    _judged: dict[tuple[Window, str], Judgement]
     _recorded: RecordedRuns
     _signal: float
     _training: dict[str, Any]
@@ -128,7 +129,6 @@ class Rescoring:
     def _judgement(self) -> Judgement:
         evidence: Any = self._evidence
         window, scoring, key = self.window_, self.scoring, self._recorded.key
-        judged = self._influence.judged
 
         def judge() -> Judgement:
             is_classifier = self._data.targets.is_classifier
@@ -137,12 +137,12 @@ class Rescoring:
             judge_all = judge_labels if is_classifier else judge_targets
             return judge_all(evidence, influence, window.slice, scoring)
 
-        if (window, scoring) not in judged:
+        if (window, scoring) not in self._judged:
             memory = self._memory_of(key)
-            judged[window, scoring] = kept_judgement(
+            self._judged[window, scoring] = kept_judgement(
                 memory, key, window, scoring, judge
             )
-        return judged[window, scoring]
+        return self._judged[window, scoring]
 
     def _memory_of(self, key: str | None) -> Memory:
         """Return where to keep what a run has shown: nowhere if it has no key."""

@@ -4,7 +4,7 @@ import signal
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, cast
+from typing import Any
 
 import torch
 from sklearn.utils import check_random_state
@@ -29,7 +29,13 @@ from dit_clean.tracking.layers import copied
 from dit_clean.tracking.networks import cuda_devices, tracked_clone
 from dit_clean.tracking.probabilities import check_probabilities, takes_log
 from dit_clean.tracking.recorder_checks import check_module
-from dit_clean.tracking.rows import as_rows, as_targets, cast_floats, own_rows
+from dit_clean.tracking.rows import (
+    as_rows,
+    as_targets,
+    as_tensor,
+    cast_floats,
+    own_rows,
+)
 from dit_clean.tracking.weighting import SampleWeighting
 from dit_clean.warning import warn
 
@@ -175,9 +181,7 @@ def fit_tracked(  # noqa: PLR0913
     hand, for all epochs or those in `epochs`.
     """
     rows, targets = as_rows(X), as_targets(y)
-    weight = (
-        None if sample_weight is None else cast(torch.Tensor, as_rows(sample_weight))
-    )
+    weight = None if sample_weight is None else as_tensor(sample_weight)
 
     def make_recorder(net: NeuralNet) -> StepRecorder:
         module = copied(net.module_)

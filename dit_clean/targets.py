@@ -120,34 +120,43 @@ def encode_targets(y: np.ndarray, net: Any, task: str = "auto") -> Targets:
     """
     check_labels(y)
     y = _inferred(y).copy()  # as it was, for the runs that are replayed on it
-    if not is_classification(y, net, task):
-        if y.dtype.kind in "mM":
-            raise ValueError(_are_times(y))
-        try:
-            y = y.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"y holds {y.tolist()[0]!r}, but regression targets are numbers. For "
-                'labels set task="classification", and give a classifier if you give '
-                "a net."
-            ) from error
-        if y.min() == y.max():
-            raise ValueError(
-                f"y holds 1 value only ({y[0]}). Finding wrong targets needs targets "
-                "that differ."
-            )
-        center, scale = float(np.median(y)), robust_spread(y) / IQR_OF_NORMAL
-        if net is not None:  # it takes targets as they are
-            return Targets(y, _column(y, scale), spread=scale)
-        scaled = _column((y - center) / scale, 1.0)
-        return Targets(y, scaled, None, center, scale)
+    if is_classification(y, net, task):
+        return _encoded_labels(y, may_be_measured=net is None and task == "auto")
+    return _encoded_numbers(y, is_scaled=net is None)
+
+
+def _encoded_numbers(y: np.ndarray, *, is_scaled: bool) -> Targets:
+    """Return regression targets; a given net takes them as they are."""
+    if y.dtype.kind in "mM":
+        raise ValueError(_are_times(y))
+    try:
+        y = y.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"y holds {y.tolist()[0]!r}, but regression targets are numbers. For "
+            'labels set task="classification", and give a classifier if you give '
+            "a net."
+        ) from error
+    if y.min() == y.max():
+        raise ValueError(
+            f"y holds 1 value only ({y[0]}). Finding wrong targets needs targets "
+            "that differ."
+        )
+    center, scale = float(np.median(y)), robust_spread(y) / IQR_OF_NORMAL
+    if not is_scaled:
+        return Targets(y, _column(y, scale), spread=scale)
+    return Targets(y, _column((y - center) / scale, 1.0), None, center, scale)
+
+
+def _encoded_labels(y: np.ndarray, *, may_be_measured: bool) -> Targets:
+    """Return labels; of numbers that look like measurements it may be warned."""
     try:
         with np.errstate(invalid="ignore"):  # as in is_classification
             check_classification_targets(y)
     except ValueError as error:
         raise ValueError(f"{error} {IF_TARGETS}") from error
     classes, codes = np.unique(y, return_inverse=True)
-    if net is None and task == "auto":
+    if may_be_measured:
         _warn_of_measurements(classes)
     if len(classes) == 1:
         raise ValueError(
@@ -197,8 +206,7 @@ def _inferred(y: np.ndarray) -> np.ndarray:
 
 
 def check_labels(y: np.ndarray) -> None:
-    """Raise if labels are missing, or of types that cannot be sorted together."""
-    check_gaps(y)
+    """Raise if labels without gaps are of types that cannot be sorted together."""
     if y.dtype.kind != "O":
         return
     odd = next((v for v in y if not isinstance(v, LABEL_TYPES)), None)

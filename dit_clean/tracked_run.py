@@ -14,7 +14,6 @@ from dit_clean.influence import (
 )
 from dit_clean.influence.leave_one_out import as_sample_rows
 from dit_clean.influence.queries import Query
-from dit_clean.influence.removal import predicted_changes
 from dit_clean.influence.scores import History
 from dit_clean.influence.windows import (
     GridLike,
@@ -251,7 +250,7 @@ class TrackedRun:
             )
         return Removal(
             sizes=np.array([len(group) for group in rows]),
-            predicted=predicted_changes(influence, rows),
+            predicted=np.array([influence[group].sum() for group in rows]),
             actual=self.leave_out(query, rows, window, history, verbose=verbose),
         )
 

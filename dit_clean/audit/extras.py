@@ -22,12 +22,7 @@ def require(module: str, purpose: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise missing_extra(module.partition(".")[0], purpose) from error
-
-
-def missing_extra(package: str, purpose: str) -> ImportError:
-    """Return the error that says how to install a missing library."""
-    return ImportError(
-        f"{purpose} needs {package}, which is not installed. "
-        "Install it with: pip install 'dit-clean[audit]'"
-    )
+        raise ImportError(
+            f"{purpose} needs {module.partition('.')[0]}, which is not installed. "
+            "Install it with: pip install 'dit-clean[audit]'"
+        ) from error

@@ -7,12 +7,12 @@ import numpy as np
 
 from dit_clean.audit.data import AuditData
 from dit_clean.audit.extras import require
-from dit_clean.audit.samples import column_names, own_columns
-from dit_clean.influence import group_influence
+from dit_clean.audit.samples import column_names, named_column
 from dit_clean.influence.groups import numbered_groups
 from dit_clean.inputs import warn_of_other_order
 
 LABELS = "label"
+AS_ARRAY = "Groups that are not in X are given as an array: one name per sample."
 
 
 def group_column(data: AuditData, groups: Any) -> Any:
@@ -36,10 +36,12 @@ def group_column(data: AuditData, groups: Any) -> Any:
         If a series has the index labels of X in another order.
     """
     warn_of_other_order(data.X, groups, ("X", "groups"))
-    if isinstance(groups, str) and groups == LABELS:
+    if not isinstance(groups, str):
+        return groups
+    if groups == LABELS:
         _check_is_no_column(data, groups)
         return data.labels
-    return _column(data, groups) if isinstance(groups, str) else groups
+    return named_column(data.X, groups, AS_ARRAY)
 
 
 def _check_is_no_column(data: AuditData, name: str) -> None:
@@ -49,17 +51,6 @@ def _check_is_no_column(data: AuditData, name: str) -> None:
             "the values themselves: group_influence(y) or "
             f"group_influence(X[{name!r}])."
         )
-
-
-def _column(data: AuditData, name: str) -> Any:
-    names = column_names(data.X)
-    if name not in names:
-        known = ", ".join(names[:20]) or "none, since X is no table"
-        raise ValueError(
-            f"X has no column {name!r}. Its columns: {known}. Groups that are not in X "
-            "are given as an array: one name per sample."
-        )
-    return own_columns(data.X, name, data.n_samples)[name]
 
 
 def group_table(data: AuditData, groups: Any, measure: Callable[[], np.ndarray]) -> Any:
@@ -77,18 +68,18 @@ def group_table(data: AuditData, groups: Any, measure: Callable[[], np.ndarray])
     """
     pandas = require("pandas", "The table of groups")
     names, numbers = numbered_groups(group_column(data, groups), data.n_samples)
-    found = group_influence(measure(), numbers)
+    influence, sizes = measure(), np.bincount(numbers)
 
-    def share(values: np.ndarray) -> np.ndarray:
-        return np.bincount(numbers, weights=values) / found.sizes
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.bincount(numbers, weights=values) / sizes
 
     columns = {
-        "n_samples": found.sizes,
-        "influence": found.totals,
-        "mean_influence": found.totals / found.sizes,
-        "harmful": found.harmful,
-        "flagged": share(data.flagged),
-        "suspicion": share(data.suspicion),
+        "n_samples": sizes,
+        "influence": np.bincount(numbers, weights=influence),
+        "mean_influence": mean(influence),
+        "harmful": mean(influence < 0),
+        "flagged": mean(data.flagged),
+        "suspicion": mean(data.suspicion),
     }
     name = groups if isinstance(groups, str) else None
     index = pandas.Index(names, name=name, tupleize_cols=False)

@@ -10,6 +10,8 @@ from dit_clean.gaps import is_missing
 from dit_clean.inputs import warn_of_other_order
 from dit_clean.tables import MATRIX_AXES, is_frame
 
+AS_DICT = "Columns that are not in X are given as a dict: columns={{{name!r}: values}}."
+
 
 def is_polars(X: Any) -> bool:
     """Tell whether X is a polars data frame."""
@@ -56,7 +58,7 @@ def own_columns(X: Any, columns: Any, n_samples: int) -> dict[str, Any]:
         names = columns.keys() if isinstance(columns, Mapping) else columns.columns
         found = {str(name): columns[name] for name in names}
     else:
-        found = {str(name): _column(X, str(name)) for name in columns}
+        found = {name: named_column(X, name, AS_DICT) for name in map(str, columns)}
     for name, column in found.items():
         if not hasattr(column, "__len__"):
             raise TypeError(
@@ -137,13 +139,14 @@ def is_text(samples: Any) -> bool:
     return len(known) > 0 and all(isinstance(value, str) for value in known)
 
 
-def _column(X: Any, name: str) -> Any:
+def named_column(X: Any, name: str, otherwise: str) -> Any:
+    """Return a column of a table, or raise and say how `otherwise` it is given."""
     names = column_names(X)
     if name not in names:
         known = ", ".join(names[:20]) or "none, since X is no table"
         raise ValueError(
-            f"X has no column {name!r}. Its columns: {known}. Columns that are not in "
-            f"X are given as a dict: columns={{{name!r}: values}}."
+            f"X has no column {name!r}. Its columns: {known}. "
+            f"{otherwise.format(name=name)}"
         )
     place = names.index(name)
     if is_polars(X):

@@ -10,7 +10,6 @@ KEPT, FLAGGED = "#4a90c4", "#e07b22"
 """Blue and orange of middle lightness: both stand out on white and on black."""
 PALE, MUTED = "#f3f1ee", "#8a857e"
 DEEP_BLUE, DEEP_ORANGE = "#1c5d91", "#a34a06"
-MAX_LABEL = 24
 LONG, TOO_LONG = 1e3, 1e9
 
 
@@ -28,21 +27,16 @@ def rising_colors() -> Any:
     return colors.LinearSegmentedColormap.from_list("counts", steps)
 
 
-def as_text(value: Any, length: int = MAX_LABEL) -> str:
-    """Return a value as one line of text for a plot, dollars kept from TeX.
+def cut(text: str, length: int) -> str:
+    """Return a text as one line, without its middle if that does not fit.
 
     Names that differ at their ends alone differ when they are cut, too.
 
     Examples
     --------
-    >>> as_text("customer_segment_gold", 14)
+    >>> cut("customer_segment_gold", 14)
     'custome…t_gold'
     """
-    return no_formula(cut(str(value), length))
-
-
-def cut(text: str, length: int) -> str:
-    """Return a text as one line, without its middle if that does not fit."""
     text = " ".join(text.split())
     if len(text) <= length:
         return text

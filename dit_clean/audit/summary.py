@@ -6,8 +6,8 @@ import numpy as np
 
 from dit_clean.audit.data import AuditData, plain
 from dit_clean.influence.patterns import (
-    PATTERNS,
     influence_patterns,
+    pattern_counts,
     stage_correlation,
     stage_slices,
 )
@@ -142,12 +142,9 @@ def suspicion_histogram(data: AuditData) -> dict[str, list[Any]]:
 
 def _by_pattern(data: AuditData) -> dict[str, dict[str, int]]:
     patterns = influence_patterns(data.timeline)
+    total, flagged = pattern_counts(patterns), pattern_counts(patterns[data.flagged])
     return {
-        name: {
-            "n_samples": int((patterns == name).sum()),
-            "n_flagged": int((data.flagged & (patterns == name)).sum()),
-        }
-        for name in PATTERNS
+        name: {"n_samples": total[name], "n_flagged": flagged[name]} for name in total
     }
 
 

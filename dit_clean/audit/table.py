@@ -88,9 +88,7 @@ def audit_table(
         polars = require("polars", "The audit of a polars frame")
         return polars.DataFrame({k: cells(v[rows]) for k, v in table.items()})
     pandas = require("pandas", "The audit table")
-    index = None if data.index is None else data.index[rows]
-    if index is None:
-        index = pandas.Index(rows)
+    index = pandas.Index(rows) if data.index is None else data.index[rows]
     return pandas.DataFrame({k: v[rows] for k, v in table.items()}, index=index)
 
 

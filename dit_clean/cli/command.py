@@ -24,10 +24,10 @@ from dit_clean.cli.files import (
 )
 from dit_clean.cli.notes import has_decimal_commas, is_number, note, warn_of_columns
 from dit_clean.cli.parameters import (
-    ContaminationType,
-    JobsType,
-    SeparatorType,
-    WindowType,
+    read_contamination,
+    read_jobs,
+    read_separator,
+    read_window,
 )
 from dit_clean.influence.windows import resolve_window
 from dit_clean.texts import ManyTextsWarning
@@ -89,7 +89,7 @@ def main() -> None:
 )
 @click.option(
     "--sep",
-    type=SeparatorType(),
+    type=read_separator,
     metavar="CHARACTER",
     help="Separator of CSV files; by default a comma, for .tsv a tab.",
 )
@@ -127,14 +127,16 @@ def main() -> None:
 )
 @click.option(
     "--contamination",
-    type=ContaminationType(),
+    type=read_contamination,
+    metavar="FRACTION",
     default="auto",
     show_default=True,
     help="Fraction of rows to flag, up to 0.5; auto estimates it.",
 )
 @click.option(
     "--window",
-    type=WindowType(),
+    type=read_window,
+    metavar="WINDOW",
     default="convergence",
     show_default=True,
     help="Epochs that count: convergence, full, early, middle, late, a number of "
@@ -177,7 +179,8 @@ def main() -> None:
 )
 @click.option(
     "--jobs",
-    type=JobsType(),
+    type=read_jobs,
+    metavar="INTEGER",
     default=1,
     show_default=True,
     help="Networks trained at the same time; -1 takes all cores.",

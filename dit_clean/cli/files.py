@@ -201,16 +201,12 @@ def split_table(
         _check_column(group, inputs, "--group")
     for name in drop:
         _check_column(name, inputs, "--drop")
-    are_numbers = frame is written or task == "regression"
-    y = frame[label] if are_numbers else _as_written(frame[label], written[label])
+    is_number = task == "regression"
+    y = frame[label] if is_number else _as_written(frame, written, label)
     if len(y) == 0:
         raise click.ClickException("DATA has no rows.")
     _check_gaps(y, label, None if frame is written else written[label])
-    groups = None
-    if group is not None:
-        groups = frame[group]
-        if frame is not written:
-            groups = _as_written(groups, written[group])
+    groups = None if group is None else _as_written(frame, written, group)
     X = frame.drop(columns=[label, *drop])
     if X.shape[1] == 0:
         raise click.UsageError("No column is left to learn from.")
@@ -236,15 +232,16 @@ def _check_gaps(y: Any, label: str, written: Any) -> None:
     )
 
 
-def _as_written(read: Any, written: Any) -> Any:
+def _as_written(frame: Any, written: Any, name: str) -> Any:
     """Return names as they are written, if that says more than what pandas has read.
 
     A class may be called "01", "TRUE" or "None", a group "NA" (Namibia). In a column of
     numbers NA is a gap.
     """
-    if read.dtype.kind == "f":
+    read = frame[name]
+    if frame is written or read.dtype.kind == "f":
         return read
-    text = written.str.strip()
+    text = written[name].str.strip()
     text = text.where(text != "")
     is_same = (read.astype(str) == text).all()
     return read if is_same else text

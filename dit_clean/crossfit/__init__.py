@@ -6,7 +6,7 @@ from dit_clean.crossfit.averages import (
     steps_to_go_back,
 )
 from dit_clean.crossfit.cache import kept_judgement, kept_signal
-from dit_clean.crossfit.data import QueryMaker, TrainingData
+from dit_clean.crossfit.data import TrainingData
 from dit_clean.crossfit.epochs import (
     EpochInfluence,
     decision_epochs,
@@ -16,16 +16,14 @@ from dit_clean.crossfit.fold import Fold, make_folds
 from dit_clean.crossfit.measurements import Measurements
 from dit_clean.crossfit.plan import CrossFit
 from dit_clean.crossfit.recorded import RecordedRuns
-from dit_clean.crossfit.result import FoldResult, FoldRun
+from dit_clean.crossfit.result import FoldResult
 
 __all__ = [
     "CrossFit",
     "EpochInfluence",
     "Fold",
     "FoldResult",
-    "FoldRun",
     "Measurements",
-    "QueryMaker",
     "RecordedRuns",
     "TrainingData",
     "average_timeline",

@@ -129,7 +129,7 @@ def _network(
     key: str | None, seed: int, n_epochs: int, train: Callable[[], FoldResult]
 ) -> "_Packed":
     result = train()
-    outputs = [*result.outputs, *(result.clean_outputs or [])]
+    outputs = [*result.outputs, *result.clean_outputs]
     nbytes = sum(output.nbytes for output in outputs)
     return _Packed(result, result.recorded.run.trajectory.store.nbytes + nbytes)
 

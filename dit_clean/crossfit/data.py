@@ -111,7 +111,7 @@ class QueryMaker:
         Clean samples.
     """
 
-    def __init__(self, X: Rows, targets: Targets, validation: Validation = None):
+    def __init__(self, X: Rows, targets: Targets, validation: Validation):
         self.X, self.targets, self.validation = X, targets, validation
 
     def __call__(self, fold: Fold) -> Query:

@@ -8,7 +8,6 @@ from tqdm.auto import tqdm
 from dit_clean.crossfit.measurements import average_over_folds
 from dit_clean.crossfit.recorded import RecordedRuns
 from dit_clean.crossfit.result import FoldRun
-from dit_clean.detection import Judgement
 from dit_clean.influence import Window, influence_scores, label_influence
 from dit_clean.influence.queries import Query
 from dit_clean.tracking import Trajectory
@@ -85,17 +84,10 @@ class EpochInfluence:
         Influence by epoch, as far as known.
     runs : RecordedRuns
         To replay the others.
-
-    Attributes
-    ----------
-    judged : dict
-        What has been concluded from it so far, by window and scoring.
     """
 
     def __init__(self, measured: Mapping[int, np.ndarray], runs: RecordedRuns):
-        self.runs = runs
-        self._values = dict(measured)
-        self.judged: dict[tuple[Window, str], Judgement] = {}
+        self.runs, self._values = runs, dict(measured)
 
     def measure(self, epochs: Iterable[int], *, verbose: int = 0) -> None:
         """Replay those epochs that are not known yet."""

@@ -77,7 +77,7 @@ class Measurements:
             _add(result, in_sample, held_out, read)
             measured = {e: v for e, v in result.influence.items() if e < n_epochs}
             influence.append((result.fold, measured))
-            if result.clean_outputs is not None:
+            if result.clean_outputs:
                 clean.append(_stacked(result.clean_outputs, n_epochs, read))
             seconds = {part: seconds[part] + result.seconds[part] for part in seconds}
             del result

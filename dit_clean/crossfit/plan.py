@@ -181,7 +181,7 @@ class CrossFit:
             watcher.outputs,
             watcher.influence,
             seconds,
-            watcher.clean_outputs or None,
+            watcher.clean_outputs,
         )
 
     def _net_of_fold(self, X: Rows, y: torch.Tensor, fold: Fold) -> NeuralNet:

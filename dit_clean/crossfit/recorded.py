@@ -19,8 +19,8 @@ class RecordedRuns:
         ``load()`` -> the runs without data, a list of FoldRun.
     data : TrainingData
         What they were trained on.
-    key : str, optional
-        Of the runs in `memory`.
+    key : str or None
+        Of the runs in `memory`; None once unpickled.
     """
 
     key: str | None = None
@@ -29,7 +29,7 @@ class RecordedRuns:
         self,
         load: Callable[[], list[FoldRun]],
         data: TrainingData,
-        key: str | None = None,
+        key: str | None,
     ):
         self.load, self.data, self.key = load, data, key
 

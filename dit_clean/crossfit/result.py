@@ -70,15 +70,15 @@ class FoldResult:
         labels, what it would be under each of them.
     seconds : dict of str to float
         "training" and "influence".
-    clean_outputs : list of ndarray of shape (n_clean, n_outputs), or None
-        Outputs for the clean validation samples.
+    clean_outputs : list of ndarray of shape (n_clean, n_outputs)
+        Outputs for the clean validation samples; nothing where there are none.
     """
 
     recorded: FoldRun
     outputs: list[np.ndarray]
     influence: dict[int, np.ndarray]
     seconds: dict[str, float]
-    clean_outputs: list[np.ndarray] | None = None
+    clean_outputs: list[np.ndarray]
 
     @property
     def fold(self) -> Fold:

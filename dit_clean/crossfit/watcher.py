@@ -32,9 +32,9 @@ class EpochWatcher:
         Whether to keep the states of all steps.
     epochs : collection of int
         Epochs whose influence is measured.
-    clean : Tensor, dict of Tensor or csr_array, optional
+    clean : Tensor, dict of Tensor, csr_array or None
         Rows of further samples to evaluate, whose labels are known to be right.
-    on_epoch : callable, optional
+    on_epoch : callable or None
         Called after each epoch.
     """
 
@@ -45,9 +45,9 @@ class EpochWatcher:
         *,
         is_classifier: bool,
         epochs: Collection[int],
-        keep_all: bool = False,
-        clean: "Rows | None" = None,
-        on_epoch: Callable[[], object] | None = None,
+        keep_all: bool,
+        clean: "Rows | None",
+        on_epoch: Callable[[], object] | None,
     ):
         self.X, self.clean, self.query = X, clean, query
         self.is_classifier, self.keep_all = is_classifier, keep_all

@@ -7,7 +7,6 @@ from scipy.special import softmax
 from dit_clean.detection.evidence import TINY
 from dit_clean.detection.latent_labels import (
     INITIAL_RATE,
-    KnownLabels,
     Problem,
     normalized,
 )
@@ -26,7 +25,7 @@ def fit_class_noise(
     evidence: np.ndarray,
     labels: np.ndarray,
     *,
-    known: KnownLabels | None = None,
+    known: Problem | None = None,
 ) -> LabelNoiseModel:
     """Fit how labels go wrong by class, from evidence that has not seen them.
 
@@ -48,7 +47,7 @@ def fit_class_noise(
         last, or else outputs from the turning point on.
     labels : ndarray of int, shape (n_samples,)
         Given class indices.
-    known : KnownLabels, optional
+    known : Problem, optional
         Samples whose labels are known to be right.
 
     Returns

@@ -5,30 +5,17 @@ from collections.abc import Callable
 import numpy as np
 
 
-def turning_point(held_out_loss: np.ndarray) -> int:
-    """Return the epoch of the best held-out loss.
-
-    On the given labels, so that no clean data are needed: the loss falls while the
-    network learns what labels have in common, and rises when it starts to repeat
-    single wrong ones.
-
-    Parameters
-    ----------
-    held_out_loss : ndarray of shape (n_epochs,)
-        Mean loss of held-out samples at the end of each epoch.
-    """
-    return int(np.argmin(held_out_loss))
-
-
 def convergence_window(
     held_out_loss: np.ndarray, explained: Callable[[slice], float] | None = None
 ) -> tuple[int, int]:
     """Return the epochs up to twice the best one, [0, 2 best + 2), or all.
 
-    Long after the turning point a network's answers carry no news: it repeats the
-    labels that it was given. But the loss may also rise because the network grows too
-    sure of answers that go on to improve, as with many wrong labels in a rare class.
-    So all epochs count where they explain the given labels better.
+    On the given labels, so that no clean data are needed: the held-out loss falls while
+    the network learns what labels have in common, and rises when it starts to repeat
+    single wrong ones. Long after that turning point its answers carry no news. But the
+    loss may also rise because the network grows too sure of answers that go on to
+    improve, as with many wrong labels in a rare class. So all epochs count where they
+    explain the given labels better.
 
     Parameters
     ----------
@@ -51,19 +38,8 @@ def convergence_window(
     (0, 8)
     """
     n_epochs = len(held_out_loss)
-    stop = min(n_epochs, 2 * turning_point(held_out_loss) + 2)
+    stop = min(n_epochs, 2 * int(np.argmin(held_out_loss)) + 2)
     if explained is not None and stop < n_epochs:
         candidates = slice(0, stop), slice(0, n_epochs)
         stop = max(candidates, key=explained).stop
     return 0, stop
-
-
-def split_at_turn(window: slice, turn: int) -> tuple[slice, slice]:
-    """Return the parts of a window up to and from its turning point, which is in both.
-
-    Examples
-    --------
-    >>> split_at_turn(slice(0, 8), 3)
-    (slice(0, 4, None), slice(3, 8, None))
-    """
-    return slice(window.start, turn + 1), slice(turn, window.stop)

@@ -6,6 +6,8 @@ from dit_clean.detection.evidence import TINY
 
 MIN_SUSPICION = 0.2
 """No sample is flagged below this probability of being wrong, unless asked for."""
+MIN_KEPT = 0.1
+"""Fraction of each class that stays in any case, rounded up."""
 
 
 def best_f1_threshold(suspicion: np.ndarray) -> float:
@@ -57,13 +59,9 @@ def flag_threshold(suspicion: np.ndarray, contamination: str | float) -> float:
 
 
 def flag_above(
-    suspicion: np.ndarray,
-    labels: np.ndarray,
-    threshold: float,
-    *,
-    min_kept: float = 0.1,
+    suspicion: np.ndarray, labels: np.ndarray, threshold: float
 ) -> np.ndarray:
-    """Return which samples to flag; of every class the least suspicious stay.
+    """Return which samples to flag; `MIN_KEPT` of every class stays, the calmest.
 
     Parameters
     ----------
@@ -73,8 +71,6 @@ def flag_above(
         Given class indices.
     threshold : float
         Flag where suspicion >= threshold.
-    min_kept : float, default=0.1
-        Fraction of each class that stays in any case, rounded up.
 
     Returns
     -------
@@ -83,7 +79,7 @@ def flag_above(
     flagged = suspicion >= threshold
     for label in np.unique(labels[flagged]):
         rows = np.flatnonzero(labels == label)
-        n_kept = int(np.ceil(min_kept * len(rows)))
+        n_kept = int(np.ceil(MIN_KEPT * len(rows)))
         calmest = rows[np.argsort(suspicion[rows], kind="stable")[:n_kept]]
         flagged[calmest] = False
     return flagged

@@ -9,7 +9,6 @@ import numpy as np
 from scipy.special import softmax
 
 from dit_clean.detection.class_noise import fit_class_noise
-from dit_clean.detection.convergence import split_at_turn, turning_point
 from dit_clean.detection.evidence import (
     LabelEvidence,
     centered_log,
@@ -17,7 +16,7 @@ from dit_clean.detection.evidence import (
     label_help,
 )
 from dit_clean.detection.judgement import Judgement
-from dit_clean.detection.latent_labels import KnownLabels
+from dit_clean.detection.latent_labels import Problem
 from dit_clean.detection.noise_model import LabelNoiseModel, true_label_posterior
 from dit_clean.detection.uniform_noise import fit_uniform_noise
 
@@ -131,9 +130,13 @@ class Readings:
 
     @cached_property
     def stages(self) -> tuple[slice, slice]:
-        """The window up to and from its turning point: two kinds of outputs."""
+        """The window up to and from its best epoch, which is in both.
+
+        Two kinds of outputs: before and after the network repeats wrong labels.
+        """
         loss = self.evidence.held_out_loss()[self.window]
-        return split_at_turn(self.window, self.window.start + turning_point(loss))
+        best = self.window.start + int(np.argmin(loss))
+        return slice(self.window.start, best + 1), slice(best, self.window.stop)
 
     @cached_property
     def outside(self) -> list[np.ndarray]:
@@ -206,7 +209,7 @@ def _n_queries_heard(evidence: LabelEvidence) -> int | None:
 
 def _known_labels(
     evidence: LabelEvidence, stages: tuple[slice, slice], n_evidence: int
-) -> KnownLabels | None:
+) -> Problem | None:
     """Return the clean samples as each network sees them, where there are any.
 
     No network has trained on them, so that influence, the last kinds of evidence, says
@@ -220,7 +223,7 @@ def _known_labels(
         values[:, :, i] = centered_log(outputs[:, part].mean(axis=1))
     n_networks = len(evidence.clean.outputs)
     labels = np.tile(evidence.clean.labels, n_networks)
-    return KnownLabels(values, labels, 1 / n_networks)
+    return Problem.of(values, labels, weight=1 / n_networks)
 
 
 def _trusting(

@@ -25,25 +25,6 @@ L2 = 1e-3
 
 
 @dataclass(frozen=True)
-class KnownLabels:
-    """Samples whose labels are known to be right.
-
-    Attributes
-    ----------
-    evidence : ndarray of shape (n_known, n_classes, n_evidence)
-        As of the samples in question.
-    labels : ndarray of int, shape (n_known,)
-        True class indices.
-    weight : float
-        How much each counts: 1 / m for a sample that is listed m times.
-    """
-
-    evidence: np.ndarray
-    labels: np.ndarray
-    weight: float = 1.0
-
-
-@dataclass(frozen=True)
 class Problem:
     """Evidence and labels with classes first, so that sums over classes are fast.
 
@@ -56,7 +37,8 @@ class Problem:
     known : Problem or None
         Samples whose labels are known to be right.
     weight : float
-        How much each sample counts among the known ones.
+        How much each sample counts, if these are the known ones: 1 / m where each is
+        listed m times.
     """
 
     evidence: np.ndarray
@@ -66,13 +48,14 @@ class Problem:
 
     @classmethod
     def of(
-        cls, evidence: np.ndarray, labels: np.ndarray, known: KnownLabels | None = None
+        cls,
+        evidence: np.ndarray,
+        labels: np.ndarray,
+        known: "Problem | None" = None,
+        weight: float = 1.0,
     ) -> "Problem":
         """Return the problem of evidence (n_samples, n_classes, n_evidence)."""
-        sure = None
-        if known is not None:
-            sure = cls(_classes_first(known.evidence), known.labels, None, known.weight)
-        return cls(_classes_first(evidence), labels, sure)
+        return cls(np.ascontiguousarray(evidence.T), labels, known, weight)
 
     @property
     def n_evidence(self) -> int:
@@ -183,10 +166,6 @@ def normalized(joint: np.ndarray) -> np.ndarray:
 def mean_log_likelihood(joint: np.ndarray) -> float:
     """Return the mean log-probability of the given labels."""
     return float(np.log(np.maximum(joint.sum(axis=0), TINY)).mean())
-
-
-def _classes_first(evidence: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(evidence.T)
 
 
 def _softmax_in_place(logits: np.ndarray) -> np.ndarray:

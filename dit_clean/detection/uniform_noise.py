@@ -5,11 +5,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from dit_clean.detection.evidence import TINY
-from dit_clean.detection.latent_labels import (
-    INITIAL_RATE,
-    KnownLabels,
-    Problem,
-)
+from dit_clean.detection.latent_labels import INITIAL_RATE, Problem
 from dit_clean.detection.noise_model import LabelNoiseModel, symmetric_transition
 
 CONFUSION = 1.0
@@ -20,7 +16,7 @@ MAX_ITER = 100
 
 
 def fit_uniform_noise(
-    evidence: np.ndarray, labels: np.ndarray, *, known: KnownLabels | None = None
+    evidence: np.ndarray, labels: np.ndarray, *, known: Problem | None = None
 ) -> LabelNoiseModel:
     """Fit one error rate of all classes, from evidence that has not seen the labels.
 

@@ -71,8 +71,10 @@ def accumulate(
     gradient_of: Callable[[TrainingState], Tensor],
     terms: Sequence[Term],
     on_step: Callable[[], object] | None = None,
+    *,
+    each_label: bool = False,
 ) -> np.ndarray:
-    """Return the sums of all terms, shape (n_queries, n_samples, n_columns).
+    """Return the sums of all terms, (n_queries, n_samples[, n_classes], n_columns).
 
     Parameters
     ----------
@@ -84,6 +86,8 @@ def accumulate(
         At least one.
     on_step : callable, optional
         Called after each of the `n_steps_back`.
+    each_label : bool, default=False
+        Whether to ask what each sample would have done under each label.
 
     Notes
     -----
@@ -91,15 +95,18 @@ def accumulate(
     share a lane of the reverse pass, and steps that no term needs are not gone over.
     """
     n_columns = max(term.column for term in terms) + 1
-    values: Any = 0.0
+    values: Any = None
     for spans in _chains(_spans(terms)):
         lanes = _lanes(spans)
         served = [term for span in spans for term in span.terms]
         start = min(span.start for span in spans)
-        for record, contributions in sweep_back(trajectory, gradient_of, lanes, start):
+        for record, contributions in sweep_back(
+            trajectory, gradient_of, lanes, start, each_label=each_label
+        ):
             found = contributions.cpu().double()
-            if isinstance(values, float):
-                shape = (n_columns, found.shape[1], trajectory.model.n_samples)
+            if values is None:
+                n_queries, n_samples = found.shape[1], trajectory.model.n_samples
+                shape = (n_columns, n_queries, n_samples, *found.shape[3:])
                 values = torch.zeros(shape, dtype=torch.float64)
             check_same_number(found.shape[1], values.shape[1], record.step)
             for term in served:
@@ -108,7 +115,7 @@ def accumulate(
                     values[term.column].index_add_(1, record.sample_indices, part)
             if on_step is not None:
                 on_step()
-    return values.permute(1, 2, 0).numpy()
+    return values.movedim(0, -1).numpy()
 
 
 def n_steps_back(terms: Sequence[Term]) -> int:

@@ -39,6 +39,19 @@ class _Precision(NamedTuple):
     rounding: float
 
 
+class _Step(NamedTuple):
+    """A batch at some parameters: what derivatives are taken of, and where."""
+
+    model: TrackedModel
+    layout: ParameterLayout
+    record: StepRecord
+    state: TrainingState
+
+    def at(self, theta: Tensor) -> "_Step":
+        """Return the batch at other parameters."""
+        return self._replace(state=TrainingState(theta, {}, self.state.buffers))
+
+
 DOUBLE = _Precision(torch.float64, (1e-9, 1e-6, 1e-4), 1e-6)
 AS_IS = _Precision(None, (1e-2, 1e-3), 1e-3)
 """For networks that cannot compute in double precision."""
@@ -92,10 +105,9 @@ def check_differentiable(trajectory: Trajectory) -> None:
     state = trajectory.store[0] if begun else trajectory.replayer.reader.state()
     rows = _rows_that_count(model)
     record = StepRecord(0, 0, rows, (), (), get_rng_state(model.device))
-    name = type(model.module).__name__
+    step, name = _Step(model, layout, record, state), type(model.module).__name__
     try:
-        direction = torch.zeros_like(state.params)
-        grad, *_ = _products(model, layout, record, state, direction)
+        grad, *_ = _products(step, torch.zeros_like(state.params))
     except (NotImplementedError, RuntimeError) as error:
         if not any(words in str(error) for words in NO_DERIVATIVE):
             raise
@@ -107,21 +119,15 @@ def check_differentiable(trajectory: Trajectory) -> None:
     check_criterion(model, layout, state)
     if not all(map(is_known, model.module.modules())):
         check_norms(trajectory, record, state)
-        _check_own(name, model, layout, record, state)
+        _check_own(name, step)
     elif not is_known(model.loss.criterion):
-        _check_own(type(model.loss.criterion).__name__, model, layout, record, state)
+        _check_own(type(model.loss.criterion).__name__, step)
     trajectory.is_differentiable = True
 
 
-def _check_own(
-    culprit: str,
-    model: TrackedModel,
-    layout: ParameterLayout,
-    record: StepRecord,
-    state: TrainingState,
-) -> None:
+def _check_own(culprit: str, step: _Step) -> None:
     """Check what torch's own layers and losses need no check of."""
-    if not _repeats_itself(model, layout, record, state):
+    if not _repeats_itself(step):
         raise ValueError(
             f"{culprit} does not compute the same twice, so that a step cannot be "
             "repeated. Draw random numbers by torch's functions, not by Python's, "
@@ -129,7 +135,7 @@ def _check_own(
             "(a temperature, a rate) from a number of passes, which the forward pass "
             "itself counts in an integer buffer."
         )
-    are_right = has_right_products(model, layout, record, state)
+    are_right = _has_right_products(step)
     if are_right is None:
         warn(
             f"The second derivatives of {culprit} cannot be checked: it does not "
@@ -153,13 +159,9 @@ def _replacement(error: str) -> str:
     return next(known, "Replace it by other operations, while training is tracked.")
 
 
-def _repeats_itself(
-    model: TrackedModel,
-    layout: ParameterLayout,
-    record: StepRecord,
-    state: TrainingState,
-) -> bool:
+def _repeats_itself(step: _Step) -> bool:
     """Tell whether losses come out the same, up to rounding, from one random state."""
+    model, layout, record, state = step
     params = layout.unflatten(state.params)
 
     def losses() -> Tensor:
@@ -175,12 +177,7 @@ def _repeats_itself(
     return not any(bool(difference > allowed) for difference in differences)
 
 
-def has_right_products(
-    model: TrackedModel,
-    layout: ParameterLayout,
-    record: StepRecord,
-    state: TrainingState,
-) -> bool | None:
+def _has_right_products(step: _Step) -> bool | None:
     """Compare a Hessian product and gradient products with what gradients show.
 
     In double precision if the network can compute in it; None if nothing can be told.
@@ -188,26 +185,18 @@ def has_right_products(
     for precision, context in ((DOUBLE, InDouble()), (AS_IS, nullcontext())):
         try:
             with context:
-                return _agree(model, layout, record, state, precision)
+                return _agree(step, precision)
         except (NotImplementedError, RuntimeError, TypeError):
             continue
     return True  # the second derivatives are there: torch has computed them before
 
 
-def _agree(
-    model: TrackedModel,
-    layout: ParameterLayout,
-    record: StepRecord,
-    state: TrainingState,
-    precision: _Precision,
-) -> bool | None:
-    model, state = _in_precision(model, layout, record, state, precision.dtype)
-    record = record._replace(sample_indices=torch.arange(model.n_samples))
-    theta, v = _near(state.params)
-    keep_padding(model, layout, v)
+def _agree(step: _Step, precision: _Precision) -> bool | None:
+    step = _in_precision(step, precision.dtype)
+    theta, v = _near(step.state.params)
+    keep_padding(step.model, step.layout, v)
     v /= v.norm()
-    state = TrainingState(theta, {}, state.buffers)
-    gradient, hvp, dots = _products(model, layout, record, state, v)
+    gradient, hvp, dots = _products(step.at(theta), v)
     rounding = precision.rounding * gradient.norm()
     if not rounding.isfinite():
         return True  # nothing to compare
@@ -215,13 +204,12 @@ def _agree(
         return False
 
     def gradient_at(h: float) -> Tensor:
-        moved = TrainingState(theta.add(v, alpha=h), {}, state.buffers)
-        return loss_gradient(model, layout, record, moved)
+        return loss_gradient(*step.at(theta.add(v, alpha=h)))
 
     scale = _scale(theta)
     quotients: list[Tensor] = []
-    for step in precision.steps:
-        h = step * scale
+    for size in precision.steps:
+        h = size * scale
         quotients.append(gradient_at(h).sub_(gradient_at(-h)).div_(2 * h))
         if _close(hvp, quotients[-1], rounding):
             return True
@@ -231,17 +219,11 @@ def _agree(
     return False if is_told else None
 
 
-def _products(
-    model: TrackedModel,
-    layout: ParameterLayout,
-    record: StepRecord,
-    state: TrainingState,
-    v: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
+def _products(step: _Step, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradient, its derivative along v, and each sample's part of <g, v>."""
-    gradient = batch_gradient(model, layout, record, state)
-    names = statistics_names(model.module)
-    n_statistics = sum(state.buffers[name].numel() for name in names)
+    gradient = batch_gradient(*step)
+    names = statistics_names(step.model.module)
+    n_statistics = sum(step.state.buffers[name].numel() for name in names)
     hvp, dots, _ = gradient.products(v[None], v.new_zeros(1, n_statistics))
     return gradient.grad, hvp[0], dots[0]
 
@@ -261,14 +243,9 @@ def _rows_that_count(model: TrackedModel) -> Tensor:
     return torch.as_tensor([*found, *islice(others, N_ROWS - len(found))])
 
 
-def _in_precision(
-    model: TrackedModel,
-    layout: ParameterLayout,
-    record: StepRecord,
-    state: TrainingState,
-    dtype: torch.dtype | None,
-) -> tuple[TrackedModel, TrainingState]:
-    """Return a model of the step's samples, and the state, in a precision."""
+def _in_precision(step: _Step, dtype: torch.dtype | None) -> _Step:
+    """Return the step in a precision, of a model that holds no other samples."""
+    model, layout, record, state = step
     dtype = state.params.dtype if dtype is None else dtype
     rows = record.sample_indices
     inputs = cast_floats(subset_rows(model.inputs, rows), dtype)
@@ -286,8 +263,9 @@ def _in_precision(
         inputs,
         targets.to(dtype) if targets.is_floating_point() else targets,
     )
+    record = record._replace(sample_indices=torch.arange(len(rows)))
     buffers: Any = cast_floats(dict(state.buffers), dtype)
-    return cast, TrainingState(theta, {}, buffers)
+    return _Step(cast, layout, record, TrainingState(theta, {}, buffers))
 
 
 def _near(theta: Tensor) -> tuple[Tensor, Tensor]:

@@ -124,21 +124,19 @@ def leave_out(
             values = check_query_values(query(trajectory.variables(state), context))
         return values.cpu().double().numpy()
 
-    points = [query_step, window.start] if history == "full" else [query_step]
-    first = 0 if history == "full" else window.start
+    removal, points = window, [query_step]
+    if history == "full":
+        removal, points = Window(0, window.stop), [query_step, window.start]
     nothing = np.array([], dtype=int)
-    again = _retrained(trajectory, nothing, Window(first, window.stop), points)
-    _check_ends_alike(trajectory, again, first)
+    again = _retrained(trajectory, nothing, removal, points)
+    _check_ends_alike(trajectory, again, removal.start)
     base = {t: value(state) for t, state in again.items()}
     changes = []
     for rows in tqdm(rows_of, "retraining", unit="run", disable=not verbose):
-        states = _retrained(trajectory, rows, Window(first, window.stop), points)
+        states = _retrained(trajectory, rows, removal, points)
         change = {t: value(states[t]) - base[t] for t in points}
-        changes.append(
-            change[query_step] - change.get(window.start, 0.0)
-            if history == "full"
-            else change[query_step]
-        )
+        # Gone from the window's start on, a sample has changed nothing there.
+        changes.append(change[query_step] - change.get(window.start, 0.0))
     return np.stack(changes, axis=1)
 
 

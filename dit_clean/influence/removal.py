@@ -44,13 +44,6 @@ class Removal:
         return float(pearsonr(self.predicted, self.actual).statistic)
 
 
-def predicted_changes(
-    influence: np.ndarray, groups: Sequence[Sequence[int] | np.ndarray]
-) -> np.ndarray:
-    """Return the sum of influence over each group of rows, (..., n_groups)."""
-    return np.stack([influence[..., list(g)].sum(axis=-1) for g in groups], axis=-1)
-
-
 def most_harmful(influence: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
     """Return the k rows of lowest influence, for each k of `sizes`.
 

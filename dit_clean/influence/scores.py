@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from dit_clean.influence.accumulate import (
@@ -14,7 +13,6 @@ from dit_clean.influence.accumulate import (
     query_gradient,
     window_terms,
 )
-from dit_clean.influence.adjoint import sweep_back
 from dit_clean.influence.queries import HasModel, Query
 from dit_clean.influence.windows import Window, grid_in_steps
 from dit_clean.tracking import Trajectory
@@ -217,17 +215,9 @@ def label_influence(
     """
     _check_classes(trajectory.model.targets)
     check_steps(trajectory, window, None)
+    terms = window_terms(window, window.stop, 0, history="window")
     gradient_of = query_gradient(trajectory, query, run)
-    values: Any = 0
-    for record, contributions in sweep_back(
-        trajectory, gradient_of, {window.stop: 0}, window.start, each_label=True
-    ):
-        found = contributions[0].cpu().double()
-        if isinstance(values, int):
-            shape = (len(found), trajectory.model.n_samples, found.shape[2])
-            values = torch.zeros(shape, dtype=torch.float64)
-        values.index_add_(1, record.sample_indices, found)
-    return values.numpy()
+    return accumulate(trajectory, gradient_of, terms, each_label=True)[..., 0]
 
 
 def _check_classes(targets: Tensor) -> None:

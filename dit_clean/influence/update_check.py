@@ -20,7 +20,7 @@ def check_update(
     record: StepRecord,
     state: TrainingState,
     grad: Tensor,
-    buffers: Mapping[str, Tensor] | None = None,
+    buffers: Mapping[str, Tensor],
     every: int = 1,
 ) -> None:
     """Check that the kept state after a step follows from the one before it.
@@ -35,7 +35,7 @@ def check_update(
         The state before it, kept or replayed from the last kept one.
     grad : Tensor of shape (n_params,)
         Gradient of the batch loss there.
-    buffers : dict of str to Tensor, optional
+    buffers : dict of str to Tensor
         What the step makes of the module's buffers, to be compared too.
     every : int, default=1
         Every how many-th parameter is looked at.
@@ -68,7 +68,7 @@ def check_update(
     )
     if as_it_should and all(
         follows(state.buffers[name], values, after.buffers[name])
-        for name, values in (buffers or {}).items()
+        for name, values in buffers.items()
     ):
         return
     first = trajectory.store.nearest(record.step)

@@ -80,7 +80,7 @@ def adam(
 
 UPDATE_RULES: dict[type, UpdateRule] = {
     torch.optim.SGD: sgd,
-    torch.optim.Adam: partial(adam, decoupled=False),
+    torch.optim.Adam: adam,
     torch.optim.AdamW: partial(adam, decoupled=True),
 }
 

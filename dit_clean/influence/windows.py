@@ -165,20 +165,20 @@ def grid_in_steps(windows: Any, trajectory: Trajectory) -> list[Window]:
             )
         bounds = [i * n_steps // int(windows) for i in range(int(windows) + 1)]
         return [Window(*pair) for pair in pairwise(bounds)]
-    check_is_grid(windows)
-    grid = [window_in_steps(window, trajectory) for window in windows]
-    if not grid:
-        raise ValueError("windows is empty. Give one window at least, or None.")
-    return grid
+    return [window_in_steps(window, trajectory) for window in listed_windows(windows)]
 
 
-def check_is_grid(windows: Any) -> None:
-    """Raise if the name of one window is given in place of a list of windows."""
+def listed_windows(windows: Any) -> list[Any]:
+    """Return a list of windows, or raise if there are none, or the name of one."""
     if isinstance(windows, str):
         raise ValueError(
             f"windows={windows!r} is the name of one window. Give a list of windows: "
             f"[{windows!r}]."
         )
+    windows = list(windows)
+    if not windows:
+        raise ValueError("windows is empty. Give one window at least, or None.")
+    return windows
 
 
 def _named_window(name: str, n_epochs: int, convergence: Window | None) -> Window:

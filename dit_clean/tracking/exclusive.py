@@ -69,9 +69,8 @@ def one_thread_at_a_time(
 
     @wraps(function)
     def alone(*args: Params.args, **kwargs: Params.kwargs) -> Result:
-        if getattr(_helping, "is_helper", False):
-            return function(*args, **kwargs)
-        if holds_global_state():  # asked from within, which sets its own modes
+        # Whoever asks from within has set modes of its own.
+        if getattr(_helping, "is_helper", False) or holds_global_state():
             return function(*args, **kwargs)
         with GLOBAL_STATE, plain_modes():
             return function(*args, **kwargs)

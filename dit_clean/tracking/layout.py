@@ -1,6 +1,6 @@
 """The trained parameters as one flat vector, and back."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,10 +63,6 @@ class ParameterLayout:
         """Length of theta."""
         return sum(self.sizes)
 
-    def flatten(self, params: Mapping[str, Tensor]) -> Tensor:
-        """Return theta, shape (n_params,), of a name-keyed parameter dict."""
-        return flatten_tensors(params[name] for name in self.names)
-
     def unflatten(self, theta: Tensor) -> dict[str, Tensor]:
         """Return the name-keyed parameter dict of theta, as views.
 
@@ -84,11 +80,6 @@ def optimizer_parameters(optimizer: Optimizer) -> list[list[Tensor]]:
         [p for p in group["params"] if p.requires_grad]
         for group in optimizer.param_groups
     ]
-
-
-def flatten_tensors(tensors: Iterable[Tensor]) -> Tensor:
-    """Return all elements of `tensors` in one detached vector (always a copy)."""
-    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
 
 
 class FlatCopier:

@@ -116,7 +116,7 @@ def make_default_net(
     )
 
 
-def tracked_clone(net: NeuralNet, callbacks: Sequence[Any] = ()) -> NeuralNet:
+def tracked_clone(net: NeuralNet, callbacks: Sequence[Any]) -> NeuralNet:
     """Return an unfitted clone of `net` that can be tracked; `net` is not touched.
 
     Parameters
@@ -227,7 +227,7 @@ def _check_methods(net: NeuralNet) -> None:
 
 
 def check_outputs(
-    net: NeuralNet, X: Rows, n_outputs: int, n_trained: Sequence[int] = ()
+    net: NeuralNet, X: Rows, n_outputs: int, n_trained: Sequence[int]
 ) -> None:
     """Try an untrained copy of the net on two rows, and raise if it does not fit.
 
@@ -239,7 +239,7 @@ def check_outputs(
         Training inputs.
     n_outputs : int
         Outputs that the targets need.
-    n_trained : sequence of int, default=()
+    n_trained : sequence of int
         Numbers of rows that it is to be trained on.
 
     Raises

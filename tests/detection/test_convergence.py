@@ -7,7 +7,6 @@ import pytest
 from scipy.special import softmax
 
 from dit_clean.detection import LabelEvidence, convergence_window, window_likelihood
-from dit_clean.detection.convergence import split_at_turn
 
 
 @pytest.mark.parametrize(
@@ -56,13 +55,3 @@ def test_loss_that_rises_from_too_sure_answers_does_not_end_the_window():
     assert convergence_window(loss) == (0, 2)
     found = convergence_window(loss, partial(window_likelihood, evidence))
     assert found == (0, n_epochs)
-
-
-def test_window_is_split_at_the_turning_point_into_two_that_are_never_empty():
-    for start, stop, turn in np.ndindex(6, 7, 7):
-        if not start <= turn < stop:
-            continue
-        before, after = split_at_turn(slice(start, stop), turn)
-        assert before.start == start < before.stop
-        assert after.start < after.stop == stop
-        assert after.start == before.stop - 1

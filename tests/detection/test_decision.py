@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from dit_clean.detection import CleanEvidence, LabelEvidence, judge_labels
-from dit_clean.detection.convergence import turning_point
 from dit_clean.detection.decision import (
     ALIKE_ODDS,
     ERRORS_ALIKE,
@@ -199,6 +198,17 @@ def test_outputs_before_and_after_the_turning_point_are_two_kinds():
     assert np.allclose(late, evidence.outside(slice(2, 4)))
 
 
+@pytest.mark.parametrize(("start", "stop"), [(0, 4), (0, 1), (1, 4), (3, 4)])
+def test_stages_meet_at_the_best_epoch_and_are_never_empty(start, stop):
+    evidence, influence = make_evidence()
+    readings = Readings(evidence, label_help(influence), slice(start, stop))
+    before, after = readings.stages
+    assert before.start == start < before.stop
+    assert after.start == before.stop - 1
+    assert after.start < after.stop == stop
+    assert after.start == start + evidence.held_out_loss()[start:stop].argmin()
+
+
 def test_clean_samples_count_once_however_many_networks_see_them():
     evidence, clean, _ = make_one_sided()
     influence, window = np.zeros((1, N_SAMPLES, N_EPOCHS, N_CLASSES)), slice(0, 4)
@@ -275,10 +285,10 @@ def test_clean_samples_say_nothing_of_influence():
     evidence, clean, _ = make_one_sided()
     stages = slice(0, 3), slice(2, 4)
     known = _known_labels(replace(evidence, clean=clean), stages, n_evidence=4)
-    assert known.evidence.shape == (2 * 30, N_CLASSES, 4)
-    assert (known.evidence[:, :, 2:] == 0).all()
+    assert known.evidence.shape == (4, N_CLASSES, 2 * 30)
+    assert (known.evidence[2:] == 0).all()
     late = centered_log(clean.outputs[1][:, stages[1]].mean(axis=1))
-    assert np.allclose(known.evidence[30:, :, 1], late)
+    assert np.allclose(known.evidence[1, :, 30:], late.T)
 
 
 @pytest.mark.parametrize("contamination", [0.05, 0.1, 0.3])
@@ -303,7 +313,7 @@ def test_outputs_after_the_window_do_not_count():
     expected = decide_labels(evidence, influence, slice(0, 3)).suspicion
     evidence.held_out[:, 3] = 0.1 + 0.7 * np.eye(N_CLASSES)[evidence.labels]
     evidence.in_sample[:, 3] = [0.8, 0.1, 0.1]
-    assert turning_point(evidence.held_out_loss()) == 3
+    assert evidence.held_out_loss().argmin() == 3
     found = decide_labels(evidence, influence, slice(0, 3)).suspicion
     assert np.array_equal(found, expected)
 

@@ -6,7 +6,7 @@ from scipy.optimize import check_grad
 
 from dit_clean.detection import class_noise, uniform_noise
 from dit_clean.detection.class_noise import fit_class_noise
-from dit_clean.detection.latent_labels import MIN_WEIGHT, KnownLabels, Problem
+from dit_clean.detection.latent_labels import MIN_WEIGHT, Problem
 from dit_clean.detection.noise_model import (
     LabelNoiseModel,
     symmetric_transition,
@@ -120,7 +120,7 @@ def test_analytic_gradient_equals_differences(noise, seed, n_known):
     evidence, given, _ = simulate(SYMMETRIC, n_samples=30, seed=seed)
     evidence = np.concatenate([evidence, generator.randn(*evidence.shape)], axis=2)
     known = generator.randn(n_known, 3, 2), generator.randint(3, size=n_known)
-    known = KnownLabels(*known, weight=0.5) if n_known else None
+    known = Problem.of(*known, weight=0.5) if n_known else None
     problem = Problem.of(evidence, given, known)
     if noise is class_noise:
         n_free, rest = 9, (problem, symmetric_transition(0.3, 3), 20.0)
@@ -143,7 +143,7 @@ def test_known_labels_tell_noise_from_overlap():
     more, _, known = simulate(CLEAN, n_samples=90, seed=1, sharpness=1.0)
     errors = [
         np.abs(fit_class_noise(evidence, given, known=labels).transition - one_sided)
-        for labels in (None, KnownLabels(more, known))
+        for labels in (None, Problem.of(more, known))
     ]
     assert errors[1].max() < 0.7 * errors[0].max()
 
@@ -152,8 +152,8 @@ def test_known_labels_tell_noise_from_overlap():
 def test_known_labels_count_by_their_weight(fit):
     evidence, given, _ = simulate(SYMMETRIC, n_samples=90)
     more, _, known = simulate(CLEAN, n_samples=30, seed=1)
-    once = fit(evidence, given, known=KnownLabels(more, known))
-    twice = KnownLabels(np.tile(more, (2, 1, 1)), np.tile(known, 2), weight=0.5)
+    once = fit(evidence, given, known=Problem.of(more, known))
+    twice = Problem.of(np.tile(more, (2, 1, 1)), np.tile(known, 2), weight=0.5)
     listed_twice = fit(evidence, given, known=twice)
     assert np.allclose(once.weights, listed_twice.weights)
     assert np.allclose(once.transition, listed_twice.transition)

@@ -15,8 +15,8 @@ from dit_clean import InfluenceCleaner, TrackedRun, track
 from dit_clean.influence import check_replay, derivative_check
 from dit_clean.influence.stand_ins import InDouble
 from dit_clean.queries import MeanLoss
-from dit_clean.tracking import StepRecorder, TrackedModel
 from tests.nets import N_COLUMNS, N_LABELS, make_net, make_regressor, make_rows
+from tests.tracking.loops import record
 
 
 class OwnSine(torch.autograd.Function):
@@ -66,18 +66,10 @@ def test_wrong_second_derivatives_are_refused(between):
 
 @pytest.mark.parametrize("between", ["own function", "detached", "sine"])
 def test_a_loop_that_asks_without_check_replay_is_told_too(between, monkeypatch):
-    X, y = make_rows()
-    X, y = torch.as_tensor(X), torch.as_tensor(y)
-    module, loss = Layers(between), nn.CrossEntropyLoss()
+    X, y = map(torch.as_tensor, make_rows())
+    module = Layers(between)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
-    recorder = StepRecorder(TrackedModel.of(module, loss, X, y), module, optimizer)
-    for batch in torch.arange(len(X)).split(16):
-        with recorder.step(batch, 0):
-            optimizer.zero_grad()
-            loss(module(X[batch]), y[batch]).backward()
-            optimizer.step()
-    recorder.close()
-    run, query = TrackedRun(recorder.trajectory), MeanLoss(X, y)
+    run, query = TrackedRun(record(module, optimizer, X, y)), MeanLoss(X, y)
     if between != "sine":
         with pytest.raises(ValueError, match="derivatives of Layers are wrong"):
             run.influence(query)
@@ -605,16 +597,10 @@ def test_without_double_precision_smooth_networks_are_refused(monkeypatch):
 
 def test_a_loop_is_told_by_the_check_of_its_replay():
     X, y = map(torch.as_tensor, make_rows())
-    net, loss = Layers("detached"), nn.CrossEntropyLoss()
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    recorder = StepRecorder(TrackedModel.of(net, loss, X, y), net, optimizer)
-    with recorder.step(torch.arange(15), 0):
-        optimizer.zero_grad()
-        loss(net(X[:15]), y[:15]).backward()
-        optimizer.step()
-    recorder.snapshot()
+    net = Layers("detached")
+    trajectory = record(net, torch.optim.SGD(net.parameters(), lr=0.1), X, y)
     with pytest.raises(ValueError, match="second derivatives of Layers are wrong"):
-        check_replay(recorder.trajectory)
+        check_replay(trajectory)
 
 
 @pytest.mark.parametrize(

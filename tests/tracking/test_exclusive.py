@@ -11,13 +11,13 @@ import torch
 from dit_clean import InfluenceCleaner, track
 from dit_clean.influence import check_replay
 from dit_clean.queries import MeanLoss
-from dit_clean.tracking import StepRecorder, TrackedModel
 from dit_clean.tracking.exclusive import (
     borrowed_generators,
     fixed_threads,
     thread_count,
 )
 from tests.nets import Linear, Mixed, make_net, make_rows
+from tests.tracking.loops import record
 
 
 def run_beside(function):
@@ -134,17 +134,11 @@ def test_loops_that_record_draw_their_own_random_numbers():
     """Questions borrow the generator, but not in the midst of a step."""
     run = track(make_net(Mixed), *make_rows(), random_state=0)
     X, y = map(torch.as_tensor, make_rows())
-    net, loss = Mixed(), torch.nn.CrossEntropyLoss()
+    net = Mixed()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    recorder = StepRecorder(TrackedModel.of(net, loss, X, y), net, optimizer)
     with asked_beside(run):
-        for _ in range(200):
-            with recorder.step(torch.arange(15), 0):
-                optimizer.zero_grad()
-                loss(net(X[:15]), y[:15]).backward()
-                optimizer.step()
-    recorder.snapshot()
-    check_replay(recorder.trajectory, range(200))
+        trajectory = record(net, optimizer, X, y, n_epochs=70)
+    check_replay(trajectory, range(210))
 
 
 def test_losses_that_a_query_reads_are_its_own_in_every_thread():

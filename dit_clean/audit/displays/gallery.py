@@ -10,7 +10,7 @@ from dit_clean.audit.displays.base import Display
 from dit_clean.audit.extras import require
 from dit_clean.audit.gallery import GalleryItem, gallery_items
 from dit_clean.audit.names import short_names
-from dit_clean.audit.style import FLAGGED, MUTED, as_text, no_formula, number
+from dit_clean.audit.style import FLAGGED, MUTED, cut, no_formula, number
 
 LINE = 34
 MAX_LINES = 9
@@ -161,13 +161,13 @@ def _lines(item: GalleryItem) -> list[str]:
         return [no_formula(line) for line in lines]
     names = short_names([name for name, _ in item.fields], MAX_FIELD)
     lines = [
-        f"{name:<{MAX_FIELD}} {as_text(known(value), LINE - MAX_FIELD - 1)}"
+        f"{name:<{MAX_FIELD}} {no_formula(cut(_known(value), LINE - MAX_FIELD - 1))}"
         for name, (_, value) in zip(names, item.fields, strict=True)
     ]
     return [*lines, f"… {item.n_more} more"] if item.n_more else lines
 
 
-def known(value: Any) -> Any:
+def _known(value: Any) -> str:
     """Return a shortened value, or nothing where it is missing."""
     value = plain(value)
-    return "" if value is None else number(value)
+    return "" if value is None else str(number(value))
