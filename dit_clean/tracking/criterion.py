@@ -13,6 +13,7 @@ from dit_clean.tracking.criterion_checks import (
     check_apart,
     check_is_tensor,
     check_losses,
+    check_makes_classes,
     check_target,
 )
 from dit_clean.tracking.layers import is_known
@@ -228,11 +229,20 @@ class SampleLoss:
         self.check_apart(output, labels)
 
     def log_probabilities(self, output: Tensor) -> Tensor:
-        """Return log class probabilities for the module's output, same shape."""
+        """Return log class probabilities for the module's output, same shape.
+
+        Classes are on axis 1, as torch's losses take them.
+
+        Raises
+        ------
+        ValueError
+            If the criterion does not take outputs for logits of classes.
+        """
         check_is_tensor(output)
+        check_makes_classes(self.criterion)
         scores = self._scores(output)
         is_log = isinstance(self.criterion, nn.NLLLoss)
-        return scores if is_log else scores.log_softmax(-1)
+        return scores if is_log else scores.log_softmax(1)
 
 
 def _safe_log(probabilities: Tensor) -> Tensor:
