@@ -12,7 +12,6 @@ from dit_clean.influence.lean import lean_derivatives
 from dit_clean.influence.statistics import (
     differentiable_norm,
     followed_statistics,
-    frozen_statistics,
     statistics_names,
     variance_names,
 )
@@ -78,9 +77,9 @@ def batch_gradient(
     """
     theta, params = _leaf(layout, state)
     before = _statistics(model, state)
-    frozen = frozen_statistics(model.module, record.modes) if before else []
-    variables = state.copied_buffers() | params
-    variables |= {name: before[name] for name in frozen}
+    # A pass may read them: of a layer that is frozen, or before they are moved.
+    read = {name: values.clone() for name, values in before.items()}
+    variables = state.copied_buffers() | params | read
     with (
         lean_derivatives(model.module, () if forms_gradient else params.values()),
         followed_statistics(variables, before) as after,

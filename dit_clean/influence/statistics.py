@@ -106,22 +106,6 @@ def _modes_in_training(trajectory: Trajectory) -> set[tuple[bool, ...] | None]:
     return {get_modes(module.modules())}
 
 
-def frozen_statistics(module: nn.Module, modes: tuple[bool, ...] | None) -> list[str]:
-    """Return those of `statistics_names` whose layer is not in training mode.
-
-    `modes` says it of each of ``module.modules()``; None: all are.
-    """
-    if modes is None:
-        return []
-    frozen = {
-        name
-        for (name, _), mode in zip(module.named_modules(), modes, strict=True)
-        if not mode
-    }
-    names = statistics_names(module)
-    return [name for name in names if name.rpartition(".")[0] in frozen]
-
-
 @contextmanager
 def followed_statistics(
     variables: Mapping[str, Tensor], statistics: Mapping[str, Tensor]
