@@ -288,6 +288,17 @@ def test_statistics_that_a_pass_reads_while_training_are_followed():
         assert np.allclose(found[:, sample], truth, rtol=1e-5, atol=1e-8)
 
 
+class RecenteredLate(nn.BatchNorm1d):
+    def forward(self, X):
+        return super().forward(X) + self.running_mean
+
+
+def test_statistics_that_a_pass_reads_once_they_are_moved_are_refused():
+    trajectory = train(Case(lambda: with_norm(RecenteredLate(5, momentum=0.01))))
+    with pytest.raises(ValueError, match=r"Sequential reads .* after .*moved them"):
+        influence_scores(trajectory, QUERIES["loss"], Window(0, trajectory.n_steps))
+
+
 def test_queries_on_many_rows_are_asked_in_parts(monkeypatch):
     """With batch norm: gradients of parts are taken when the query is done."""
     trajectory = train(Case(NETS["batch-norm"], "momentum"))
