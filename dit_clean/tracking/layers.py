@@ -2,11 +2,14 @@
 
 import copy
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.utils.parametrizations import _WeightNorm
 
 DRAWING = (
     _DropoutNd,
@@ -68,6 +71,22 @@ def copied(
     }
     results |= shared or {}
     return copy.deepcopy((module, *others) if others else module, results)
+
+
+def mend_norms(module: nn.Module) -> None:
+    """Have weights normalized by the formula.
+
+    Torch's own operation has the same values, but its double backward takes the norms
+    for constants.
+    """
+    for layer in module.modules():
+        if isinstance(layer, _WeightNorm):
+            vars(layer)["forward"] = partial(_normalized, dim=layer.dim)
+
+
+def _normalized(g: Tensor, v: Tensor, dim: int) -> Tensor:
+    """Return ``torch._weight_norm(v, g, dim)``."""
+    return v * (g / torch.norm_except_dim(v, 2, dim))
 
 
 def _tensors_of(attribute: Any, depth: int = 3) -> Iterator[Tensor]:

@@ -15,7 +15,7 @@ from dit_clean.tracking.criterion import SampleLoss
 from dit_clean.tracking.exclusive import one_thread_at_a_time
 from dit_clean.tracking.generator import replayed_rng
 from dit_clean.tracking.kernels import TrackedKernels
-from dit_clean.tracking.layers import check_leaves, copied
+from dit_clean.tracking.layers import check_leaves, copied, mend_norms
 from dit_clean.tracking.rows import (
     Rows,
     as_targets,
@@ -51,6 +51,9 @@ class TrackedModel:
     inputs: Rows
     targets: Tensor
     sample_weight: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        mend_norms(self.module)
 
     @classmethod
     def of(

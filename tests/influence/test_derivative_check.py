@@ -203,15 +203,22 @@ class NormedWeights(nn.Module):
         return self.head(torch.tanh(hidden))
 
 
-def test_weight_normalization_is_differentiated_as_its_formula():
-    X, y = make_rows()
+def steepness(params, run):
+    """A query that takes gradients by the parameters itself."""
+    X, y = map(torch.as_tensor, make_rows())
+    loss = run.model.losses(params, X.double(), y).mean()
+    grads = torch.autograd.grad(loss, list(params.values()), create_graph=True)
+    return sum(grad.square().sum() for grad in grads)
+
+
+@pytest.mark.parametrize("query", [MeanLoss(*make_rows()), steepness])
+def test_weight_normalization_is_differentiated_as_its_formula(query):
     found, expected = (
         track(
             make_net(NormedWeights, module__by_formula=by_formula, lr=0.5),
-            X,
-            y,
+            *make_rows(),
             random_state=0,
-        ).influence(MeanLoss(X, y))
+        ).influence(query)
         for by_formula in (False, True)
     )
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
