@@ -93,6 +93,9 @@ def check_differentiable(trajectory: Trajectory) -> None:
     rows = _rows_that_count(model)
     record = StepRecord(0, 0, rows, (), (), get_rng_state(model.device))
     name = type(model.module).__name__
+    has_own = not all(map(is_known, model.module.modules()))
+    if has_own:
+        check_norms(trajectory, record, state)
     try:
         direction = torch.zeros_like(state.params)
         grad, *_ = _products(model, layout, record, state, direction)
@@ -105,8 +108,7 @@ def check_differentiable(trajectory: Trajectory) -> None:
         ) from error
     check_padding(model.module, layout.unflatten(grad))
     check_criterion(model, layout, state)
-    if not all(map(is_known, model.module.modules())):
-        check_norms(trajectory, record, state)
+    if has_own:
         _check_own(name, model, layout, record, state)
     elif not is_known(model.loss.criterion):
         _check_own(type(model.loss.criterion).__name__, model, layout, record, state)
