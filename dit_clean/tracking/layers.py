@@ -33,7 +33,11 @@ def is_known(layer: nn.Module) -> bool:
         layer._backward_pre_hooks,
     )
     is_ours = type(layer).__module__.startswith(("torch.nn.modules.", "dit_clean."))
-    return is_ours and not any(hooks) and "forward" not in vars(layer)
+    is_as_made = not any(hooks) and "forward" not in vars(layer)
+    # That of a transformer's layer may be any function; builtin ones name no module.
+    activation = getattr(vars(layer).get("activation"), "__module__", None)
+    is_torchs = (activation or "torch").partition(".")[0] == "torch"
+    return is_ours and is_as_made and is_torchs
 
 
 def may_draw(layer: nn.Module) -> bool:

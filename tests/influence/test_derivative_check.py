@@ -455,6 +455,14 @@ def with_other_forward():
     return net
 
 
+def with_activation():
+    layer = nn.TransformerEncoderLayer(
+        4, 1, 8, 0.0, activation=lambda X: detached(None, None, X), batch_first=True
+    )
+    first = nn.Sequential(nn.Unflatten(1, (N_COLUMNS, 1)), nn.Linear(1, 4))
+    return nn.Sequential(first, layer, nn.Flatten(), nn.Linear(4 * N_COLUMNS, N_LABELS))
+
+
 class InSingle(Layers):
     """Cannot compute in double precision."""
 
@@ -462,7 +470,9 @@ class InSingle(Layers):
         return self.head(detached(None, None, self.body(X.float())))
 
 
-@pytest.mark.parametrize("module", [with_hook, with_other_forward, InSingle])
+@pytest.mark.parametrize(
+    "module", [with_hook, with_other_forward, with_activation, InSingle]
+)
 def test_torchs_own_layers_are_trusted_only_as_they_were_made(module):
     with pytest.raises(ValueError, match=r"second derivatives of .* are wrong"):
         track(make_net(module), *make_rows(), random_state=0)
