@@ -8,7 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from dit_clean.influence.criterion_check import check_criterion
-from dit_clean.influence.functional import batch_gradient, loss_gradient
+from dit_clean.influence.functional import (
+    batch_gradient,
+    leaves_of,
+    loss_gradient,
+)
 from dit_clean.influence.padding import check_padding, keep_padding
 from dit_clean.influence.stand_ins import InDouble
 from dit_clean.influence.statistics import check_norms, statistics_names
@@ -96,6 +100,7 @@ def check_differentiable(trajectory: Trajectory) -> None:
     has_own = not all(map(is_known, model.module.modules()))
     if has_own:
         check_norms(trajectory, record, state)
+        _check_parameters(name, model, layout, record, state)
     try:
         direction = torch.zeros_like(state.params)
         grad, *_ = _products(model, layout, record, state, direction)
@@ -113,6 +118,33 @@ def check_differentiable(trajectory: Trajectory) -> None:
     elif not is_known(model.loss.criterion):
         _check_own(type(model.loss.criterion).__name__, model, layout, record, state)
     trajectory.is_differentiable = True
+
+
+def _check_parameters(
+    name: str,
+    model: TrackedModel,
+    layout: ParameterLayout,
+    record: StepRecord,
+    state: TrainingState,
+) -> None:
+    """Raise if a pass computes with other parameters than those it is given."""
+    params = layout.unflatten(state.params.detach().requires_grad_())
+    variables = state.copied_buffers() | params
+    rows, rng_state = record.sample_indices, record.rng_state
+    losses, *_ = model.batch_losses(variables, rows, rng_state)
+    own = dict(model.module.named_parameters())
+    constants = [own[name] for name in own.keys() - layout.names]
+    known = {*map(id, constants), *map(id, model.loss.unreduced.parameters())}
+    for leaf in leaves_of(losses):
+        if isinstance(leaf, nn.Parameter) and id(leaf) not in known:
+            raise ValueError(
+                f"{name} computes with a parameter of shape {tuple(leaf.shape)} that "
+                "copies of it do not have as their own: in a function that refers to "
+                "the network itself (a lambda of __init__ that uses self), or held in "
+                "a list. Make a method of the function, and use the weights of layers "
+                "by their names. If it is of elsewhere, and nobody trains it: "
+                "requires_grad_(False)."
+            )
 
 
 def _check_own(

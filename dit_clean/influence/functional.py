@@ -1,6 +1,6 @@
 """The one derivative primitive: Hessian products and all gradient products at once."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -163,16 +163,20 @@ def query_gradients(
 
 def _are_computed_from(values: Tensor, theta: Tensor) -> bool:
     """Tell whether autograd leads from a query's values back to the parameters."""
+    return any(leaf is theta for leaf in leaves_of(values))
+
+
+def leaves_of(values: Tensor) -> Iterator[Tensor]:
+    """Yield the leaves of autograd's graph that values are computed from."""
     seen, ahead = set(), [values.grad_fn]
     while ahead:
         node = ahead.pop()
         if node is None or node in seen:
             continue
-        if getattr(node, "variable", None) is theta:
-            return True
         seen.add(node)
+        if isinstance(leaf := getattr(node, "variable", None), Tensor):
+            yield leaf
         ahead += [following for following, _ in node.next_functions]
-    return False
 
 
 def check_query_values(values: Tensor) -> Tensor:

@@ -463,6 +463,40 @@ def with_activation():
     return nn.Sequential(first, layer, nn.Flatten(), nn.Linear(4 * N_COLUMNS, N_LABELS))
 
 
+class Holding(nn.Module):
+    """Holds what copies of it do not have as their own."""
+
+    def __init__(self, held):
+        super().__init__()
+        self.body, self.head = nn.Linear(N_COLUMNS, 8), nn.Linear(8, N_LABELS)
+        self.factor = nn.Parameter(torch.ones(1))
+        self.held = {
+            "lambda": lambda X: self.factor * X,
+            "list": [self.factor],
+            "layers": [nn.Tanh(), self.head],
+        }[held]
+
+    def forward(self, X):
+        hidden = self.body(X)
+        if callable(self.held):
+            return self.head(self.held(hidden))
+        if len(self.held) == 1:
+            return self.head(self.held[0] * hidden)
+        return self.held[1](self.held[0](hidden))
+
+
+@pytest.mark.parametrize("held", ["lambda", "list"])
+def test_parameters_that_copies_do_not_have_are_refused(held):
+    with pytest.raises(
+        ValueError, match=r"Holding computes with.*shape \(1,\).*lambda"
+    ):
+        track(make_net(Holding, module__held=held), *make_rows(), random_state=0)
+
+
+def test_layers_in_a_list_beside_their_names_are_not():
+    track(make_net(Holding, module__held="layers"), *make_rows(), random_state=0)
+
+
 class InSingle(Layers):
     """Cannot compute in double precision."""
 
