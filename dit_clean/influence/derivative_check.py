@@ -139,11 +139,9 @@ def _check_parameters(
         if isinstance(leaf, nn.Parameter) and id(leaf) not in known:
             raise ValueError(
                 f"{name} computes with a parameter of shape {tuple(leaf.shape)} that "
-                "copies of it do not have as their own: in a function that refers to "
-                "the network itself (a lambda of __init__ that uses self), or held in "
-                "a list. Make a method of the function, and use the weights of layers "
-                "by their names. If it is of elsewhere, and nobody trains it: "
-                "requires_grad_(False)."
+                "it is not given by name: one that is held in a list beside its layer, "
+                "or of another network. Use the weights of layers by their names. If "
+                "nobody trains it: requires_grad_(False)."
             )
 
 

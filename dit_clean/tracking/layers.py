@@ -1,8 +1,10 @@
 """What is known of a layer without running it."""
 
 import copy
+import operator
 from collections.abc import Iterator, Mapping
 from functools import partial
+from types import CellType, FunctionType
 from typing import Any
 
 import torch
@@ -64,7 +66,8 @@ def copied(
 
     What a pass has left in a layer (the last attention weights, say), torch cannot
     copy: the values are taken, not what they were computed from. `shared` says what is
-    taken for some of its tensors, by their identities.
+    taken for some of its tensors, by their identities. Functions that refer to the
+    module (a lambda of its __init__ that uses self) refer to the copy.
     """
     results = {
         id(value): value.detach().clone()
@@ -74,7 +77,43 @@ def copied(
         if not value.is_leaf
     }
     results |= shared or {}
-    return copy.deepcopy((module, *others) if others else module, results)
+    found = copy.deepcopy((module, *others), results)
+    for layer in found[0].modules():
+        _rebind(vars(layer), results)
+    return found if others else found[0]
+
+
+def _rebind(container: Any, copies: dict[int, Any], depth: int = 3) -> None:
+    """Have functions in a dict or list refer to copies, by the identities of these."""
+    items = container.items() if isinstance(container, dict) else enumerate(container)
+    for key, value in list(items):
+        if isinstance(value, FunctionType):
+            container[key] = _rebound(value, copies)
+        elif isinstance(value, dict | list) and depth > 0:
+            _rebind(value, copies, depth - 1)
+
+
+def _rebound(value: Any, copies: dict[int, Any]) -> Any:
+    """Return a function that refers to copies; of anything else its copy, if any."""
+    if id(value) in copies or not isinstance(value, FunctionType):
+        return copies.get(id(value), value)
+    cells, defaults = value.__closure__ or (), value.__defaults__ or ()
+    if any(cell == CellType() for cell in cells):  # empty
+        return value
+    copies[id(value)] = value  # it may refer to itself
+    before = [*(cell.cell_contents for cell in cells), *defaults]
+    after = [_rebound(part, copies) for part in before]
+    if all(map(operator.is_, before, after)):
+        return value
+    closure = tuple(map(CellType, after[: len(cells)]))
+    code, names, of_copies = value.__code__, value.__globals__, after[len(cells) :]
+    found = FunctionType(code, names, value.__name__, tuple(of_copies), closure)
+    found.__kwdefaults__ = value.__kwdefaults__
+    for cell in closure:
+        if cell.cell_contents is value:
+            cell.cell_contents = found
+    copies[id(value)] = found
+    return found
 
 
 def mend_norms(module: nn.Module) -> None:

@@ -464,37 +464,55 @@ def with_activation():
 
 
 class Holding(nn.Module):
-    """Holds what copies of it do not have as their own."""
+    """Holds what a copy has to have of its own."""
 
     def __init__(self, held):
         super().__init__()
         self.body, self.head = nn.Linear(N_COLUMNS, 8), nn.Linear(8, N_LABELS)
         self.factor = nn.Parameter(torch.ones(1))
+
+        def scaled(X, times=1):
+            return scaled(self.scaled(X), times - 1) if times else X
+
         self.held = {
-            "lambda": lambda X: self.factor * X,
-            "list": [self.factor],
-            "layers": [nn.Tanh(), self.head],
+            "lambda": lambda X: self.scaled(X) * 1.0,
+            "lambda in a list": [{"scale": lambda X, net=self: net.scaled(X)}],
+            "function that calls itself": scaled,
+            "method": self.scaled,
+            "weight in a list": [self.factor],
         }[held]
 
+    def scaled(self, X):
+        return nn.functional.dropout(self.factor * X, 0.3, self.training)
+
     def forward(self, X):
+        held = self.held if callable(self.held) else self.held[0]
+        held = held["scale"] if isinstance(held, dict) else held
         hidden = self.body(X)
-        if callable(self.held):
-            return self.head(self.held(hidden))
-        if len(self.held) == 1:
-            return self.head(self.held[0] * hidden)
-        return self.held[1](self.held[0](hidden))
+        return self.head(held(hidden) if callable(held) else held * hidden)
 
 
-@pytest.mark.parametrize("held", ["lambda", "list"])
-def test_parameters_that_copies_do_not_have_are_refused(held):
-    with pytest.raises(
-        ValueError, match=r"Holding computes with.*shape \(1,\).*lambda"
-    ):
-        track(make_net(Holding, module__held=held), *make_rows(), random_state=0)
+@pytest.mark.parametrize(
+    "held", ["lambda", "lambda in a list", "function that calls itself"]
+)
+def test_functions_that_refer_to_a_network_refer_to_its_copy(held):
+    X, y = make_rows()
+    found, expected = (
+        track(make_net(Holding, module__held=kind), X, y, random_state=0)
+        for kind in (held, "method")
+    )
+    for ask in ("influence", "leave_one_out"):
+        changes, truth = (
+            getattr(run, ask)(MeanLoss(X, y)) for run in (found, expected)
+        )
+        np.testing.assert_array_equal(changes, truth)
 
 
-def test_layers_in_a_list_beside_their_names_are_not():
-    track(make_net(Holding, module__held="layers"), *make_rows(), random_state=0)
+def test_parameters_that_are_not_given_by_name_are_refused():
+    net = make_net(Holding, module__held="weight in a list")
+    message = r"Holding computes with a parameter of shape \(1,\).*by their names"
+    with pytest.raises(ValueError, match=message):
+        track(net, *make_rows(), random_state=0)
 
 
 class InSingle(Layers):

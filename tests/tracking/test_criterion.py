@@ -108,7 +108,16 @@ class FocalEntropy(nn.CrossEntropyLoss):
     forward = focal
 
 
-@pytest.mark.parametrize("criterion", [Focal, FocalEntropy])
+class FocalByLambda(Focal):
+    def __init__(self, reduction="mean"):
+        super().__init__(reduction)
+        self.compute = lambda output, target: focal(self, output, target)
+
+    def forward(self, output, target):
+        return self.compute(output, target)
+
+
+@pytest.mark.parametrize("criterion", [Focal, FocalEntropy, FocalByLambda])
 def test_losses_of_ones_own_are_asked_for_each_label(criterion):
     """What a sample would do under its own label is what it does."""
     X, y = make_rows()
