@@ -91,6 +91,10 @@ def _rebind(container: Any, copies: dict[int, Any], depth: int = 3) -> None:
             container[key] = _rebound(value, copies)
         elif isinstance(value, dict | list) and depth > 0:
             _rebind(value, copies, depth - 1)
+        elif type(value) is tuple and depth > 0:
+            parts = list(value)
+            _rebind(parts, copies, depth - 1)
+            container[key] = tuple(parts)
 
 
 def _rebound(value: Any, copies: dict[int, Any]) -> Any:

@@ -477,6 +477,7 @@ class Holding(nn.Module):
         self.held = {
             "lambda": lambda X: self.scaled(X) * 1.0,
             "lambda in a list": [{"scale": lambda X, net=self: net.scaled(X)}],
+            "lambda in a tuple": (lambda X: self.scaled(X) * 1.0,),
             "function that calls itself": scaled,
             "method": self.scaled,
             "weight in a list": [self.factor],
@@ -493,7 +494,13 @@ class Holding(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "held", ["lambda", "lambda in a list", "function that calls itself"]
+    "held",
+    [
+        "lambda",
+        "lambda in a list",
+        "lambda in a tuple",
+        "function that calls itself",
+    ],
 )
 def test_functions_that_refer_to_a_network_refer_to_its_copy(held):
     X, y = make_rows()
