@@ -8,7 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from dit_clean.influence.criterion_check import check_criterion
-from dit_clean.influence.functional import batch_gradient, loss_gradient
+from dit_clean.influence.functional import (
+    batch_gradient,
+    leaves_of,
+    loss_gradient,
+)
 from dit_clean.influence.padding import check_padding, keep_padding
 from dit_clean.influence.stand_ins import InDouble
 from dit_clean.influence.statistics import check_norms, statistics_names
@@ -106,6 +110,10 @@ def check_differentiable(trajectory: Trajectory) -> None:
     rows = _rows_that_count(model)
     record = StepRecord(0, 0, rows, (), (), get_rng_state(model.device))
     step, name = _Step(model, layout, record, state), type(model.module).__name__
+    has_own = not all(map(is_known, model.module.modules()))
+    if has_own:
+        check_norms(trajectory, record, state)
+        _check_parameters(name, step)
     try:
         grad, *_ = _products(step, torch.zeros_like(state.params))
     except (NotImplementedError, RuntimeError) as error:
@@ -117,12 +125,31 @@ def check_differentiable(trajectory: Trajectory) -> None:
         ) from error
     check_padding(model.module, layout.unflatten(grad))
     check_criterion(model, layout, state)
-    if not all(map(is_known, model.module.modules())):
-        check_norms(trajectory, record, state)
+    if has_own:
         _check_own(name, step)
     elif not is_known(model.loss.criterion):
         _check_own(type(model.loss.criterion).__name__, step)
     trajectory.is_differentiable = True
+
+
+def _check_parameters(name: str, step: _Step) -> None:
+    """Raise if a pass computes with other parameters than those it is given."""
+    model, layout, record, state = step
+    params = layout.unflatten(state.params.detach().requires_grad_())
+    variables = state.copied_buffers() | params
+    rows, rng_state = record.sample_indices, record.rng_state
+    losses, *_ = model.batch_losses(variables, rows, rng_state)
+    own = dict(model.module.named_parameters())
+    constants = [own[name] for name in own.keys() - layout.names]
+    known = {*map(id, constants), *map(id, model.loss.unreduced.parameters())}
+    for leaf in leaves_of(losses):
+        if isinstance(leaf, nn.Parameter) and id(leaf) not in known:
+            raise ValueError(
+                f"{name} computes with a parameter of shape {tuple(leaf.shape)} that "
+                "it is not given by name: one that is held in a list beside its layer, "
+                "or of another network. Use the weights of layers by their names. If "
+                "nobody trains it: requires_grad_(False)."
+            )
 
 
 def _check_own(culprit: str, step: _Step) -> None:

@@ -1,6 +1,6 @@
 """The one derivative primitive: Hessian products and all gradient products at once."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,6 @@ from dit_clean.influence.lean import lean_derivatives
 from dit_clean.influence.statistics import (
     differentiable_norm,
     followed_statistics,
-    frozen_statistics,
     statistics_names,
     variance_names,
 )
@@ -78,9 +77,9 @@ def batch_gradient(
     """
     theta, params = _leaf(layout, state)
     before = _statistics(model, state)
-    frozen = frozen_statistics(model.module, record.modes) if before else []
-    variables = state.copied_buffers() | params
-    variables |= {name: before[name] for name in frozen}
+    # A pass may read them: of a layer that is frozen, or before they are moved.
+    read = {name: values.clone() for name, values in before.items()}
+    variables = state.copied_buffers() | params | read
     with (
         lean_derivatives(model.module, () if forms_gradient else params.values()),
         followed_statistics(variables, before) as after,
@@ -164,16 +163,20 @@ def query_gradients(
 
 def _are_computed_from(values: Tensor, theta: Tensor) -> bool:
     """Tell whether autograd leads from a query's values back to the parameters."""
+    return any(leaf is theta for leaf in leaves_of(values))
+
+
+def leaves_of(values: Tensor) -> Iterator[Tensor]:
+    """Yield the leaves of autograd's graph that values are computed from."""
     seen, ahead = set(), [values.grad_fn]
     while ahead:
         node = ahead.pop()
         if node is None or node in seen:
             continue
-        if getattr(node, "variable", None) is theta:
-            return True
         seen.add(node)
+        if isinstance(leaf := getattr(node, "variable", None), Tensor):
+            yield leaf
         ahead += [following for following, _ in node.next_functions]
-    return False
 
 
 def check_query_values(values: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Second derivatives of torch's layers: without wasted work, and right ones.
+"""Second derivatives of torch's layers without wasted work.
 
 Torch's double backward of a convolution always forms the gradient of its input, which
 nobody asks for in the first layer, and gets the gradient of the weights from a
@@ -6,8 +6,6 @@ convolution with swapped axes, for which its kernels are slow; that of a rectifi
 linear unit adds a tensor of zeros. The functions here compute the same numbers, and
 can be differentiated twice, not three times. And where only the products of the second
 derivative are asked for, the first derivative by the weights need not be formed.
-
-And torch's double backward of weight normalization takes the norms for constants.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
-from torch.nn.utils.parametrize import is_parametrized
 
 from dit_clean.influence.stand_ins import StandIns
 
@@ -30,8 +27,8 @@ def lean_derivatives(
 ) -> Iterator[StandIns | None]:
     """Have the forward pass of a module inside, its derivatives after.
 
-    Acts in networks with convolutions or parametrized layers only: elsewhere the
-    time it takes to look at each operation would outweigh the gain.
+    Acts in networks with convolutions only: elsewhere the time it takes to look at each
+    operation would outweigh the gain.
 
     Parameters
     ----------
@@ -44,19 +41,13 @@ def lean_derivatives(
         ones: their second derivative needs these. So do gradients that the pass itself
         takes, by its own weights too: it goes on to compute with them.
     """
-    layers = module.modules()
-    if not any(isinstance(layer, LAYERS) or is_parametrized(layer) for layer in layers):
+    if not any(isinstance(layer, LAYERS) for layer in module.modules()):
         yield None
         return
     spared: set[int] = set()
     with StandIns(_replacements(spared)) as context:
         yield context
     spared |= {id(parameter) for parameter in unformed}
-
-
-def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
-    """Return what ``torch._weight_norm`` returns."""
-    return v * (g / torch.norm_except_dim(v, 2, dim))
 
 
 def _convolution(
@@ -228,7 +219,6 @@ def _replacements(spared: set[int]) -> Mapping[Any, Callable[..., Any]]:
     when these are asked for.
     """
     return {
-        torch._weight_norm: _weight_norm,
         torch.conv1d: _convolution(1, torch.conv1d, spared),
         torch.conv2d: _convolution(2, torch.conv2d, spared),
         torch.conv3d: _convolution(3, torch.conv3d, spared),

@@ -14,11 +14,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dit_clean.influence.stand_ins import StandIns
-from dit_clean.tracking import StepRecord, TrainingState, Trajectory
+from dit_clean.tracking import (
+    StepRecord,
+    TrackedModel,
+    TrainingState,
+    Trajectory,
+)
 from dit_clean.tracking.layers import labeled
 from dit_clean.tracking.model import get_modes
 from dit_clean.tracking.storage import are_same
@@ -62,7 +68,8 @@ def check_norms(
 ) -> None:
     """Raise if a layer of batch normalization moves its running statistics by itself.
 
-    What torch's function would move stays in a pass in which another stands in for it.
+    Or if the network reads them when they have been moved. What torch's function would
+    move stays in a pass in which another stands in for it.
 
     Parameters
     ----------
@@ -76,7 +83,7 @@ def check_norms(
     Raises
     ------
     ValueError
-        Names the layer.
+        Names the layer, or the network.
     """
     model = trajectory.model
     module, names = model.module, statistics_names(model.module)
@@ -85,9 +92,7 @@ def check_norms(
         variables = params | state.copied_buffers()
         before = {name: variables[name].clone() for name in names}
         with followed_statistics(variables, before):
-            model.batch_losses(
-                variables, record.sample_indices, record.rng_state, modes
-            )
+            found = _losses(model, variables, record, modes)
         for name, values in before.items():
             if not are_same(variables[name], values):
                 layer = name.rpartition(".")[0]
@@ -96,6 +101,35 @@ def check_norms(
                     "statistics by itself, which influence does not follow. Have its "
                     "forward call torch.nn.functional.batch_norm, which moves them."
                 )
+        moved, again = (
+            _losses(model, params | state.copied_buffers(), record, modes)
+            for _ in range(2)
+        )
+        if torch.equal(moved, again):
+            _check_reads(module, found, moved)
+
+
+def _check_reads(module: nn.Module, found: Tensor, moved: Tensor) -> None:
+    """Raise if losses of a pass that moves running statistics are other ones."""
+    rounding = 10 * torch.finfo(moved.dtype).eps ** 0.5
+    if (found - moved).norm() > rounding * moved.norm():
+        raise ValueError(
+            f"{type(module).__name__} reads running statistics of batch normalization "
+            "after the same pass has moved them, which influence does not follow. Read "
+            "them before, self.running_mean.clone(), or put the layer into evaluation "
+            "mode."
+        )
+
+
+def _losses(
+    model: TrackedModel,
+    variables: dict[str, Tensor],
+    record: StepRecord,
+    modes: tuple[bool, ...] | None,
+) -> Tensor:
+    """Return the losses of a pass in these modes."""
+    rows, rng_state = record.sample_indices, record.rng_state
+    return model.batch_losses(variables, rows, rng_state, modes)[0].detach()
 
 
 def _modes_in_training(trajectory: Trajectory) -> set[tuple[bool, ...] | None]:
@@ -104,22 +138,6 @@ def _modes_in_training(trajectory: Trajectory) -> set[tuple[bool, ...] | None]:
         return {record.modes for record in trajectory.records}
     module = trajectory.model.module.train()
     return {get_modes(module.modules())}
-
-
-def frozen_statistics(module: nn.Module, modes: tuple[bool, ...] | None) -> list[str]:
-    """Return those of `statistics_names` whose layer is not in training mode.
-
-    `modes` says it of each of ``module.modules()``; None: all are.
-    """
-    if modes is None:
-        return []
-    frozen = {
-        name
-        for (name, _), mode in zip(module.named_modules(), modes, strict=True)
-        if not mode
-    }
-    names = statistics_names(module)
-    return [name for name in names if name.rpartition(".")[0] in frozen]
 
 
 @contextmanager

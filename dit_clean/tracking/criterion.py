@@ -1,6 +1,5 @@
 """The loss of each sample of a batch, and the divisor of the batch's mean."""
 
-import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -13,9 +12,10 @@ from dit_clean.tracking.criterion_checks import (
     check_apart,
     check_is_tensor,
     check_losses,
+    check_makes_classes,
     check_target,
 )
-from dit_clean.tracking.layers import is_known
+from dit_clean.tracking.layers import copied, is_known
 
 REDUCTIONS = ("mean", "sum")
 
@@ -57,13 +57,13 @@ class SampleLoss:
                 "the loss of a single sample is unknown. Give a criterion with a "
                 f"`reduction` of {REDUCTIONS}, such as torch.nn.CrossEntropyLoss."
             )
-        criterion, unreduced = copy.deepcopy(criterion), copy.deepcopy(criterion)
+        criterion, unreduced = copied(criterion), copied(criterion)
         vars(unreduced)["reduction"] = "none"
         return cls(criterion, unreduced, takes_log)
 
     def to(self, device: Any) -> "SampleLoss":
         """Return the loss on a torch device: class weights lie on one."""
-        criterion, unreduced = copy.deepcopy((self.criterion, self.unreduced))
+        criterion, unreduced = copied(self.criterion), copied(self.unreduced)
         return SampleLoss(criterion.to(device), unreduced.to(device), self.takes_log)
 
     def batch(self, output: Tensor, target: Tensor) -> Tensor:
@@ -228,11 +228,20 @@ class SampleLoss:
         self.check_apart(output, labels)
 
     def log_probabilities(self, output: Tensor) -> Tensor:
-        """Return log class probabilities for the module's output, same shape."""
+        """Return log class probabilities for the module's output, same shape.
+
+        Classes are on axis 1, as torch's losses take them.
+
+        Raises
+        ------
+        ValueError
+            If the criterion does not take outputs for logits of classes.
+        """
         check_is_tensor(output)
+        check_makes_classes(self.criterion)
         scores = self._scores(output)
         is_log = isinstance(self.criterion, nn.NLLLoss)
-        return scores if is_log else scores.log_softmax(-1)
+        return scores if is_log else scores.log_softmax(1)
 
 
 def _safe_log(probabilities: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from dit_clean.tracking.layers import is_known
 
 CROSS_ENTROPIES = (nn.CrossEntropyLoss, nn.NLLLoss)
+MAKE_CLASSES = (*CROSS_ENTROPIES, nn.KLDivLoss)
 BINARY_ENTROPIES = (nn.BCELoss, nn.BCEWithLogitsLoss)
 TOLERANCE = 1e-3
 """Allowed error of a loss, relative to the largest of its batch."""
@@ -43,6 +44,21 @@ def check_target(criterion: nn.Module, scores: Tensor, target: Tensor) -> None:
         )
     if not takes_indices:
         check_same_shape(scores, target)
+
+
+def check_makes_classes(criterion: nn.Module) -> None:
+    """Raise if one of torch's losses does not make class probabilities of outputs.
+
+    Of one's own nothing is known: they may take logits and class indices.
+    """
+    if isinstance(criterion, MAKE_CLASSES) or not is_known(criterion):
+        return
+    raise ValueError(
+        f"{type(criterion).__name__} does not take outputs for logits of classes of "
+        "which each sample has one, so that there is no probability of a class. Ask "
+        'for the outputs themselves, Prediction(X, y, kind="output"), or compute what '
+        "you mean from run.model.forward(params, X)."
+    )
 
 
 def check_losses(

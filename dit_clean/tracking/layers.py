@@ -1,12 +1,17 @@
 """What is known of a layer without running it."""
 
 import copy
+import operator
 from collections.abc import Iterator, Mapping
+from functools import partial
+from types import CellType, FunctionType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.utils.parametrizations import _WeightNorm
 
 DRAWING = (
     _DropoutNd,
@@ -30,7 +35,11 @@ def is_known(layer: nn.Module) -> bool:
         layer._backward_pre_hooks,
     )
     is_ours = type(layer).__module__.startswith(("torch.nn.modules.", "dit_clean."))
-    return is_ours and not any(hooks) and "forward" not in vars(layer)
+    is_as_made = not any(hooks) and "forward" not in vars(layer)
+    # That of a transformer's layer may be any function; builtin ones name no module.
+    activation = getattr(vars(layer).get("activation"), "__module__", None)
+    is_torchs = (activation or "torch").partition(".")[0] == "torch"
+    return is_ours and is_as_made and is_torchs
 
 
 def may_draw(layer: nn.Module) -> bool:
@@ -57,7 +66,8 @@ def copied(
 
     What a pass has left in a layer (the last attention weights, say), torch cannot
     copy: the values are taken, not what they were computed from. `shared` says what is
-    taken for some of its tensors, by their identities.
+    taken for some of its tensors, by their identities. Functions that refer to the
+    module (a lambda of its __init__ that uses self) refer to the copy.
     """
     results = {
         id(value): value.detach().clone()
@@ -67,7 +77,63 @@ def copied(
         if not value.is_leaf
     }
     results |= shared or {}
-    return copy.deepcopy((module, *others) if others else module, results)
+    found = copy.deepcopy((module, *others), results)
+    for layer in found[0].modules():
+        _rebind(vars(layer), results)
+    return found if others else found[0]
+
+
+def _rebind(container: Any, copies: dict[int, Any], depth: int = 3) -> None:
+    """Have functions in a dict or list refer to copies, by the identities of these."""
+    items = container.items() if isinstance(container, dict) else enumerate(container)
+    for key, value in list(items):
+        if isinstance(value, FunctionType):
+            container[key] = _rebound(value, copies)
+        elif isinstance(value, dict | list) and depth > 0:
+            _rebind(value, copies, depth - 1)
+        elif type(value) is tuple and depth > 0:
+            parts = list(value)
+            _rebind(parts, copies, depth - 1)
+            container[key] = tuple(parts)
+
+
+def _rebound(value: Any, copies: dict[int, Any]) -> Any:
+    """Return a function that refers to copies; of anything else its copy, if any."""
+    if id(value) in copies or not isinstance(value, FunctionType):
+        return copies.get(id(value), value)
+    cells, defaults = value.__closure__ or (), value.__defaults__ or ()
+    if any(cell == CellType() for cell in cells):  # empty
+        return value
+    copies[id(value)] = value  # it may refer to itself
+    before = [*(cell.cell_contents for cell in cells), *defaults]
+    after = [_rebound(part, copies) for part in before]
+    if all(map(operator.is_, before, after)):
+        return value
+    closure = tuple(map(CellType, after[: len(cells)]))
+    code, names, of_copies = value.__code__, value.__globals__, after[len(cells) :]
+    found = FunctionType(code, names, value.__name__, tuple(of_copies), closure)
+    found.__kwdefaults__ = value.__kwdefaults__
+    for cell in closure:
+        if cell.cell_contents is value:
+            cell.cell_contents = found
+    copies[id(value)] = found
+    return found
+
+
+def mend_norms(module: nn.Module) -> None:
+    """Have weights normalized by the formula.
+
+    Torch's own operation has the same values, but its double backward takes the norms
+    for constants.
+    """
+    for layer in module.modules():
+        if isinstance(layer, _WeightNorm):
+            vars(layer)["forward"] = partial(_normalized, dim=layer.dim)
+
+
+def _normalized(g: Tensor, v: Tensor, dim: int) -> Tensor:
+    """Return ``torch._weight_norm(v, g, dim)``."""
+    return v * (g / torch.norm_except_dim(v, 2, dim))
 
 
 def _tensors_of(attribute: Any, depth: int = 3) -> Iterator[Tensor]:

@@ -15,7 +15,7 @@ from dit_clean.tracking.criterion import SampleLoss
 from dit_clean.tracking.exclusive import one_thread_at_a_time
 from dit_clean.tracking.generator import replayed_rng
 from dit_clean.tracking.kernels import TrackedKernels
-from dit_clean.tracking.layers import check_leaves, copied
+from dit_clean.tracking.layers import check_leaves, copied, mend_norms
 from dit_clean.tracking.rows import (
     Rows,
     as_targets,
@@ -51,6 +51,10 @@ class TrackedModel:
     inputs: Rows
     targets: Tensor
     sample_weight: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        mend_norms(self.module)
+        _ = self._buffer_names  # before a pass registers more of them
 
     @classmethod
     def of(
@@ -103,6 +107,11 @@ class TrackedModel:
         return next(self.module.parameters()).device
 
     @cached_property
+    def _buffer_names(self) -> list[str]:
+        """Buffers whose values are those of a step; others a pass makes by itself."""
+        return [name for name, _ in self.module.named_buffers()]
+
+    @cached_property
     def _modules(self) -> list[nn.Module]:
         return list(self.module.modules())
 
@@ -127,7 +136,9 @@ class TrackedModel:
         """
         data = (self.inputs, self.targets, self.sample_weight)
         module = copied(self.module).to(device)
-        return TrackedModel(module, self.loss.to(device), *map(on_cpu, data))
+        moved = TrackedModel(module, self.loss.to(device), *map(on_cpu, data))
+        vars(moved)["_buffer_names"] = self._buffer_names
+        return moved
 
     @one_thread_at_a_time
     def forward(
@@ -148,15 +159,14 @@ class TrackedModel:
         return self._output({**params, **self._copied_buffers(params)}, X)
 
     def _copied_buffers(self, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        names = [name for name, _ in self.module.named_buffers()]
-        missing = [name for name in names if name not in params]
+        missing = [name for name in self._buffer_names if name not in params]
         if missing:
             raise ValueError(
                 f"The module has buffers, and values were given for its parameters, "
                 f"but not for {missing[0]!r}. Give those of the step too: "
                 "trajectory.variables(trajectory.state(step))."
             )
-        return {name: params[name].clone() for name in names}
+        return {name: params[name].clone() for name in self._buffer_names}
 
     def _output(self, params: dict[str, Tensor], X: Any) -> Tensor:
         X = self._to_device(X)

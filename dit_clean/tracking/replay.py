@@ -85,7 +85,8 @@ class Replayer:
         buffers = dict(self.module.named_buffers())
         with torch.no_grad():
             for name, values in state.buffers.items():
-                buffers[name].copy_(values)
+                # A pass may have put one of another shape in its place: a cached mask.
+                buffers[name].resize_(values.shape).copy_(values)
         for params, settings, where in zip(
             optimizer_parameters(self.optimizer), hyper, self.layout.groups, strict=True
         ):

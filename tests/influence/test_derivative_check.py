@@ -195,15 +195,22 @@ class NormedWeights(nn.Module):
         return self.head(torch.tanh(hidden))
 
 
-def test_weight_normalization_is_differentiated_as_its_formula():
-    X, y = make_rows()
+def steepness(params, run):
+    """A query that takes gradients by the parameters itself."""
+    X, y = map(torch.as_tensor, make_rows())
+    loss = run.model.losses(params, X.double(), y).mean()
+    grads = torch.autograd.grad(loss, list(params.values()), create_graph=True)
+    return sum(grad.square().sum() for grad in grads)
+
+
+@pytest.mark.parametrize("query", [MeanLoss(*make_rows()), steepness])
+def test_weight_normalization_is_differentiated_as_its_formula(query):
     found, expected = (
         track(
             make_net(NormedWeights, module__by_formula=by_formula, lr=0.5),
-            X,
-            y,
+            *make_rows(),
             random_state=0,
-        ).influence(MeanLoss(X, y))
+        ).influence(query)
         for by_formula in (False, True)
     )
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
@@ -440,6 +447,73 @@ def with_other_forward():
     return net
 
 
+def with_activation():
+    layer = nn.TransformerEncoderLayer(
+        4, 1, 8, 0.0, activation=lambda X: detached(None, None, X), batch_first=True
+    )
+    first = nn.Sequential(nn.Unflatten(1, (N_COLUMNS, 1)), nn.Linear(1, 4))
+    return nn.Sequential(first, layer, nn.Flatten(), nn.Linear(4 * N_COLUMNS, N_LABELS))
+
+
+class Holding(nn.Module):
+    """Holds what a copy has to have of its own."""
+
+    def __init__(self, held):
+        super().__init__()
+        self.body, self.head = nn.Linear(N_COLUMNS, 8), nn.Linear(8, N_LABELS)
+        self.factor = nn.Parameter(torch.ones(1))
+
+        def scaled(X, times=1):
+            return scaled(self.scaled(X), times - 1) if times else X
+
+        self.held = {
+            "lambda": lambda X: self.scaled(X) * 1.0,
+            "lambda in a list": [{"scale": lambda X, net=self: net.scaled(X)}],
+            "lambda in a tuple": (lambda X: self.scaled(X) * 1.0,),
+            "function that calls itself": scaled,
+            "method": self.scaled,
+            "weight in a list": [self.factor],
+        }[held]
+
+    def scaled(self, X):
+        return nn.functional.dropout(self.factor * X, 0.3, self.training)
+
+    def forward(self, X):
+        held = self.held if callable(self.held) else self.held[0]
+        held = held["scale"] if isinstance(held, dict) else held
+        hidden = self.body(X)
+        return self.head(held(hidden) if callable(held) else held * hidden)
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        "lambda",
+        "lambda in a list",
+        "lambda in a tuple",
+        "function that calls itself",
+    ],
+)
+def test_functions_that_refer_to_a_network_refer_to_its_copy(held):
+    X, y = make_rows()
+    found, expected = (
+        track(make_net(Holding, module__held=kind), X, y, random_state=0)
+        for kind in (held, "method")
+    )
+    for ask in ("influence", "leave_one_out"):
+        changes, truth = (
+            getattr(run, ask)(MeanLoss(X, y)) for run in (found, expected)
+        )
+        np.testing.assert_array_equal(changes, truth)
+
+
+def test_parameters_that_are_not_given_by_name_are_refused():
+    net = make_net(Holding, module__held="weight in a list")
+    message = r"Holding computes with a parameter of shape \(1,\).*by their names"
+    with pytest.raises(ValueError, match=message):
+        track(net, *make_rows(), random_state=0)
+
+
 class InSingle(Layers):
     """Cannot compute in double precision."""
 
@@ -447,7 +521,9 @@ class InSingle(Layers):
         return self.head(detached(None, None, self.body(X.float())))
 
 
-@pytest.mark.parametrize("module", [with_hook, with_other_forward, InSingle])
+@pytest.mark.parametrize(
+    "module", [with_hook, with_other_forward, with_activation, InSingle]
+)
 def test_torchs_own_layers_are_trusted_only_as_they_were_made(module):
     with pytest.raises(ValueError, match=r"second derivatives of .* are wrong"):
         track(make_net(module), *make_rows(), random_state=0)

@@ -18,8 +18,12 @@ from dit_clean.influence.statistics import (
     followed_statistics,
     statistics_names,
 )
-from tests.cases import Case, make_data, train
-from tests.influence.reference import relative_error, unrolled_influence
+from tests.cases import N_SAMPLES, QUERIES, Case, make_data, train
+from tests.influence.reference import (
+    differences,
+    relative_error,
+    unrolled_influence,
+)
 
 WIDTH = 4
 
@@ -259,6 +263,40 @@ def test_batch_norm_is_followed_however_it_is_called(make_norm):
         window = Window(0, trajectory.n_steps)
         found.append(influence_scores(trajectory, MeanLoss(X, y), window).values)
     assert relative_error(found[1], found[0]) < 1e-12
+
+
+class Recentered(nn.BatchNorm1d):
+    """Reads what earlier batches have left, before it is moved."""
+
+    def forward(self, X):
+        earlier = self.running_mean.clone()
+        return super().forward(X) + earlier
+
+
+def test_statistics_that_a_pass_reads_while_training_are_followed():
+    case = Case(lambda: with_norm(Recentered(5, momentum=0.4)), "sgd")
+    trajectory, query = train(case), QUERIES["loss"]
+    window = Window(0, trajectory.n_steps)
+    found = influence_scores(trajectory, query, window).values
+
+    def train_with(weights):
+        return train(case, removal_weight=weights)
+
+    train_with.n_samples = N_SAMPLES
+    for sample in (0, 5):
+        truth = differences(train_with, query, sample)
+        assert np.allclose(found[:, sample], truth, rtol=1e-5, atol=1e-8)
+
+
+class RecenteredLate(nn.BatchNorm1d):
+    def forward(self, X):
+        return super().forward(X) + self.running_mean
+
+
+def test_statistics_that_a_pass_reads_once_they_are_moved_are_refused():
+    trajectory = train(Case(lambda: with_norm(RecenteredLate(5, momentum=0.01))))
+    with pytest.raises(ValueError, match=r"Sequential reads .* after .*moved them"):
+        influence_scores(trajectory, QUERIES["loss"], Window(0, trajectory.n_steps))
 
 
 def test_queries_on_many_rows_are_asked_in_parts(monkeypatch):

@@ -8,7 +8,13 @@ from torch.nn import functional as F
 
 from dit_clean import InfluenceCleaner, track
 from dit_clean.influence import Window, influence_scores, label_influence
-from dit_clean.queries import ClassProbability, MeanLoss
+from dit_clean.queries import (
+    ClassProbability,
+    FeatureImportance,
+    LabelError,
+    MeanLoss,
+    Prediction,
+)
 from dit_clean.tracking import SampleLoss
 from tests.nets import Linear, Mixed, make_net, make_regressor, make_rows
 
@@ -102,7 +108,16 @@ class FocalEntropy(nn.CrossEntropyLoss):
     forward = focal
 
 
-@pytest.mark.parametrize("criterion", [Focal, FocalEntropy])
+class FocalByLambda(Focal):
+    def __init__(self, reduction="mean"):
+        super().__init__(reduction)
+        self.compute = lambda output, target: focal(self, output, target)
+
+    def forward(self, output, target):
+        return self.compute(output, target)
+
+
+@pytest.mark.parametrize("criterion", [Focal, FocalEntropy, FocalByLambda])
 def test_losses_of_ones_own_are_asked_for_each_label(criterion):
     """What a sample would do under its own label is what it does."""
     X, y = make_rows()
@@ -495,3 +510,26 @@ def test_boolean_targets_of_weighted_classes_are_told_so_too():
     net = make_net(criterion__weight=WEIGHT)
     with pytest.raises(ValueError, match="does not take boolean targets"):
         track(net, make_rows()[0], make_rows()[1] == 2, random_state=0)
+
+
+@pytest.mark.parametrize("criterion", [nn.BCEWithLogitsLoss, nn.MSELoss])
+@pytest.mark.parametrize(
+    "make_query", [ClassProbability, LabelError, Prediction, FeatureImportance]
+)
+def test_outputs_that_are_no_logits_of_classes_have_no_probabilities(
+    criterion, make_query
+):
+    """A softmax of independent outputs is not what the network says of any of them."""
+    X, y = make_rows()
+    net = make_regressor(module__n_outputs=3, criterion=criterion, max_epochs=1)
+    run = track(net, X, np.eye(3, dtype=np.float32)[y], random_state=0)
+    message = rf'{criterion.__name__} .*no probability of a class\. .*kind="output"'
+    with pytest.raises(ValueError, match=message):
+        run.influence(make_query(X, y))
+    assert run.influence(Prediction(X, y, "output")).shape == (45, 45)
+
+
+def test_classes_of_sequences_are_on_the_axis_of_the_loss():
+    output = torch.randn(6, 3, 4)
+    logs = SampleLoss.of(nn.CrossEntropyLoss()).log_probabilities(output)
+    torch.testing.assert_close(logs.exp().sum(1), torch.ones(6, 4))

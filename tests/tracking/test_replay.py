@@ -1,6 +1,7 @@
 """States that were dropped come back to the bit."""
 
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
@@ -278,3 +279,59 @@ def test_passes_in_training_mode_beside_those_of_steps_are_noticed():
         run.influence(query)
     with pytest.raises(RuntimeError, match=r"recorded buffer '2.running_var'"):
         run.leave_one_out(query, [0])
+
+
+class Caches(nn.Module):
+    """Makes a mask as long as the longest batch so far."""
+
+    def __init__(self, is_registered=True):
+        super().__init__()
+        self.body = nn.Linear(N_COLUMNS, N_LABELS)
+        if is_registered:
+            self.register_buffer("mask", torch.ones(1, 1, dtype=torch.bool))
+
+    def forward(self, X):
+        if not hasattr(self, "mask"):
+            mask = torch.ones(1, 1, dtype=torch.bool)
+            self.register_buffer("mask", mask, persistent=False)
+        if len(self.mask) < len(X):
+            self.mask = self.mask.new_ones(len(X), 1)
+        return self.body(X) * self.mask[: len(X)]
+
+
+class CountsLate(Counts):
+    """Registers its count in the first pass."""
+
+    def __init__(self):
+        super().__init__()
+        del self.n_passes
+
+    def forward(self, X):
+        if not hasattr(self, "n_passes"):
+            self.register_buffer("n_passes", torch.tensor(0))
+        return super().forward(X)
+
+
+def recorded(net, store):
+    X, y = map(torch.as_tensor, make_rows())
+    torch.manual_seed(0)
+    net = net()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    return TrackedRun(record(net, optimizer, X, y, store=store))
+
+
+@pytest.mark.parametrize("is_registered", [True, False])
+@pytest.mark.parametrize("max_bytes", [None, 400])
+def test_buffers_that_the_first_pass_makes_are_constants(is_registered, max_bytes):
+    run = recorded(partial(Caches, is_registered), StateStore(max_bytes))
+    query = MeanLoss(*make_rows())
+    plain = recorded(lambda: nn.Linear(N_COLUMNS, N_LABELS), None)
+    expected = plain.influence(query, "late")
+    for found in (run, TrackedRun(run.trajectory.to("cpu"))):
+        np.testing.assert_allclose(found.influence(query, "late"), expected, rtol=1e-5)
+        assert np.isfinite(found.leave_one_out(query, [0])).all()
+
+
+def test_buffers_that_the_first_pass_makes_and_others_change_are_refused():
+    with pytest.raises(ValueError, match="does not compute the same twice"):
+        track(make_net(CountsLate), *make_rows())
