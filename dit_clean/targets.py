@@ -118,6 +118,7 @@ def encode_targets(y: np.ndarray, net: Any, task: str = "auto") -> Targets:
     UserWarning
         If numbers that were taken for labels look like measurements.
     """
+    _check_task(net, task)
     check_labels(y)
     y = _inferred(y).copy()  # as it was, for the runs that are replayed on it
     if not is_classification(y, net, task):
@@ -171,6 +172,17 @@ def is_classification(y: np.ndarray, net: Any, task: str) -> bool:
     n_values = len(np.unique(y))
     is_measured = n_values > max(MANY_VALUES, len(y) // 10)
     return not (y.dtype.kind == "f" and is_measured)
+
+
+def _check_task(net: Any, task: str) -> None:
+    """Raise if a net is for another task than it is to be trained for."""
+    kinds = {"classification": NeuralNetClassifier, "regression": NeuralNetRegressor}
+    if net is None or task == "auto" or isinstance(net, kinds[task]):
+        return
+    raise ValueError(
+        f"A {type(net).__name__} is not for {task}: give a {kinds[task].__name__} as "
+        "the net."
+    )
 
 
 def _warn_of_measurements(classes: np.ndarray) -> None:
