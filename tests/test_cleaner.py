@@ -363,6 +363,16 @@ class TestUse:
         X, y = make_targets()
         make_cleaner(make_regressor(), contamination=0.1).fit(X, y - 50)
 
+    @pytest.mark.filterwarnings("ignore:.*hardly predict")
+    def test_targets_that_are_not_scaled_for_the_net_are_warned_of(self):
+        X, y = make_targets()
+        match = (
+            r"The median target lies [\d.]+ above its prediction.* Scale the targets"
+        )
+        with pytest.warns(UserWarning, match=match) as warned:
+            make_cleaner(make_regressor(lr=1e-3)).fit(X, y)
+        assert {warning.filename for warning in warned} == {__file__}
+
     def test_measurements_that_are_taken_for_labels_are_warned_of(self):
         X = np.random.RandomState(0).randn(200, 5)
         ratings = np.clip(40 + 10 * X[:, 0], 20, 60).astype(int) // 4 * 4
@@ -835,7 +845,7 @@ class TestGivenNets:
 
     def test_regressor_takes_whole_numbers(self):
         X, y = make_targets()
-        with pytest.warns(UserWarning, match="of the targets look wrong"):
+        with pytest.warns(UserWarning, match="not learned where targets lie"):
             cleaner = make_cleaner(make_regressor()).fit(X, (y - 50).astype(int))
         assert not hasattr(cleaner, "classes_")
 
