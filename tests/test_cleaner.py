@@ -1,6 +1,7 @@
 """`InfluenceCleaner`: every promise of the contract."""
 
 import pickle
+from collections import deque
 
 import joblib
 import numpy as np
@@ -223,6 +224,8 @@ class TestUse:
         assert np.array_equal(y_clean, y[kept])
         assert ids_clean == [ids[i] for i in kept]
         assert fitted.filter(tuple(ids)) == tuple(ids_clean)
+        assert fitted.filter(range(N_ROWS)) == kept.tolist()
+        assert fitted.filter(deque(ids)) == ids_clean
         assert np.array_equal(fitted.filter(y), y[kept])
         tensor = fitted.filter(torch.as_tensor(X))
         assert torch.equal(tensor, torch.as_tensor(X[kept]))

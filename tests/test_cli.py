@@ -111,7 +111,11 @@ def test_parquet_is_read(folder, iris):
         (["iris.csv", "--label=kind", "--jobs=0"], 2, "'--jobs': 0 networks cannot"),
         (["iris.csv", "--label=kind", "--jobs=two"], 2, "not a valid integer"),
         (["iris.csv", "--label=kind", "--drop=kind"], 2, "column with the labels"),
-        (["iris.csv", "--label=kind", "--group=kind"], 2, "column with the labels"),
+        (
+            ["iris.csv", "--label=kind", "--group=kind"],
+            2,
+            "--group: 'kind' is the column",
+        ),
         (["iris.csv", "--label=kind", "--group=x"], 2, "there is no column 'x'"),
         (["iris.csv", "--label=kind", "--window=3:2"], 2, "outside of training"),
         (["iris.csv", "--label=kind", "--seed=-1"], 2, "0<=x<=4294967295"),

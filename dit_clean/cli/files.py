@@ -188,13 +188,10 @@ def split_table(
     """Return inputs and labels; a column that does not exist is a wrong argument."""
     names = list(map(str, frame.columns))
     _check_column(label, names, "--label")
-    if label in drop:
+    if label in drop:  # which holds the group, too
+        option = "--group" if group == label else "--drop"
         raise click.BadParameter(
-            f"{label!r} is the column with the labels.", param_hint="--drop"
-        )
-    if group == label:
-        raise click.BadParameter(
-            f"{label!r} is the column with the labels.", param_hint="--group"
+            f"{label!r} is the column with the labels.", param_hint=option
         )
     inputs = [name for name in names if name != label]
     if group is not None:
