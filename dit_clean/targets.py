@@ -1,6 +1,7 @@
 """Labels and regression targets as networks take them."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from numbers import Number
 from typing import Any
 
@@ -201,10 +202,12 @@ def _warn_of_measurements(classes: np.ndarray) -> None:
 def _inferred(y: np.ndarray) -> np.ndarray:
     """Return numbers among Python objects as numbers: gaps of a column may leave such.
 
-    Texts stay objects, as they are given.
+    Texts stay objects, as they are given; decimals, as of databases, become floats.
     """
     if y.dtype.kind != "O" or any(isinstance(label, str) for label in y):
         return y
+    if all(isinstance(label, Decimal) for label in y):
+        return y.astype(np.float64)
     return np.array(y.tolist())
 
 
