@@ -184,7 +184,7 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
 
 
 def check_model(model: Any, task: str) -> None:
-    """Raise if a model cannot predict (as a cleaner cannot), or is for another task."""
+    """Raise if a model cannot predict (as a cleaner cannot), or is of another kind."""
     # Before fit some have it in their class only (stacking).
     if not (hasattr(model, "predict") or hasattr(type(model), "predict")):
         raise TypeError(
@@ -193,12 +193,13 @@ def check_model(model: Any, task: str) -> None:
         )
     tags = _tags_of(model)
     kind = None if tags is None else tags.estimator_type
-    others = [other for other in KINDS if other != task and KINDS[other] == kind]
-    if others:
-        raise ValueError(
-            f"estimator must be a {KINDS[task]}, got {type(model).__name__}, a {kind}. "
-            f"For it {USE[others[0]]}."
-        )
+    if kind in (None, KINDS[task]):
+        return
+    uses = [f" For it {USE[other]}." for other in KINDS if KINDS[other] == kind]
+    raise ValueError(
+        f"estimator must be a {KINDS[task]}, got {type(model).__name__} of the kind "
+        f"{kind}.{''.join(uses)}"
+    )
 
 
 def _tags_of(model: Any) -> Any:

@@ -25,6 +25,8 @@ REMEDIES = {
     "pandas.DataFrame(X), or impute them before.",
     "could not convert string to float": TEXT,
     "dtype='numeric' is not compatible": TEXT,
+    "float() argument must be": "X may hold numbers only: turn dates, for example, "
+    "into days since a date.",
     "y should be a 1d array": "Several labels or targets are not supported: clean them "
     "one by one.",
 }
@@ -77,16 +79,19 @@ def _remedies() -> Iterator[None]:
     """Add what to do to some of scikit-learn's messages."""
     try:
         yield
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         for known, remedy in REMEDIES.items():
             if str(error).startswith(known):
                 problem = str(error).splitlines()[0].rstrip(".")
-                raise ValueError(f"{problem}. {remedy}") from error
+                raise type(error)(f"{problem}. {remedy}") from error
         raise
 
 
 def _checked_array(estimator: Any, X: Any, y: Any, *, reset: bool, asks_y: bool) -> Any:
     least = 2 if asks_y else 1
+    # Of lists scikit-learn makes arrays of objects (None among numbers) and lets them
+    # pass; of arrays of objects it makes numbers.
+    X = X if hasattr(X, "dtype") else np.asarray(X)
     return validate_data(
         estimator, X, y, reset=reset, ensure_min_samples=least, **ARRAYS
     )

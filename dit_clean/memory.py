@@ -60,7 +60,7 @@ def as_memory(memory: Any) -> Memory:
     return check_memory(memory)
 
 
-def warn_of_no_seed(memory: Any, random_state: Any) -> None:
+def warn_of_no_seed(memory: Any, random_state: Any, cv: Any) -> None:
     """Warn if runs are to be kept that no later fit can ask for.
 
     Parameters
@@ -69,15 +69,24 @@ def warn_of_no_seed(memory: Any, random_state: Any) -> None:
         Where they would be kept.
     random_state : int, RandomState instance or None
         None draws other seeds, so another run, at each fit.
+    cv : int or splitter
+        One that shuffles without a seed of its own draws other folds at each fit.
 
     Warns
     -----
     UserWarning
         Names the parameter to set.
     """
-    if random_state is None and as_memory(memory).store_backend is not None:
+    if as_memory(memory).store_backend is None:
+        return
+    shuffles_anew = (
+        getattr(cv, "shuffle", False) and getattr(cv, "random_state", 0) is None
+    )
+    if random_state is None or shuffles_anew:
+        what = f"cv={cv!r}" if shuffles_anew else "random_state=None"
+        own = "the random_state of cv" if shuffles_anew else "random_state"
         warn(
             "memory= keeps runs for later fits from the same seeds, and each fit with "
-            "random_state=None draws its own: what it writes is never read again. Set "
-            "random_state to an int."
+            f"{what} draws its own: what it writes is never read again. Set {own} "
+            "to an int."
         )

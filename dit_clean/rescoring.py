@@ -27,6 +27,7 @@ from dit_clean.detection import (
     warn_of_doubtful_classes,
     warn_of_many_wrong,
     warn_of_many_wrong_labels,
+    warn_of_shifted_predictions,
     warn_of_skewed_targets,
 )
 from dit_clean.failed_fits import unchanged_on_failure
@@ -123,8 +124,10 @@ class Rescoring:
             warn_of_doubtful_classes(decision, targets.codes, targets.labels, signal)
         else:
             residual = evidence.targets - evidence.prediction(self.window_.slice)
-            warn_of_many_wrong(decision.contamination)
-            warn_of_skewed_targets(decision, residual, signal)
+            shift = targets.scale * residual
+            if not warn_of_shifted_predictions(shift, targets.given):
+                warn_of_many_wrong(decision.contamination)
+                warn_of_skewed_targets(decision, residual, signal)
 
     def _judgement(self) -> Judgement:
         evidence: Any = self._evidence

@@ -5,6 +5,8 @@ from typing import Any
 from sklearn.metrics import check_scoring, get_scorer
 from sklearn.utils import check_consistent_length
 
+from dit_clean.targets import check_gaps
+
 
 class TrustedScorer:
     """Score models on rows that somebody has checked, whatever fold they are given.
@@ -25,8 +27,8 @@ class TrustedScorer:
     Raises
     ------
     ValueError, TypeError
-        If X and y have different lengths, or there is no such scoring: a search would
-        turn an error of the scorer into a score of NaN.
+        If X and y have different lengths, y has gaps, or there is no such scoring: a
+        search would turn an error of the scorer into a score of NaN.
 
     Examples
     --------
@@ -44,8 +46,12 @@ class TrustedScorer:
 
     def __init__(self, X: Any, y: Any, scoring: Any = None):
         check_consistent_length(X, y)
+        check_gaps(y)
         check_metric(scoring)
         self.X, self.y, self.scoring = X, y, scoring
+
+    def __repr__(self) -> str:
+        return f"TrustedScorer({len(self.y)} rows, scoring={self.scoring!r})"
 
     def __call__(self, model: Any, X: Any = None, y: Any = None) -> float:
         """Return the score of a fitted model on the trusted rows.

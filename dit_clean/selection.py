@@ -123,14 +123,14 @@ class RowSelection(OneToOneFeatureMixin, TransformerMixin):
 
         Parameters
         ----------
-        *arrays : array, data frame, series, sparse matrix or list
+        *arrays : array, data frame, series, sparse matrix, Arrow table or sequence
             Each with n_samples rows.
 
         Returns
         -------
         kept : tuple, or the one array
-            Same containers (sparse formats without rows become CSR), the rows of
-            `sample_indices_`.
+            Same containers (sparse formats without rows become CSR, sequences of other
+            kinds lists), the rows of `sample_indices_`.
 
         Raises
         ------

@@ -1,6 +1,6 @@
 """Tables as numbers: what goes into the default network, and rows of any container."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import inf
 from numbers import Real
@@ -289,7 +289,9 @@ def select_rows(container: Any, rows: np.ndarray) -> Any:
         return container.iloc[rows]
     if sparse.issparse(container) and container.format in ("bsr", "coo", "dia"):
         container = container.tocsr()
-    if isinstance(container, list | tuple):
+    if type(container).__module__.startswith("pyarrow."):
+        return container.take(rows)
+    if isinstance(container, Sequence):
         kept = [container[row] for row in rows]
         return tuple(kept) if isinstance(container, tuple) else kept
     return container[rows]

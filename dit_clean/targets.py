@@ -1,6 +1,7 @@
 """Labels and regression targets as networks take them."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from numbers import Number
 from typing import Any
 
@@ -118,6 +119,7 @@ def encode_targets(y: np.ndarray, net: Any, task: str = "auto") -> Targets:
     UserWarning
         If numbers that were taken for labels look like measurements.
     """
+    _check_task(net, task)
     check_labels(y)
     y = _inferred(y).copy()  # as it was, for the runs that are replayed on it
     if is_classification(y, net, task):
@@ -182,6 +184,17 @@ def is_classification(y: np.ndarray, net: Any, task: str) -> bool:
     return not (y.dtype.kind == "f" and is_measured)
 
 
+def _check_task(net: Any, task: str) -> None:
+    """Raise if a net is for another task than it is to be trained for."""
+    kinds = {"classification": NeuralNetClassifier, "regression": NeuralNetRegressor}
+    if net is None or task == "auto" or isinstance(net, kinds[task]):
+        return
+    raise ValueError(
+        f"A {type(net).__name__} is not for {task}: give a {kinds[task].__name__} as "
+        "the net."
+    )
+
+
 def _warn_of_measurements(classes: np.ndarray) -> None:
     """Warn if sorted labels are many numbers, and no codes that count from 0 or 1."""
     if len(classes) <= MANY_VALUES or classes.dtype.kind not in "iuf":
@@ -198,10 +211,12 @@ def _warn_of_measurements(classes: np.ndarray) -> None:
 def _inferred(y: np.ndarray) -> np.ndarray:
     """Return numbers among Python objects as numbers: gaps of a column may leave such.
 
-    Texts stay objects, as they are given.
+    Texts stay objects, as they are given; decimals, as of databases, become floats.
     """
     if y.dtype.kind != "O" or any(isinstance(label, str) for label in y):
         return y
+    if all(isinstance(label, Decimal) for label in y):
+        return y.astype(np.float64)
     return np.array(y.tolist())
 
 

@@ -1,6 +1,7 @@
 """`InfluenceCleaner`: every promise of the contract."""
 
 import pickle
+from collections import deque
 
 import joblib
 import numpy as np
@@ -223,6 +224,8 @@ class TestUse:
         assert np.array_equal(y_clean, y[kept])
         assert ids_clean == [ids[i] for i in kept]
         assert fitted.filter(tuple(ids)) == tuple(ids_clean)
+        assert fitted.filter(range(N_ROWS)) == kept.tolist()
+        assert fitted.filter(deque(ids)) == ids_clean
         assert np.array_equal(fitted.filter(y), y[kept])
         tensor = fitted.filter(torch.as_tensor(X))
         assert torch.equal(tensor, torch.as_tensor(X[kept]))
@@ -362,6 +365,16 @@ class TestUse:
     def test_advice_about_many_wrong_targets_silences_it(self):
         X, y = make_targets()
         make_cleaner(make_regressor(), contamination=0.1).fit(X, y - 50)
+
+    @pytest.mark.filterwarnings("ignore:.*hardly predict")
+    def test_targets_that_are_not_scaled_for_the_net_are_warned_of(self):
+        X, y = make_targets()
+        match = (
+            r"The median target lies [\d.]+ above its prediction.* Scale the targets"
+        )
+        with pytest.warns(UserWarning, match=match) as warned:
+            make_cleaner(make_regressor(lr=1e-3)).fit(X, y)
+        assert {warning.filename for warning in warned} == {__file__}
 
     def test_measurements_that_are_taken_for_labels_are_warned_of(self):
         X = np.random.RandomState(0).randn(200, 5)
@@ -835,7 +848,7 @@ class TestGivenNets:
 
     def test_regressor_takes_whole_numbers(self):
         X, y = make_targets()
-        with pytest.warns(UserWarning, match="of the targets look wrong"):
+        with pytest.warns(UserWarning, match="not learned where targets lie"):
             cleaner = make_cleaner(make_regressor()).fit(X, (y - 50).astype(int))
         assert not hasattr(cleaner, "classes_")
 

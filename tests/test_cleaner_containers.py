@@ -251,3 +251,13 @@ def test_lists_are_taken():
     X, y = make_labels()
     cleaner = make_cleaner(max_epochs=2).fit(X.tolist(), NAMES[y].tolist())
     assert cleaner.filter(y.tolist()) == y[cleaner.keep_mask_].tolist()
+
+
+def test_filter_takes_arrow_tables_and_arrays():
+    arrow = pytest.importorskip("pyarrow")
+    X, y = make_labels()
+    cleaner = make_cleaner(max_epochs=2).fit(X, y)
+    table = arrow.table({"row": np.arange(N_ROWS)})
+    kept, labels = cleaner.filter(table, arrow.array(y))
+    assert kept["row"].to_pylist() == cleaner.sample_indices_.tolist()
+    assert labels.to_pylist() == y[cleaner.keep_mask_].tolist()

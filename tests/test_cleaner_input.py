@@ -1,5 +1,7 @@
 """Bad input: what was given, what is needed, what to do, before any training."""
 
+from datetime import date
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -7,7 +9,13 @@ import pytest
 import torch
 from joblib import Memory
 from sklearn.exceptions import DataConversionWarning
-from sklearn.model_selection import KFold, RepeatedKFold, ShuffleSplit, TimeSeriesSplit
+from sklearn.model_selection import (
+    KFold,
+    RepeatedKFold,
+    ShuffleSplit,
+    StratifiedKFold,
+    TimeSeriesSplit,
+)
 from skorch.callbacks import GradientNormClipping
 from torch import nn
 from torch.utils.data import WeightedRandomSampler
@@ -54,6 +62,24 @@ def test_values_that_are_no_numbers(value, words):
     refused(ValueError, f"Input X {words}", X=X)
     X_val, y_val = X[:9], y[:9]
     refused(ValueError, f"X_val .*Input X {words}", X_val=X_val, y_val=y_val)
+
+
+def test_lists_of_rows_that_are_no_numbers():
+    X, y = make_labels()
+    for value, error, match in (
+        (
+            None,
+            ValueError,
+            r"X contains NaN\. Missing values are imputed in data frames",
+        ),
+        (date(2024, 2, 29), TypeError, "'datetime.date'. X may hold numbers only"),
+    ):
+        rows = X.tolist()
+        rows[5][1] = value
+        refused(error, match, X=rows)
+        refused(error, match, X=np.array(rows, dtype=object))
+        with pytest.raises(error, match=match):
+            CleanedClassifier().fit(rows, y)
 
 
 @pytest.mark.parametrize("container", [np.asarray, list, pd.Series])
@@ -613,6 +639,16 @@ def test_names_of_weights_are_refused():
     refused(ValueError, match, sample_weight="balanced")
 
 
+def test_nets_for_another_task():
+    X, y = make_labels()
+    match = "A NeuralNetRegressor is not for classification: give a NeuralNetClassifier"
+    refused(ValueError, match, make_cleaner(make_regressor(), task="classification"))
+    with pytest.raises(ValueError, match=match):
+        CleanedClassifier(cleaner=make_cleaner(make_regressor())).fit(X, y)
+    match = "A NeuralNetClassifier is not for regression: give a NeuralNetRegressor"
+    refused(ValueError, match, make_cleaner(make_net(), task="regression"))
+
+
 def test_samplers_are_for_whole_data():
     sampler = WeightedRandomSampler(torch.ones(N_ROWS), N_ROWS)
     match = r"iterator_train__sampler names rows .*sample_weight.*dit_clean\.track"
@@ -628,6 +664,13 @@ def test_seeds_that_no_later_fit_has_are_warned_of(tmp_path):
         match = "never read again. Set random_state to an int"
         with pytest.warns(UserWarning, match=match), pytest.raises(AssertionError):
             cleaner.fit(X, y)
+    cleaner = make_cleaner(memory=tmp_path, cv=StratifiedKFold(3, shuffle=True))
+    match = r"cv=StratifiedKFold\(.* draws its own: .*Set the random_state of cv to an"
+    with pytest.warns(UserWarning, match=match), pytest.raises(AssertionError):
+        cleaner.fit(X, y)
+    for cv in (StratifiedKFold(3), StratifiedKFold(3, shuffle=True, random_state=0)):
+        cleaner = make_cleaner(memory=tmp_path, cv=cv)
+        refused(AssertionError, "training has begun", cleaner)
     for memory in (None, Memory(None)):
         cleaner = make_cleaner(memory=memory, random_state=None)
         refused(AssertionError, "training has begun", cleaner)

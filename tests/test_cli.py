@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import warnings
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -111,7 +112,11 @@ def test_parquet_is_read(folder, iris):
         (["iris.csv", "--label=kind", "--jobs=0"], 2, "'--jobs': 0 networks cannot"),
         (["iris.csv", "--label=kind", "--jobs=two"], 2, "not a valid integer"),
         (["iris.csv", "--label=kind", "--drop=kind"], 2, "column with the labels"),
-        (["iris.csv", "--label=kind", "--group=kind"], 2, "column with the labels"),
+        (
+            ["iris.csv", "--label=kind", "--group=kind"],
+            2,
+            "--group: 'kind' is the column",
+        ),
         (["iris.csv", "--label=kind", "--group=x"], 2, "there is no column 'x'"),
         (["iris.csv", "--label=kind", "--window=3:2"], 2, "outside of training"),
         (["iris.csv", "--label=kind", "--seed=-1"], 2, "0<=x<=4294967295"),
@@ -478,6 +483,33 @@ def test_columns_of_parquet_may_be_numbers(folder, iris):
     result = call("numbers.parquet", "--label=4", "--output=new.csv", *QUICK)
     assert result.exit_code == 0, result.output
     assert list(pd.read_csv("new.csv")) == ["0", "1", "2", "3", "4"]
+
+
+def test_numbers_of_parquet_that_have_gaps_keep_all_digits(folder, iris):
+    ids = pd.array([None, *range(2**60 + 1, 2**60 + 150)], dtype="Int64")
+    iris.assign(id=ids).to_parquet("gaps.parquet")
+    given = ["--label=kind", "--drop=id", "--output=new.parquet", "--table=rows.csv"]
+    result = call("gaps.parquet", *given, *QUICK)
+    assert result.exit_code == 0, result.output
+    written = pd.read_parquet("new.parquet", dtype_backend="numpy_nullable")["id"]
+    assert set(written.dropna()) <= set(ids[1:])
+    assert sorted(pd.read_csv("rows.csv", dtype=str)["id"].dropna()) == [
+        str(number) for number in ids[1:]
+    ]
+
+
+def test_decimals_of_parquet_are_numbers(folder, iris):
+    prices = [Decimal(f"{number:.2f}") for number in iris.iloc[:, 0]]
+    prices[3] = Decimal("900.25")
+    table = iris.drop(columns=["id", "kind"]).assign(price=prices, cost=prices[::-1])
+    table.to_parquet("prices.parquet")
+    given = ["--label=price", "--task=regression", "--strategy=relabel"]
+    result = call("prices.parquet", *given, "--output=new.parquet", "--epochs=5")
+    assert result.exit_code == 0, result.output
+    assert "different texts" not in result.stderr
+    written = pd.read_parquet("new.parquet")["price"]
+    assert {type(price) for price in written} == {Decimal}
+    assert written[3] < 100
 
 
 def test_lists_in_a_column_are_refused_in_one_line(folder, iris):

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 import sklearn
 from sklearn.base import clone
+from sklearn.cluster import KMeans
 from sklearn.datasets import load_breast_cancer, load_diabetes
-from sklearn.ensemble import StackingClassifier, VotingClassifier
+from sklearn.ensemble import IsolationForest, StackingClassifier, VotingClassifier
 from sklearn.feature_selection import RFECV
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import (
@@ -376,11 +377,15 @@ def test_models_of_the_other_kind_are_refused():
     X, y = load_diabetes(return_X_y=True)
     searched = GridSearchCV(make_pipeline(LinearRegression()), {})
     for model in (LinearRegression(), searched):
-        match = f"a classifier, got {type(model).__name__}, a reg.*use CleanedRegressor"
+        match = f"a classifier, got {type(model).__name__} .* reg.*use CleanedRegressor"
         with pytest.raises(ValueError, match=match):
             CleanedClassifier(model, CLEANER).fit(X, y)
     with pytest.raises(ValueError, match=r"a regressor, got Logis.*CleanedClassifier"):
         CleanedRegressor(LogisticRegression(), CLEANER).fit(X, y)
+    for model, kind in ((KMeans(2), "clusterer"), (IsolationForest(), "outlier_det")):
+        match = rf"a regressor, got {type(model).__name__} of the kind {kind}\w*\.$"
+        with pytest.raises(ValueError, match=match):
+            CleanedRegressor(model, CLEANER).fit(X, y)
 
 
 @pytest.mark.parametrize("is_frozen", [False, True])

@@ -167,3 +167,15 @@ def test_scorers_that_would_fail_are_refused_when_made(scoring, error, match):
     X, y = load_iris(return_X_y=True)
     with pytest.raises(error, match=match):
         TrustedScorer(X[:40], y[: 30 if scoring is None else 40], scoring)
+
+
+def test_trusted_labels_with_gaps_are_refused():
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(ValueError, match=r"no label in 1 of 40 rows \(first: row 3\)"):
+        TrustedScorer(X[:40], [*y[:3], None, *y[4:40]])
+
+
+def test_trusted_scorer_prints_as_one_line():
+    X, y = load_iris(return_X_y=True)
+    scorer = TrustedScorer(X, y, scoring="accuracy")
+    assert repr(scorer) == "TrustedScorer(150 rows, scoring='accuracy')"

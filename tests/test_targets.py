@@ -1,5 +1,7 @@
 """Regression targets as networks take them."""
 
+from decimal import Decimal
+
 import numpy as np
 import pytest
 
@@ -16,3 +18,12 @@ def test_scale_is_about_the_standard_deviation_where_most_targets_are_zero(share
 def test_gross_errors_do_not_set_the_scale_where_most_targets_are_zero():
     y = np.r_[np.zeros(800), np.linspace(1, 3, 190), np.full(10, 1e9)]
     assert encode_targets(y, None).scale < 4
+
+
+def test_decimals_are_numbers():
+    prices = np.array([Decimal(f"{i}.25") for i in range(30)], dtype=object)
+    targets = encode_targets(prices, None)
+    assert not targets.is_classifier
+    assert targets.given.tolist() == [i + 0.25 for i in range(30)]
+    codes = np.array([Decimal(i % 2) for i in range(30)], dtype=object)
+    assert encode_targets(codes, None).labels.tolist() == [0, 1]

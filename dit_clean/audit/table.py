@@ -74,7 +74,7 @@ def audit_table(
     # Before influence is read, which may take as long as the training.
     own: dict[str, np.ndarray] = {}
     for name, column in own_columns(data.X, columns, data.n_samples).items():
-        own[own_name(name, [*COLUMNS, *own])] = np.asarray(column)
+        own[own_name(name, [*COLUMNS, *own])] = _as_array(column)
     if not isinstance(flagged, bool | np.bool_ | None):
         raise ValueError(f"flagged={flagged!r} is none of None, True and False.")
     _check_sort(sort, [*COLUMNS, *own])
@@ -95,6 +95,18 @@ def audit_table(
 def own_name(name: str, columns: Container[str]) -> str:
     """Return the name of a column of the user's among those of an audit table."""
     return f"{name} (X)" if name in columns or name in TAKEN else name
+
+
+def _as_array(column: Any) -> np.ndarray:
+    """Return a column as an array, whole numbers with gaps as objects.
+
+    numpy makes floats of them, which hold 16 digits of an identifier.
+    """
+    values = np.asarray(column)
+    is_whole = str(getattr(column, "dtype", "")).lower().startswith(("int", "uint"))
+    if values.dtype.kind != "f" or not is_whole:
+        return values
+    return np.array(cells(column), dtype=object)
 
 
 def _check_sort(sort: Any, names: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
@@ -71,6 +72,8 @@ class Table:
         for row, (given, label) in enumerate(zip(self.y, suggested, strict=True)):
             if label != given:
                 cell = own.get(label, label)
+                if isinstance(cell, float) and isinstance(labels[row], Decimal):
+                    cell = Decimal(str(cell))
                 is_new = is_text and isinstance(cell, float)
                 labels[row] = str(cell).replace(".", decimal) if is_new else cell
         column = type(table[name])(labels, index=table.index)
@@ -146,7 +149,7 @@ def read_table(
         )
     try:
         if suffix in PARQUET:
-            frame = pandas.read_parquet(path)
+            frame = _read_parquet(path)
             frame.columns = frame.columns.map(str)
             return frame, frame, []
         sep = sep or SEPARATORS[suffix]
@@ -176,6 +179,31 @@ def read_table(
         ) from error
 
 
+def _read_parquet(path: Path) -> Any:
+    """Return a Parquet file, with whole numbers where pandas makes floats of gaps.
+
+    A float holds 16 digits of an identifier.
+    """
+    pandas = require("pandas", "The command line")
+    frame = pandas.read_parquet(path)
+    places = [
+        i
+        for i, (_, column) in enumerate(frame.items())
+        if column.dtype.kind == "f" and column.isna().any()
+    ]
+    if not (places and frame.columns.is_unique and find_spec("pyarrow")):
+        return frame
+    exact = pandas.read_parquet(
+        path,
+        columns=list(frame.columns[places].map(str)),
+        dtype_backend="numpy_nullable",
+    )
+    for i, (_, column) in zip(places, exact.items(), strict=True):
+        if column.dtype.kind in "iu":
+            frame.isetitem(i, column)
+    return frame
+
+
 def split_table(
     frame: Any,
     written: Any,
@@ -188,13 +216,10 @@ def split_table(
     """Return inputs and labels; a column that does not exist is a wrong argument."""
     names = list(map(str, frame.columns))
     _check_column(label, names, "--label")
-    if label in drop:
+    if label in drop:  # which holds the group, too
+        option = "--group" if group == label else "--drop"
         raise click.BadParameter(
-            f"{label!r} is the column with the labels.", param_hint="--drop"
-        )
-    if group == label:
-        raise click.BadParameter(
-            f"{label!r} is the column with the labels.", param_hint="--group"
+            f"{label!r} is the column with the labels.", param_hint=option
         )
     inputs = [name for name in names if name != label]
     if group is not None:

@@ -1,6 +1,7 @@
 """Notes of the command line: what may not be what it is taken for."""
 
 import shlex
+from decimal import Decimal
 from typing import Any
 
 import click
@@ -81,5 +82,7 @@ def _has_decimal_points(table: Table) -> bool:
 
 
 def is_number(column: Any) -> bool:
-    """Tell whether a column holds numbers."""
-    return column.dtype.kind in "biuf"
+    """Tell whether a column holds numbers, decimals of Parquet files too."""
+    known = column.dropna() if column.dtype.kind == "O" else ()
+    are_decimals = len(known) > 0 and all(isinstance(v, Decimal) for v in known)
+    return are_decimals or column.dtype.kind in "biuf"

@@ -6,6 +6,7 @@ from dit_clean.detection.evidence import CleanEvidence, LabelEvidence
 from dit_clean.detection.judgement import Decision, Judgement
 from dit_clean.detection.plausibility import (
     warn_of_doubtful_classes,
+    warn_of_shifted_predictions,
     warn_of_skewed_targets,
 )
 from dit_clean.detection.replacement import nearest_target_rows, replacement_rows
@@ -37,6 +38,7 @@ __all__ = [
     "warn_of_many_wrong",
     "warn_of_many_wrong_labels",
     "warn_of_no_signal",
+    "warn_of_shifted_predictions",
     "warn_of_skewed_targets",
     "window_likelihood",
 ]

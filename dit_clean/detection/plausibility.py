@@ -6,6 +6,7 @@ from scipy.stats import binom
 from dit_clean.detection.evidence import TINY
 from dit_clean.detection.judgement import Decision
 from dit_clean.detection.signal import MANY_WRONG, MANY_WRONG_LABELS, MIN_Z
+from dit_clean.detection.targets import robust_spread
 from dit_clean.warning import warn
 
 MOST_OF_A_CLASS = 0.5
@@ -18,6 +19,9 @@ SKEWED = 0.15
 """Skewness of the residuals that are kept from which on right targets are skewed:
 lognormal ones have 0.2 at a standard deviation of 0.3 of their logarithms, exponential
 ones 0.5."""
+SHIFTED = 0.4
+"""Distance of residuals from zero, in interquartile ranges of the targets, from which
+on networks have not learned where targets lie: half of a standard deviation."""
 APART = 2.0
 """Times the largest residual that is kept, from which on flagged ones are no tail."""
 SHOWN = 5
@@ -91,6 +95,39 @@ def warn_of_doubtful_classes(
         'weigh with weighting="soft-balanced", or set contamination to the fraction '
         "that you can look through."
     )
+
+
+def warn_of_shifted_predictions(residual: np.ndarray, targets: np.ndarray) -> bool:
+    """Warn if the networks predict nearly all regression targets too low, or too high.
+
+    Parameters
+    ----------
+    residual : ndarray of shape (n_samples,)
+        Targets minus predictions.
+    targets : ndarray of shape (n_samples,)
+        In the same unit.
+
+    Returns
+    -------
+    has_warned : bool
+
+    Warns
+    -----
+    UserWarning
+        Right targets are assumed to lie around the prediction.
+    """
+    shift = float(np.median(residual))
+    if abs(shift) <= SHIFTED * robust_spread(targets):
+        return False
+    side = "above" if shift > 0 else "below"
+    warn(
+        f"The median target lies {abs(shift):.3g} {side} its prediction, where half of "
+        f"the targets lie within {robust_spread(targets):.3g}: the networks have not "
+        "learned where targets lie, so that flags and estimated contamination say "
+        "little. Scale the targets, to a median of 0 and a spread of 1, train longer, "
+        "or take a loss that gross errors cannot carry away (torch.nn.HuberLoss)."
+    )
+    return True
 
 
 def are_skewed(residual: np.ndarray, flagged: np.ndarray) -> bool:

@@ -61,6 +61,13 @@ def test_missing_values_of_own_columns_come_last(data):
     assert table["size"].isna().sum() == 20
 
 
+@pytest.mark.parametrize("kind", ["Int64", "int64[pyarrow]", "polars"])
+def test_whole_numbers_with_gaps_keep_all_digits(data, kind):
+    ids = [None, *range(2**60 + 1, 2**60 + 60)]
+    column = pl.Series(ids) if kind == "polars" else pd.Series(ids, dtype=kind)
+    assert audit_table(data, columns={"id": column})["id"].tolist()[1:] == ids[1:]
+
+
 def test_own_column_does_not_replace_one_of_the_audit(data):
     table = audit_table(data, columns={"label": np.arange(60)})
     assert np.array_equal(table["label"], data.labels)

@@ -10,6 +10,7 @@ from dit_clean.detection.plausibility import (
     are_skewed,
     doubtful_classes,
     warn_of_doubtful_classes,
+    warn_of_shifted_predictions,
     warn_of_skewed_targets,
 )
 
@@ -107,3 +108,24 @@ def test_skewed_targets_are_warned_of(side, word):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn_of_skewed_targets(decision, residual, signal=1.0)
+
+
+@pytest.mark.parametrize(("shift", "word"), [(90.0, "above"), (-90.0, "below")])
+def test_predictions_far_from_all_targets_are_warned_of(shift, word):
+    targets = 500 + 100 * np.random.RandomState(0).randn(300)
+    residual = (targets - 500) / 2
+    with pytest.warns(
+        UserWarning, match=rf"lies [\d.]+ {word} its prediction.*HuberLoss"
+    ):
+        assert warn_of_shifted_predictions(residual + shift, targets)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not warn_of_shifted_predictions(residual, targets)
+
+
+def test_predictions_of_mostly_equal_targets_are_not_taken_for_shifted():
+    generator = np.random.RandomState(0)
+    targets = np.where(generator.rand(500) < 0.8, 0, generator.exponential(size=500))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not warn_of_shifted_predictions(targets - targets.mean(), targets)
