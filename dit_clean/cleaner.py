@@ -257,13 +257,14 @@ class InfluenceCleaner(
             If held-out labels or targets are hardly predicted better than by chance.
         UserWarning
             If so many labels or regression targets look wrong that right ones are more
-            likely not what is assumed of them, or flagged ones look like rare events
-            or the long tail of right targets; if the networks predict targets too low
-            or too high as a whole; if ``task="auto"`` takes many numbers for labels
-            that do not count from 0 or 1; if y, sample_weight or groups has the index
-            labels of X in another order; if a column holds free text, or numbers or
-            dates as text, or many rows with categories too rare for a column of their
-            own; or if `memory` is to keep runs whose seeds no later fit has.
+            likely not what is assumed of them, or flagged ones look like rare events or
+            the long tail of right targets; if the networks predict targets too low or
+            too high as a whole, or many targets are one value; if ``task="auto"`` takes
+            many numbers for labels that do not count from 0 or 1; if y, sample_weight
+            or groups has the index labels of X in another order; if a column holds free
+            text, or numbers or dates as text, or many rows with categories too rare for
+            a column of their own; or if `memory` is to keep runs whose seeds no later
+            fit has.
         """
         check_parameters(self, PARAMETERS)
         warn_of_no_seed(self.memory, self.random_state, self.cv)

@@ -27,6 +27,7 @@ from dit_clean.detection import (
     warn_of_doubtful_classes,
     warn_of_many_wrong,
     warn_of_many_wrong_labels,
+    warn_of_repeated_target,
     warn_of_shifted_predictions,
     warn_of_skewed_targets,
 )
@@ -125,6 +126,7 @@ class Rescoring:
         else:
             residual = evidence.targets - evidence.prediction(self.window_.slice)
             shift = targets.scale * residual
+            warn_of_repeated_target(targets.given)
             if not warn_of_shifted_predictions(shift, targets.given):
                 warn_of_many_wrong(decision.contamination)
                 warn_of_skewed_targets(decision, residual, signal)

@@ -6,6 +6,7 @@ from dit_clean.detection.evidence import CleanEvidence, LabelEvidence
 from dit_clean.detection.judgement import Decision, Judgement
 from dit_clean.detection.plausibility import (
     warn_of_doubtful_classes,
+    warn_of_repeated_target,
     warn_of_shifted_predictions,
     warn_of_skewed_targets,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "warn_of_many_wrong",
     "warn_of_many_wrong_labels",
     "warn_of_no_signal",
+    "warn_of_repeated_target",
     "warn_of_shifted_predictions",
     "warn_of_skewed_targets",
     "window_likelihood",

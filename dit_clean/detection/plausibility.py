@@ -22,6 +22,11 @@ ones 0.5."""
 SHIFTED = 0.4
 """Distance of residuals from zero, in interquartile ranges of the targets, from which
 on networks have not learned where targets lie: half of a standard deviation."""
+REPEATED = (0.2, 0.5)
+"""Share of the most frequent regression target that is too large for an error that is
+found, and too small for one that is the rule (no rain, no claim)."""
+RARELY = 0.02
+"""Share of the next one below which targets do not repeat by their nature (counts)."""
 APART = 2.0
 """Times the largest residual that is kept, from which on flagged ones are no tail."""
 SHOWN = 5
@@ -128,6 +133,32 @@ def warn_of_shifted_predictions(residual: np.ndarray, targets: np.ndarray) -> bo
         "or take a loss that gross errors cannot carry away (torch.nn.HuberLoss)."
     )
     return True
+
+
+def warn_of_repeated_target(targets: np.ndarray) -> None:
+    """Warn if many regression targets are one value, where others do not repeat.
+
+    Parameters
+    ----------
+    targets : ndarray of shape (n_samples,)
+        As given.
+
+    Warns
+    -----
+    UserWarning
+        Names the value.
+    """
+    values, counts = np.unique(targets, return_counts=True)
+    others, most = np.sort(counts)[:-1], counts.max()
+    least, greatest = (share * len(targets) for share in REPEATED)
+    if least <= most < greatest and others.max() < RARELY * len(targets):
+        value = values[counts.argmax()]
+        warn(
+            f"{most / len(targets):.0%} of the targets are {value:g}. "
+            "If that stands for something else (not measured, cut off), leave these "
+            "rows out before fitting: wrong targets that are so many of one value are "
+            "not found, and others hardly beside them."
+        )
 
 
 def are_skewed(residual: np.ndarray, flagged: np.ndarray) -> bool:

@@ -10,6 +10,7 @@ from dit_clean.detection.plausibility import (
     are_skewed,
     doubtful_classes,
     warn_of_doubtful_classes,
+    warn_of_repeated_target,
     warn_of_shifted_predictions,
     warn_of_skewed_targets,
 )
@@ -129,3 +130,25 @@ def test_predictions_of_mostly_equal_targets_are_not_taken_for_shifted():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert not warn_of_shifted_predictions(targets - targets.mean(), targets)
+
+
+def test_many_targets_of_one_value_are_warned_of():
+    targets = np.random.RandomState(0).normal(size=1000)
+    targets[:250] = -9
+    with pytest.warns(UserWarning, match=r"25% of the targets are -9.*leave these"):
+        warn_of_repeated_target(targets)
+
+
+@pytest.mark.parametrize("kind", ["few", "most", "counts", "ratings", "distinct"])
+def test_targets_that_repeat_by_their_nature_are_not(kind):
+    random = np.random.RandomState(0)
+    targets = random.normal(size=1000)
+    if kind in ("few", "most"):
+        targets[: 150 if kind == "few" else 600] = 0
+    elif kind == "counts":
+        targets = random.poisson(1.0, size=1000).astype(float)
+    elif kind == "ratings":
+        targets = random.randint(1, 6, size=1000).astype(float)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_repeated_target(targets)
