@@ -95,19 +95,30 @@ class Replayer:
         ):
             sizes = [p.numel() for p in params]
             _write(params, state.params[where].split(sizes))
-            if not state.slots:
-                continue  # nothing is kept, or no update has been made
             slots = {k: v[where].split(sizes) for k, v in state.slots.items()}
-            # Where torch's optimizers keep their numbers, and load them to.
-            on_device = settings.get("capturable") or settings.get("fused")
-            # Optimizers that count nothing (SGD) do not look at it.
-            step = torch.tensor(float(settings.get("step", 0)), dtype=torch.float32)
-            for i, p in enumerate(params):
-                place = p.device if on_device else step.device
-                kept = {"step": step.to(place, copy=True)}
-                for slot, parts in slots.items():
-                    kept[slot] = _as_kept(slot, parts[i], p, place)
-                self.optimizer.state[p] = kept
+            if slots:  # else nothing is kept, or no update has been made
+                self._load_slots(params, slots, settings)
+
+    def _load_slots(
+        self,
+        params: list[Tensor],
+        slots: Mapping[str, tuple[Tensor, ...]],
+        settings: Mapping[str, Any],
+    ) -> None:
+        """Set the optimizer state of a group, each slot given by parameter."""
+        # Optimizers that count nothing (SGD) do not look at it.
+        step = torch.tensor(float(settings.get("step", 0)), dtype=torch.float32)
+        # Where torch's optimizers keep their numbers, and load them to.
+        on_device = settings.get("capturable") or settings.get("fused")
+        for i, p in enumerate(params):
+            place = p.device if on_device else step.device
+            own = {slot: parts[i] for slot, parts in slots.items()}
+            self.optimizer.state[p] = {"step": step.to(place, copy=True)} | {
+                slot: values[0].to(place, copy=True)
+                if slot in NUMBERS
+                else values.view(p.shape).clone()
+                for slot, values in own.items()
+            }
 
     def _step(
         self,
@@ -265,13 +276,6 @@ def _may_change(group: Mapping[str, Any]) -> bool:
         if key != "params"
         for part in (value, *(value if isinstance(value, tuple) else ()))
     )
-
-
-def _as_kept(slot: str, values: Tensor, p: Tensor, place: torch.device) -> Tensor:
-    """Return a copy of a parameter's slot as its optimizer keeps it."""
-    if slot in NUMBERS:
-        return values[0].to(place, copy=True)
-    return values.view(p.shape).clone()
 
 
 def _write(params: list[Tensor], values: tuple[Tensor, ...]) -> None:

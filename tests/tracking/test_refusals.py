@@ -159,14 +159,15 @@ def test_parameters_of_the_criterion_are_refused():
     refused(net, ValueError, "does not belong to the module.*move it there")
 
 
-def test_weight_decay_of_an_unused_parameter_is_refused():
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adagrad])
+def test_weight_decay_of_an_unused_parameter_is_refused(optimizer):
     class Unused(Linear):
         def __init__(self):
             super().__init__()
             self.other = nn.Linear(2, 2)
 
-    track(make_net(Unused), *make_rows())
-    net = make_net(Unused, optimizer__weight_decay=0.1)
+    track(make_net(Unused, optimizer=optimizer), *make_rows())
+    net = make_net(Unused, optimizer=optimizer, optimizer__weight_decay=0.1)
     message = "'other.weight' gets no gradient.*freeze it.*skipped.*Multiply"
     refused(net, ValueError, message)
 
