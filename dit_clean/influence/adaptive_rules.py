@@ -113,24 +113,33 @@ def nadam(theta: Tensor, slots: Slots, grad: Tensor, hyper: Hyper) -> Update:
     p' = p mu[t], from p = 1; theta' = theta - lr (n + n') / (sqrt(v'/(1 - beta2^t))
     + eps) with n = (1 - mu[t]) / (1 - p') g, n' = mu[t + 1] / (1 - p' mu[t + 1]) m'.
     """
-    lr, (beta1, beta2), t = hyper["lr"], hyper["betas"], _number_of_update(hyper)
+    (beta1, beta2), t = hyper["betas"], _number_of_update(hyper)
     theta, grad = _shrunk(theta, grad, hyper)
     new = _moments(slots, grad, beta1, beta2)
+    new["mu_product"], by_grad, by_mean = nadam_shares(slots, grad, hyper)
+    scale = safe_sqrt(new["exp_avg_sq"]) / (1 - beta2**t) ** 0.5 + hyper["eps"]
+    direction = by_grad * grad + by_mean * new["exp_avg"]
+    return theta - hyper["lr"] * direction / scale, new
+
+
+def nadam_shares(
+    slots: Slots, grad: Tensor, hyper: Hyper
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return NAdam's p' and the factors of g and m' in its step, of each element."""
+    beta1, t = hyper["betas"][0], _number_of_update(hyper)
     mu, mu_next = (
         beta1 * (1 - 0.5 * 0.96 ** (step * hyper["momentum_decay"]))
         for step in (t, t + 1)
     )
     # No parameter moves this product. Torch rounds it to the precision of its own.
-    product = slots.get("mu_product")
-    if product is None:
+    before = slots.get("mu_product")
+    if before is None:
         dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)
-        product = torch.ones_like(grad, dtype=dtype)
-    new["mu_product"] = product = product.detach() * mu
-    product = product.to(torch.promote_types(product.dtype, grad.dtype))
-    by_grad = ((1 - mu) / (1 - product)).to(grad.dtype)
-    by_mean = (mu_next / (1 - product * mu_next)).to(grad.dtype)
-    scale = safe_sqrt(new["exp_avg_sq"]) / (1 - beta2**t) ** 0.5 + hyper["eps"]
-    return theta - lr * (by_grad * grad + by_mean * new["exp_avg"]) / scale, new
+        before = torch.ones_like(grad, dtype=dtype)
+    product = before.detach() * mu
+    exact = product.to(torch.promote_types(product.dtype, grad.dtype))
+    by_grad, by_mean = (1 - mu) / (1 - exact), mu_next / (1 - exact * mu_next)
+    return product, by_grad.to(grad.dtype), by_mean.to(grad.dtype)
 
 
 def radam(theta: Tensor, slots: Slots, grad: Tensor, hyper: Hyper) -> Update:
@@ -142,18 +151,27 @@ def radam(theta: Tensor, slots: Slots, grad: Tensor, hyper: Hyper) -> Update:
     theta' = theta - lr m'/(1 - beta1^t) r sqrt(1 - beta2^t) / (sqrt(v') + eps), and
     theta' = theta - lr m'/(1 - beta1^t) as long as l[t] <= 5.
     """
-    (beta1, beta2), t = hyper["betas"], _number_of_update(hyper)
+    beta1, beta2 = hyper["betas"]
     theta, grad = _shrunk(theta, grad, hyper)
     new = _moments(slots, grad, beta1, beta2)
-    step = hyper["lr"] / (1 - beta1**t) * new["exp_avg"]
+    rate = hyper["lr"] / (1 - beta1 ** _number_of_update(hyper))
+    rectified = radam_rectification(hyper)
+    if rectified is None:
+        return theta - rate * new["exp_avg"], new
+    scale = safe_sqrt(new["exp_avg_sq"]) + hyper["eps"]
+    return theta - rate * rectified * new["exp_avg"] / scale, new
+
+
+def radam_rectification(hyper: Hyper) -> float | None:
+    """Return RAdam's r sqrt(1 - beta2^t); None where it does not adapt its steps."""
+    beta2, t = hyper["betas"][1], _number_of_update(hyper)
     limit, correction = 2 / (1 - beta2) - 1, 1 - beta2**t
     length = limit - 2 * t * beta2**t / correction
     if length <= MIN_RECTIFIED:
-        return theta - step, new
-    rectified = (length - 4) * (length - 2) * limit
-    rectified /= (limit - 4) * (limit - 2) * length
-    scale = safe_sqrt(new["exp_avg_sq"]) + hyper["eps"]
-    return theta - (rectified * correction) ** 0.5 * step / scale, new
+        return None
+    square = (length - 4) * (length - 2) * limit
+    square /= (limit - 4) * (limit - 2) * length
+    return float((square * correction) ** 0.5)
 
 
 def decayed(theta: Tensor, grad: Tensor, hyper: Hyper) -> Tensor:

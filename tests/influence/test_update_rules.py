@@ -18,7 +18,7 @@ from dit_clean.influence import (
 from dit_clean.influence.adjoint import rule_vjp
 from dit_clean.influence.update_vjps import UPDATE_VJPS
 from dit_clean.tracking import StepRecord, TrainingState
-from dit_clean.tracking.replay import StateReader
+from dit_clean.tracking.replay import NUMBERS, StateReader
 from tests.cases import OPTIMIZERS, QUERIES, Case, make_linear, one_group, train
 
 SGD, ADAM, ADAMW = torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW
@@ -65,6 +65,7 @@ OTHERS = {
     torch.optim.Adamax: [{}, {"betas": (0.5, 0.7), "eps": 1e-3}],
     torch.optim.NAdam: [
         {},
+        {"betas": (0.0, 0.9)},
         {"betas": (0.5, 0.7), "eps": 1e-3, "momentum_decay": 0.1},
         {"decoupled_weight_decay": True},
     ],
@@ -191,7 +192,7 @@ def test_closed_products_equal_autograds(optimizer_type, options, n_queries):
     optimizer = optimizer_type([parameter], lr=LR, **options)
     reader = StateReader(torch.nn.Identity(), optimizer)
     rule = update_rule_of(optimizer_type)
-    for _ in range(3):
+    for _ in range(7):
         state, (hyper,) = reader.state(), hyper_of(reader)
         parameter.grad = draw(N_PARAMS)
         parameter.grad[0] = 0  # a dead unit
@@ -212,8 +213,23 @@ def test_closed_products_equal_autograds(optimizer_type, options, n_queries):
             truth = rule_vjp(rule, groups, record, state, grad, adjoint)
             # Of a dead unit they are as large as 1 / eps: 1e8 roundings of 1.
             exact = {"rtol": 1e-12, "atol": 1e-12}
+            numbers = [truth[0].pop(name) for name in NUMBERS if name in truth[0]]
+            assert not any(number.any() for number in numbers)
             torch.testing.assert_close(found[0], truth[0], **exact)
             torch.testing.assert_close(found[1], truth[1], **exact)
+
+
+@pytest.mark.parametrize("optimizer_type", UPDATE_VJPS)
+def test_optimizers_as_torch_makes_them_have_closed_products(optimizer_type):
+    parameter = torch.nn.Parameter(torch.ones(N_PARAMS))
+    optimizer = optimizer_type([parameter], lr=LR)
+    reader = StateReader(torch.nn.Identity(), optimizer)
+    for _ in range(6):
+        parameter.grad = torch.ones(N_PARAMS)
+        optimizer.step()
+    (hyper,), slots = hyper_of(reader), reader.state().slots
+    adjoint = {"params": torch.ones(1, N_PARAMS)}
+    assert UPDATE_VJPS[optimizer_type](slots, parameter.grad, hyper, adjoint)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
