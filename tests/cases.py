@@ -100,6 +100,38 @@ OPTIMIZERS = {
         two_groups, optimizer=SGD, lr=0.2, momentum=0.9, weight_decay=0.1
     ),
     "groups-adamw": partial(two_groups, optimizer=ADAMW, lr=0.1, weight_decay=0.2),
+    "rmsprop": partial(one_group, optimizer=torch.optim.RMSprop, lr=0.02),
+    "rmsprop-centered": partial(
+        two_groups,
+        optimizer=torch.optim.RMSprop,
+        lr=0.02,
+        momentum=0.7,
+        centered=True,
+        weight_decay=0.1,
+    ),
+    "adagrad": partial(one_group, optimizer=torch.optim.Adagrad, lr=0.1),
+    "adagrad-decay": partial(
+        two_groups,
+        optimizer=torch.optim.Adagrad,
+        lr=0.2,
+        lr_decay=0.1,
+        initial_accumulator_value=0.1,
+        weight_decay=0.1,
+    ),
+    "adadelta": partial(
+        one_group, optimizer=torch.optim.Adadelta, lr=1.0, weight_decay=0.1
+    ),
+    "adamax": partial(one_group, optimizer=torch.optim.Adamax, lr=0.05),
+    "nadam": partial(one_group, optimizer=torch.optim.NAdam, lr=0.05),
+    "nadam-decay": partial(
+        two_groups,
+        optimizer=torch.optim.NAdam,
+        lr=0.1,
+        weight_decay=0.2,
+        decoupled_weight_decay=True,
+    ),
+    # Adapts its steps from the sixth on.
+    "radam": partial(two_groups, optimizer=torch.optim.RAdam, lr=0.1, weight_decay=0.1),
 }
 
 

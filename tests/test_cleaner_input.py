@@ -323,7 +323,7 @@ def test_sample_weights():
 
 
 @pytest.mark.usefixtures("trains")
-@pytest.mark.parametrize("optimizer", [torch.optim.RMSprop, torch.optim.LBFGS])
+@pytest.mark.parametrize("optimizer", [torch.optim.Adafactor, torch.optim.LBFGS])
 def test_unknown_optimizer(optimizer):
     match = f"{optimizer.__name__} cannot be tracked.*: SGD, Adam, AdamW"
     refused(ValueError, match, make_cleaner(make_net(optimizer=optimizer)))

@@ -18,7 +18,7 @@ from dit_clean.queries import ClassProbability, MeanLoss
 from dit_clean.tracking import StateStore, StepRecorder, TrackedModel
 from tests.nets import N_COLUMNS, Convolution, Mixed, Sequence, make_net, make_rows
 from tests.tracking.loops import make_parts, record, trained_with_closures
-from tests.tracking.test_replay import OPTIMIZERS, same_state
+from tests.tracking.test_replay import ADAPTIVE, OPTIMIZERS, same_state
 
 pytestmark = pytest.mark.gpu
 
@@ -28,8 +28,13 @@ ON_DEVICE = {
         "optimizer__capturable": True,
         "lr": 0.01,
     },
+    "capturable nadam": {
+        "optimizer": torch.optim.NAdam,
+        "optimizer__capturable": True,
+        "lr": 0.01,
+    },
 }
-"""Its counts of updates lie on the device, which the CPU does not allow."""
+"""Their counts of updates lie on the device, which the CPU does not allow."""
 
 
 class Plain(nn.Module):
@@ -84,6 +89,21 @@ def test_influence_is_that_of_the_cpu(name, history):
     np.testing.assert_allclose(found[0], found[1], rtol=1e-7, atol=1e-9 * scale)
 
 
+@pytest.mark.parametrize("name", ADAPTIVE)
+def test_influence_of_adaptive_steps_is_that_of_the_cpu(name):
+    """Without a bias before a batch norm, whose rounding errors they enlarge."""
+    X, y = doubles()
+    options = {
+        k: v for k, v in ADAPTIVE[name].items() if k != "optimizer__param_groups"
+    }
+    found = [
+        track_on(device, Plain, **options).influence(MeanLoss(X, y))
+        for device in ("cuda", "cpu")
+    ]
+    scale = np.abs(found[1]).max()
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-7, atol=1e-9 * scale)
+
+
 def test_parts_of_a_query_are_computed_anew_in_the_thread_of_the_device(monkeypatch):
     """The asking thread waits for it and holds the lock."""
     monkeypatch.setattr(queries, "QUERY_ROWS", 8)
@@ -110,11 +130,11 @@ def test_all_questions_have_the_answers_of_the_cpu():
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", [*OPTIMIZERS, *ON_DEVICE])
+@pytest.mark.parametrize("name", [*OPTIMIZERS, *ADAPTIVE, *ON_DEVICE])
 def test_replay_is_bit_exact(name):
     """With dropout drawn on the device and running statistics, in float32."""
     X, y = make_rows()
-    settings = (OPTIMIZERS | ON_DEVICE)[name]
+    settings = (OPTIMIZERS | ADAPTIVE | ON_DEVICE)[name]
     runs = [
         track_on("cuda", Mixed, X, y, record=record, **settings)
         for record in ("all", 1)

@@ -13,8 +13,18 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-Slots: TypeAlias = Mapping[str, Tensor]
-Products: TypeAlias = tuple[dict[str, Tensor], Tensor]
+from dit_clean.influence.adaptive_rules import Slots
+from dit_clean.influence.adaptive_vjps import (
+    Products,
+    adadelta_vjp,
+    adagrad_vjp,
+    adam_vjp,
+    adamax_vjp,
+    nadam_vjp,
+    radam_vjp,
+    rmsprop_vjp,
+)
+
 UpdateVJP: TypeAlias = Callable[
     [Slots, Tensor, Mapping[str, Any], Slots], Products | None
 ]
@@ -40,52 +50,16 @@ def sgd_vjp(
     return earlier | {"params": _decayed(params, cotangent, hyper)}, cotangent
 
 
-def adam_vjp(
-    slots: Slots,
-    grad: Tensor,
-    hyper: Mapping[str, Any],
-    adjoint: Slots,
-    *,
-    decoupled: bool = False,
-) -> Products | None:
-    """Return the products of ``torch.optim.Adam`` or ``AdamW``, without AMSGrad."""
-    decoupled = decoupled or hyper.get("decoupled_weight_decay", False)
-    coupled_decay = hyper["weight_decay"] != 0 and not decoupled
-    if hyper["amsgrad"] or hyper["maximize"] or coupled_decay:
-        return None
-    (beta1, beta2), t = hyper["betas"], hyper.get("step", 0) + 1
-    if slots:
-        mean = torch.lerp(slots["exp_avg"], grad, 1 - beta1)
-        square = (slots["exp_avg_sq"] * beta2).addcmul_(grad, grad, value=1 - beta2)
-    else:
-        mean, square = grad * (1 - beta1), grad * grad * (1 - beta2)
-    root, correction = square.sqrt_(), (1 - beta2**t) ** 0.5
-    scale = (root / correction).add_(hyper["eps"])
-    params = adjoint["params"]
-    by_step, rate = params / scale, -hyper["lr"] / (1 - beta1**t)
-    # Where v = 0, its root has the derivative 0 (see update_rules).
-    slope = mean.div_(scale).div_(root.masked_fill_(root == 0, torch.inf))
-    if "exp_avg" in adjoint:
-        by_mean = torch.add(adjoint["exp_avg"], by_step, alpha=rate)
-        by_square = torch.addcmul(
-            adjoint["exp_avg_sq"], by_step, slope, value=-0.5 * rate / correction
-        )
-    else:
-        by_mean = by_step * rate
-        by_square = by_step.mul_(slope).mul_(-0.5 * rate / correction)
-    cotangent = (by_mean * (1 - beta1)).addcmul_(by_square, grad, value=2 - 2 * beta2)
-    kept = 1 - hyper["lr"] * hyper["weight_decay"]
-    earlier = {"params": params if kept == 1 else params * kept}
-    if slots:
-        earlier["exp_avg"] = by_mean.mul_(beta1)
-        earlier["exp_avg_sq"] = by_square.mul_(beta2)
-    return earlier, cotangent
-
-
 UPDATE_VJPS: dict[type, UpdateVJP] = {
     torch.optim.SGD: sgd_vjp,
     torch.optim.Adam: adam_vjp,
     torch.optim.AdamW: partial(adam_vjp, decoupled=True),
+    torch.optim.RMSprop: rmsprop_vjp,
+    torch.optim.Adagrad: adagrad_vjp,
+    torch.optim.Adadelta: adadelta_vjp,
+    torch.optim.Adamax: adamax_vjp,
+    torch.optim.NAdam: nadam_vjp,
+    torch.optim.RAdam: radam_vjp,
 }
 
 LINEAR_UPDATES = (torch.optim.SGD,)

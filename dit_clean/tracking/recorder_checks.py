@@ -197,8 +197,8 @@ def check_unused(
     """Raise if it matters that parameters get no gradient in a step.
 
     Torch passes over them, where the update rule sees a gradient of zero. The two
-    differ under weight decay, and under momentum or Adam for a parameter that has a
-    gradient in other steps.
+    differ under weight decay, and under momentum or averages (Adam) for a parameter
+    that has a gradient in other steps.
 
     Parameters
     ----------
@@ -217,8 +217,10 @@ def check_unused(
         decays = now is False and group.get("weight_decay", 0) != 0
         if not decays and (now == before or not optimizer.state):
             continue
-        # Of a parameter without gradient so far, most optimizers have no state.
-        if now or before or optimizer.state.get(parameter):
+        # Of a parameter without gradient so far, optimizers have no state, or have
+        # made no step (Adagrad).
+        state = optimizer.state.get(parameter)
+        if now or before or (state and state.get("step", 1)):
             raise ValueError(
                 f"Parameter {_name(module, parameter)!r} gets a gradient in some steps "
                 "and none in others (a branch that is skipped, stochastic depth). "

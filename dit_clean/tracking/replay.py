@@ -21,6 +21,10 @@ from dit_clean.tracking.storage import TrainingState
 if TYPE_CHECKING:
     from dit_clean.tracking.trajectory import StepRecord
 
+NUMBERS = {"mu_product": 1.0}
+"""What optimizers keep as one number for each parameter (NAdam's product), beside
+"step", and its value before the first update. Here each element has it."""
+
 
 class Replayer:
     """Repeats updates with the original optimizer class on private copies.
@@ -81,7 +85,6 @@ class Replayer:
     def load(self, state: TrainingState, hyper: tuple[Mapping[str, Any], ...]) -> None:
         """Set parameters, buffers and optimizer state."""
         self.optimizer.state.clear()
-        counts = any("step" in settings for settings in hyper)
         buffers = dict(self.module.named_buffers())
         with torch.no_grad():
             for name, values in state.buffers.items():
@@ -92,18 +95,30 @@ class Replayer:
         ):
             sizes = [p.numel() for p in params]
             _write(params, state.params[where].split(sizes))
-            if counts and "step" not in settings:
-                continue  # no update has been made of this group
-            for slot, values in state.slots.items():
-                for p, part in zip(params, values[where].split(sizes), strict=True):
-                    self.optimizer.state[p][slot] = part.view(p.shape).clone()
-            if "step" in settings:
-                # Where torch's optimizers keep it, and load it to.
-                counts_on_device = settings.get("capturable") or settings.get("fused")
-                for p in params:
-                    step = torch.tensor(float(settings["step"]), dtype=torch.float32)
-                    step = step.to(p.device) if counts_on_device else step
-                    self.optimizer.state[p]["step"] = step
+            slots = {k: v[where].split(sizes) for k, v in state.slots.items()}
+            if slots:  # else nothing is kept, or no update has been made
+                self._load_slots(params, slots, settings)
+
+    def _load_slots(
+        self,
+        params: list[Tensor],
+        slots: Mapping[str, tuple[Tensor, ...]],
+        settings: Mapping[str, Any],
+    ) -> None:
+        """Set the optimizer state of a group, each slot given by parameter."""
+        # Optimizers that count nothing (SGD) do not look at it.
+        step = torch.tensor(float(settings.get("step", 0)), dtype=torch.float32)
+        # Where torch's optimizers keep their numbers, and load them to.
+        on_device = settings.get("capturable") or settings.get("fused")
+        for i, p in enumerate(params):
+            place = p.device if on_device else step.device
+            own = {slot: parts[i] for slot, parts in slots.items()}
+            self.optimizer.state[p] = {"step": step.to(place, copy=True)} | {
+                slot: values[0].to(place, copy=True)
+                if slot in NUMBERS
+                else values.view(p.shape).clone()
+                for slot, values in own.items()
+            }
 
     def _step(
         self,
@@ -193,14 +208,27 @@ class StateReader:
         }
         slots = {}
         for slot in sorted(names):
-            values = [
-                state[slot] if slot in state else torch.zeros_like(p)
-                for p, state in zip(self.params, states, strict=True)
-            ]
+            values = self._of_elements(slot, states)
             slots[slot] = self._slot_copiers[slot].copy(values)
         buffers = self.buffers() if buffers is None else buffers
         params = self._copier.copy(self.params)
         return TrainingState(params, slots, buffers, rng_state)
+
+    def _of_elements(
+        self, slot: str, states: Sequence[Mapping[str, Tensor]]
+    ) -> list[Tensor]:
+        """Return a slot of each parameter, in its shape."""
+        if slot not in NUMBERS:
+            return [
+                state[slot] if slot in state else torch.zeros_like(p)
+                for p, state in zip(self.params, states, strict=True)
+            ]
+        found = next(state[slot] for state in states if slot in state)
+        start = torch.full_like(found, NUMBERS[slot])
+        return [
+            state.get(slot, start).to(p.device).expand(p.shape)
+            for p, state in zip(self.params, states, strict=True)
+        ]
 
     def settings(self) -> tuple[dict[str, Any], ...]:
         """Return each group's hyper-parameters: the same object while none changes."""
@@ -222,10 +250,11 @@ class StateReader:
 
     def _n_updates(self, params: list[Tensor]) -> int:
         for parameter in params:
-            # Frozen and unused parameters have no state and are not counted.
-            state = self.optimizer.state.get(parameter)
-            if state:
-                return int(state.get("step", 0))
+            # Frozen and unused parameters are not counted. Most optimizers have no
+            # state of them, Adagrad has one.
+            count = int(self.optimizer.state.get(parameter, {}).get("step", 0))
+            if count:
+                return count
         return 0
 
 

@@ -31,7 +31,7 @@ class TrainingState:
         Trained parameters, flat.
     slots : dict of str to Tensor of shape (n_params,)
         The optimizer's state by torch's names ("momentum_buffer", "exp_avg", ...);
-        empty before the first update.
+        empty before the first update, but for Adagrad's.
     buffers : dict of str to Tensor
         The module's buffers (running statistics of batch normalization).
     rng_state : Tensor or None

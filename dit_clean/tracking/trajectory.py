@@ -37,7 +37,7 @@ class StepRecord(NamedTuple):
         Every hyper-parameter of each optimizer group at this update.
     counts : tuple of int
         How often the parameters of each group had been updated before, where the
-        optimizer counts it (Adam), else 0.
+        optimizer counts it (all but SGD), else 0.
     rng_state : Tensor or None
         State of torch's generator before the forward pass; None where the pass drew no
         random number (no dropout), or went on where the last one that did left the

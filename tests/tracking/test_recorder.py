@@ -289,7 +289,9 @@ def test_step_records_tell_the_learning_rate_of_a_tensor_as_a_number():
     assert isinstance(run.trajectory.records[0].hyper[0]["lr"], float)
 
 
-@pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.AdamW])
+@pytest.mark.parametrize(
+    "optimizer", [torch.optim.Adam, torch.optim.AdamW, torch.optim.Adagrad]
+)
 def test_frozen_layers_do_not_hide_the_update_count(optimizer):
     class Frozen(torch.nn.Module):
         def __init__(self):

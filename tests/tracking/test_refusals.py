@@ -100,7 +100,7 @@ def test_own_dataset_and_own_iterators_are_refused():
     refused(net, ValueError, "collate_fn cannot be tracked")
 
 
-@pytest.mark.parametrize("optimizer", [torch.optim.RMSprop, torch.optim.LBFGS])
+@pytest.mark.parametrize("optimizer", [torch.optim.Adafactor, torch.optim.LBFGS])
 def test_unknown_optimizers_are_refused_with_the_list_of_known_ones(optimizer):
     match = f"{optimizer.__name__} cannot be tracked.*: SGD, Adam, AdamW"
     refused(make_net(optimizer=optimizer), ValueError, match)
@@ -159,14 +159,15 @@ def test_parameters_of_the_criterion_are_refused():
     refused(net, ValueError, "does not belong to the module.*move it there")
 
 
-def test_weight_decay_of_an_unused_parameter_is_refused():
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adagrad])
+def test_weight_decay_of_an_unused_parameter_is_refused(optimizer):
     class Unused(Linear):
         def __init__(self):
             super().__init__()
             self.other = nn.Linear(2, 2)
 
-    track(make_net(Unused), *make_rows())
-    net = make_net(Unused, optimizer__weight_decay=0.1)
+    track(make_net(Unused, optimizer=optimizer), *make_rows())
+    net = make_net(Unused, optimizer=optimizer, optimizer__weight_decay=0.1)
     message = "'other.weight' gets no gradient.*freeze it.*skipped.*Multiply"
     refused(net, ValueError, message)
 

@@ -1,6 +1,7 @@
 """States that were dropped come back to the bit."""
 
 import weakref
+from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -49,6 +50,38 @@ OPTIMIZERS = {
     },
 }
 
+GROUPS = [("*.weight", {"lr": 0.02, "weight_decay": 0.1}), ("layers.1.*", {"lr": 0.01})]
+"""Of linear layers the biases are the third group."""
+OPTIONS = {
+    "RMSprop": {"momentum": 0.9, "centered": True},
+    "Adagrad": {"lr_decay": 0.1, "initial_accumulator_value": 0.1},
+    "Adadelta": {},
+    "Adamax": {},
+    "NAdam": {"decoupled_weight_decay": True},
+    "RAdam": {"decoupled_weight_decay": True},
+}
+ADAPTIVE = {
+    f"groups {name}": {
+        "optimizer": getattr(torch.optim, name),
+        "optimizer__param_groups": GROUPS,
+        "lr": 0.01,
+        **{f"optimizer__{option}": value for option, value in options.items()},
+    }
+    for name, options in OPTIONS.items()
+}
+BY_OTHER_KERNELS = {
+    "fused adagrad": {
+        "optimizer": torch.optim.Adagrad,
+        "optimizer__fused": True,
+        "lr": 0.05,
+    },
+    "foreach nadam": {
+        "optimizer": torch.optim.NAdam,
+        "optimizer__foreach": True,
+        "lr": 0.01,
+    },
+}
+
 
 def same_state(found, expected):
     return (
@@ -67,11 +100,12 @@ def test_replay_of_a_plain_loop_is_bit_exact(name):
         assert same_state(first.state(t), everything.state(t))
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", [*OPTIMIZERS, *ADAPTIVE, *BY_OTHER_KERNELS])
 def test_replay_of_a_skorch_run_is_bit_exact(name):
     """With running statistics, dropout and shuffling, in float32."""
     X, y = make_rows()
-    net = make_net(Mixed, iterator_train__shuffle=True, **OPTIMIZERS[name])
+    settings = (OPTIMIZERS | ADAPTIVE | BY_OTHER_KERNELS)[name]
+    net = make_net(Mixed, iterator_train__shuffle=True, **settings)
     everything = track(net, X, y, record="all", random_state=0)
     first = track(net, X, y, record=1, random_state=0)
     kept = len(first.trajectory.store), len(everything.trajectory.store)
@@ -80,6 +114,38 @@ def test_replay_of_a_skorch_run_is_bit_exact(name):
         assert same_state(first.trajectory.state(t), everything.trajectory.state(t))
     query = MeanLoss(X, y)
     assert np.array_equal(first.influence(query), everything.influence(query))
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_groups_that_begin_at_different_steps_are_replayed(name):
+    """One has been trained before the recording, when the other was frozen."""
+    X, y = map(torch.as_tensor, make_rows())
+    loss, runs = nn.CrossEntropyLoss(), []
+    for store in (StateStore(), StateStore(max_bytes=1)):
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Linear(N_COLUMNS, 5), nn.Tanh(), nn.Linear(5, 3))
+        groups = [{"params": module[i].parameters()} for i in (2, 0)]
+        optimizer = getattr(torch.optim, name)(groups, lr=0.01, **OPTIONS[name])
+        for frozen in (True, False):
+            module[0].requires_grad_(not frozen)
+            if not frozen:
+                model = TrackedModel.of(module, loss, X, y)
+                recorder = StepRecorder(model, module, optimizer, store)
+            for batch in torch.arange(len(X)).split(9):
+                with nullcontext() if frozen else recorder.step(batch, 0):
+                    optimizer.zero_grad()
+                    loss(module(X[batch]), y[batch]).backward()
+                    optimizer.step()
+        recorder.snapshot()
+        recorder.close()
+        runs.append(TrackedRun(recorder.trajectory))
+    everything, first = (run.trajectory for run in runs)
+    assert [record.counts for record in first] == [(5 + t, t) for t in range(5)]
+    for t in range(everything.n_steps + 1):
+        assert same_state(first.state(t), everything.state(t))
+    check_replay(everything, range(everything.n_steps))
+    found, expected = (run.influence(MeanLoss(X, y)) for run in runs)
+    assert np.array_equal(found, expected)
 
 
 def test_a_step_draws_its_own_dropout_mask_again():
