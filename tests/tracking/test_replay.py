@@ -344,7 +344,10 @@ def test_buffers_that_the_first_pass_makes_are_constants(is_registered, max_byte
     query = MeanLoss(*make_rows())
     plain = recorded(lambda: nn.Linear(N_COLUMNS, N_LABELS), None)
     expected = plain.influence(query, "late")
-    for found in (run, TrackedRun(run.trajectory.to("cpu"))):
+    check_replay(run.trajectory)
+    for moves in (False, True):  # once it has been asked, its copy holds the mask
+        trajectory = run.trajectory.to("cpu") if moves else run.trajectory
+        found = TrackedRun(trajectory)
         np.testing.assert_allclose(found.influence(query, "late"), expected, rtol=1e-5)
         assert np.isfinite(found.leave_one_out(query, [0])).all()
 
