@@ -215,7 +215,7 @@ def _inferred(y: np.ndarray) -> np.ndarray:
     """
     if y.dtype.kind != "O" or any(isinstance(label, str) for label in y):
         return y
-    if all(isinstance(label, Decimal) for label in y):
+    if any(isinstance(label, Decimal) for label in y):
         return y.astype(np.float64)
     return np.array(y.tolist())
 

@@ -20,10 +20,12 @@ def test_gross_errors_do_not_set_the_scale_where_most_targets_are_zero():
     assert encode_targets(y, None).scale < 4
 
 
-def test_decimals_are_numbers():
-    prices = np.array([Decimal(f"{i}.25") for i in range(30)], dtype=object)
-    targets = encode_targets(prices, None)
+@pytest.mark.parametrize("other", [Decimal(0), 0, 0.0])
+def test_decimals_are_numbers(other):
+    """Also where gaps of a column have been filled with a plain number."""
+    prices = [other, *(Decimal(f"{i}.25") for i in range(30))]
+    targets = encode_targets(np.array(prices, dtype=object), None)
     assert not targets.is_classifier
-    assert targets.given.tolist() == [i + 0.25 for i in range(30)]
+    assert targets.given.tolist() == [0, *(i + 0.25 for i in range(30))]
     codes = np.array([Decimal(i % 2) for i in range(30)], dtype=object)
     assert encode_targets(codes, None).labels.tolist() == [0, 1]

@@ -130,7 +130,8 @@ def warn_of_shifted_predictions(residual: np.ndarray, targets: np.ndarray) -> bo
         f"the targets lie within {robust_spread(targets):.3g}: the networks have not "
         "learned where targets lie, so that flags and estimated contamination say "
         "little. Scale the targets, to a median of 0 and a spread of 1, train longer, "
-        "or take a loss that gross errors cannot carry away (torch.nn.HuberLoss)."
+        "or take a loss that gross errors, or the long tail of skewed targets, cannot "
+        "carry away (torch.nn.HuberLoss); of skewed ones take the logarithm."
     )
     return True
 

@@ -21,6 +21,7 @@ from dit_clean.tracking.generator import get_rng_state
 from dit_clean.tracking.layers import copied, is_known
 from dit_clean.tracking.layout import ParameterLayout
 from dit_clean.tracking.rows import cast_floats, subset_rows
+from dit_clean.tracking.storage import are_same
 from dit_clean.warning import warn
 
 
@@ -101,7 +102,7 @@ def check_differentiable(trajectory: Trajectory) -> None:
     Notes
     -----
     Cost: one double backward of a few samples; for a loss of one's own one more forward
-    pass; and where the network is not made of torch's own layers alone ten more of
+    pass; and where the network is not made of torch's own layers alone eleven more of
     these, one more double backward and two to six gradients.
     """
     model, layout = trajectory.model, trajectory.layout
@@ -114,6 +115,7 @@ def check_differentiable(trajectory: Trajectory) -> None:
     if has_own:
         check_norms(trajectory, record, state)
         _check_parameters(name, step)
+        _check_late_buffers(name, step)
     try:
         grad, *_ = _products(step, torch.zeros_like(state.params))
     except (NotImplementedError, RuntimeError) as error:
@@ -134,13 +136,9 @@ def check_differentiable(trajectory: Trajectory) -> None:
 
 def _check_parameters(name: str, step: _Step) -> None:
     """Raise if a pass computes with other parameters than those it is given."""
-    model, layout, record, state = step
-    params = layout.unflatten(state.params.detach().requires_grad_())
-    variables = state.copied_buffers() | params
-    rows, rng_state = record.sample_indices, record.rng_state
-    losses, *_ = model.batch_losses(variables, rows, rng_state)
+    model, losses = step.model, _losses(step)  # a pass may make constants, too
     own = dict(model.module.named_parameters())
-    constants = [own[name] for name in own.keys() - layout.names]
+    constants = [own[name] for name in own.keys() - step.layout.names]
     known = {*map(id, constants), *map(id, model.loss.unreduced.parameters())}
     for leaf in leaves_of(losses):
         if isinstance(leaf, nn.Parameter) and id(leaf) not in known:
@@ -150,6 +148,40 @@ def _check_parameters(name: str, step: _Step) -> None:
                 "or of another network. Use the weights of layers by their names. If "
                 "nobody trains it: requires_grad_(False)."
             )
+
+
+def _check_late_buffers(name: str, step: _Step) -> None:
+    """Raise if passes go on to change buffers that an earlier pass has registered.
+
+    No state holds these, so that they are constants.
+    """
+
+    def late_buffers() -> dict[str, Tensor]:
+        _losses(step)
+        return {
+            buffer: values.clone()
+            for buffer, values in step.model.module.named_buffers()
+            if buffer not in step.state.buffers
+        }
+
+    if not (before := late_buffers()):
+        return
+    for buffer, values in late_buffers().items():
+        if not are_same(values, before.get(buffer, values)):
+            raise ValueError(
+                f"{name} registers its buffer {buffer!r} in its first pass and changes "
+                "it in later ones, which influence does not follow. Register it in "
+                "__init__."
+            )
+
+
+def _losses(step: _Step) -> Tensor:
+    """Return the losses of a pass whose parameters require gradients."""
+    model, layout, record, state = step
+    params = layout.unflatten(state.params.detach().requires_grad_())
+    variables = state.copied_buffers() | params
+    rows, rng_state = record.sample_indices, record.rng_state
+    return model.batch_losses(variables, rows, rng_state)[0]
 
 
 def _check_own(culprit: str, step: _Step) -> None:

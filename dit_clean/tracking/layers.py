@@ -87,37 +87,56 @@ def _rebind(container: Any, copies: dict[int, Any], depth: int = 3) -> None:
     """Have functions in a dict or list refer to copies, by the identities of these."""
     items = container.items() if isinstance(container, dict) else enumerate(container)
     for key, value in list(items):
+        found = value
         if isinstance(value, FunctionType):
-            container[key] = _rebound(value, copies)
+            found = _rebound(value, copies)
         elif isinstance(value, dict | list) and depth > 0:
             _rebind(value, copies, depth - 1)
         elif type(value) is tuple and depth > 0:
             parts = list(value)
             _rebind(parts, copies, depth - 1)
-            container[key] = tuple(parts)
+            found = value if all(map(operator.is_, parts, value)) else tuple(parts)
+        if found is not value:
+            container[key] = found
 
 
 def _rebound(value: Any, copies: dict[int, Any]) -> Any:
     """Return a function that refers to copies; of anything else its copy, if any."""
-    if id(value) in copies or not isinstance(value, FunctionType):
+    if id(value) in copies or not _refers(value, copies, set()):
         return copies.get(id(value), value)
-    cells, defaults = value.__closure__ or (), value.__defaults__ or ()
-    if any(cell == CellType() for cell in cells):  # empty
-        return value
-    copies[id(value)] = value  # it may refer to itself
-    before = [*(cell.cell_contents for cell in cells), *defaults]
-    after = [_rebound(part, copies) for part in before]
-    if all(map(operator.is_, before, after)):
-        return value
-    closure = tuple(map(CellType, after[: len(cells)]))
-    code, names, of_copies = value.__code__, value.__globals__, after[len(cells) :]
-    found = FunctionType(code, names, value.__name__, tuple(of_copies), closure)
-    found.__kwdefaults__ = value.__kwdefaults__
-    for cell in closure:
-        if cell.cell_contents is value:
-            cell.cell_contents = found
-    copies[id(value)] = found
+    # Cells come first, and may hold the function itself: then it is known after.
+    cells = tuple(_rebound_cell(cell, copies) for cell in value.__closure__ or ())
+    code, names = value.__code__, value.__globals__
+    found = FunctionType(code, names, value.__name__, None, cells)
+    found = copies.setdefault(id(value), found)
+    defaults, named = value.__defaults__ or (), value.__kwdefaults__ or {}
+    found.__defaults__ = tuple(_rebound(part, copies) for part in defaults)
+    found.__kwdefaults__ = {name: _rebound(v, copies) for name, v in named.items()}
+    vars(found).update(vars(value))
     return found
+
+
+def _rebound_cell(cell: CellType, copies: dict[int, Any]) -> CellType:
+    """Return the cell that the copies of all functions of this one share."""
+    if id(cell) not in copies:
+        copies[id(cell)] = found = CellType()
+        if cell != CellType():  # which is empty
+            found.cell_contents = _rebound(cell.cell_contents, copies)
+    return copies[id(cell)]
+
+
+def _refers(value: Any, copies: dict[int, Any], seen: set[int]) -> bool:
+    """Tell whether a value has a copy, or is a function of one that has."""
+    if not isinstance(value, FunctionType) or id(value) in seen:
+        return id(value) in copies
+    seen.add(id(value))
+    cells = [cell for cell in value.__closure__ or () if cell != CellType()]
+    parts = [
+        *(cell.cell_contents for cell in cells),
+        *(value.__defaults__ or ()),
+        *(value.__kwdefaults__ or {}).values(),
+    ]
+    return any(_refers(part, copies, seen) for part in parts)
 
 
 def mend_norms(module: nn.Module) -> None:

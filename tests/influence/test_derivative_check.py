@@ -328,6 +328,17 @@ class Counts(Layers):
         return super().forward(X) / (1 + self.n_passes)
 
 
+class CountsNormed(Counts):
+    """Not to be told that it reads statistics that have been moved."""
+
+    def __init__(self, draw=None):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(N_COLUMNS)
+
+    def forward(self, X):
+        return super().forward(self.norm(X))
+
+
 GENERATOR = torch.Generator().manual_seed(0)
 
 
@@ -338,8 +349,9 @@ GENERATOR = torch.Generator().manual_seed(0)
         (Flips, np.random.default_rng(0).random),
         (Flips, lambda: torch.rand((), generator=GENERATOR)),
         (Counts, None),
+        (CountsNormed, None),
     ],
-    ids=["python", "numpy", "generator", "count"],
+    ids=["python", "numpy", "generator", "count", "count-norm"],
 )
 def test_what_cannot_be_repeated_is_refused(module, draw):
     net = make_net(module, module__draw=draw)
@@ -512,6 +524,30 @@ def test_parameters_that_are_not_given_by_name_are_refused():
     message = r"Holding computes with a parameter of shape \(1,\).*by their names"
     with pytest.raises(ValueError, match=message):
         track(net, *make_rows(), random_state=0)
+
+
+class Tempered(nn.Module):
+    """A loss with a parameter that nobody trains."""
+
+    def __init__(self):
+        super().__init__()
+        self.reduction, self.scale = "mean", nn.Parameter(torch.ones(1))
+
+    def forward(self, outputs, targets):
+        outputs = outputs * self.scale
+        return nn.functional.cross_entropy(outputs, targets, reduction=self.reduction)
+
+
+def test_parameters_of_a_loss_are_constants():
+    X, y = map(torch.as_tensor, make_rows())
+    found = []
+    for loss in (Tempered(), nn.CrossEntropyLoss()):
+        torch.manual_seed(0)
+        module = Layers("sine")
+        optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+        run = TrackedRun(record(module, optimizer, X, y, criterion=loss))
+        found.append(run.influence(MeanLoss(X, y)))
+    np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-9)
 
 
 class InSingle(Layers):
