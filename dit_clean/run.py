@@ -24,8 +24,8 @@ from dit_clean.tracking import (
     Trajectory,
     TrajectoryRecorder,
 )
+from dit_clean.tracking.copies import copied
 from dit_clean.tracking.exclusive import borrowed_generators, with_gradients
-from dit_clean.tracking.layers import copied
 from dit_clean.tracking.networks import cuda_devices, tracked_clone
 from dit_clean.tracking.probabilities import check_probabilities, takes_log
 from dit_clean.tracking.recorder_checks import check_module

@@ -17,8 +17,9 @@ from dit_clean.influence.padding import check_padding, keep_padding
 from dit_clean.influence.stand_ins import InDouble
 from dit_clean.influence.statistics import check_norms, statistics_names
 from dit_clean.tracking import StepRecord, TrackedModel, TrainingState, Trajectory
+from dit_clean.tracking.copies import copied
 from dit_clean.tracking.generator import get_rng_state
-from dit_clean.tracking.layers import copied, is_known
+from dit_clean.tracking.layers import is_known
 from dit_clean.tracking.layout import ParameterLayout
 from dit_clean.tracking.rows import cast_floats, subset_rows
 from dit_clean.tracking.storage import are_same

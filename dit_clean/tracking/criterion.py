@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from dit_clean.tracking.copies import copied
 from dit_clean.tracking.criterion_checks import (
     CROSS_ENTROPIES,
     check_apart,
@@ -15,7 +16,7 @@ from dit_clean.tracking.criterion_checks import (
     check_makes_classes,
     check_target,
 )
-from dit_clean.tracking.layers import copied, is_known
+from dit_clean.tracking.layers import is_known
 
 REDUCTIONS = ("mean", "sum")
 

@@ -11,11 +11,12 @@ from sklearn.utils import check_consistent_length
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from dit_clean.tracking.copies import copied
 from dit_clean.tracking.criterion import SampleLoss
 from dit_clean.tracking.exclusive import one_thread_at_a_time
 from dit_clean.tracking.generator import replayed_rng
 from dit_clean.tracking.kernels import TrackedKernels
-from dit_clean.tracking.layers import check_leaves, copied, mend_norms
+from dit_clean.tracking.layers import check_leaves, mend_norms
 from dit_clean.tracking.rows import (
     Rows,
     as_targets,

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from dit_clean.tracking.copies import copied
 from dit_clean.tracking.generator import get_rng_state, replayed_rng
-from dit_clean.tracking.layers import copied
 from dit_clean.tracking.layout import (
     FlatCopier,
     ParameterLayout,

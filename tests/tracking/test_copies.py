@@ -3,7 +3,7 @@
 import pytest
 from torch import nn
 
-from dit_clean.tracking.layers import copied
+from dit_clean.tracking.copies import copied
 
 
 class Holder(nn.Module):
