@@ -1,6 +1,7 @@
 """Vector-Jacobian products of `adaptive_rules` in closed form.
 
 As `update_vjps` explains them: autograd's answers, None where options have none here.
+Weight decay is that of decoupled options: penalties are part of `grad`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,16 +20,10 @@ Products: TypeAlias = tuple[dict[str, Tensor], Tensor]
 
 
 def adam_vjp(
-    slots: Slots,
-    grad: Tensor,
-    hyper: Mapping[str, Any],
-    adjoint: Slots,
-    *,
-    decoupled: bool = False,
+    slots: Slots, grad: Tensor, hyper: Mapping[str, Any], adjoint: Slots
 ) -> Products | None:
     """Return the products of ``torch.optim.Adam`` or ``AdamW``, without AMSGrad."""
-    kept = _kept(hyper, decoupled=decoupled)
-    if hyper["amsgrad"] or kept is None:
+    if hyper["amsgrad"]:
         return None
     (beta1, beta2), t = hyper["betas"], hyper.get("step", 0) + 1
     products = _scaled_vjp(
@@ -40,16 +35,13 @@ def adam_vjp(
         correction=(1 - beta2**t) ** 0.5,
         eps=hyper["eps"],
     )
-    return _shrunk(products, kept)
+    return _shrunk(products, hyper)
 
 
 def nadam_vjp(
     slots: Slots, grad: Tensor, hyper: Mapping[str, Any], adjoint: Slots
-) -> Products | None:
+) -> Products:
     """Return the products of ``torch.optim.NAdam``."""
-    kept = _kept(hyper)
-    if kept is None:
-        return None
     (_, beta2), t = hyper["betas"], hyper.get("step", 0) + 1
     _, *shares = nadam_shares(slots, grad, hyper)
     products = _scaled_vjp(
@@ -62,15 +54,15 @@ def nadam_vjp(
         correction=(1 - beta2**t) ** 0.5,
         eps=hyper["eps"],
     )
-    return _shrunk(products, kept)
+    return _shrunk(products, hyper)
 
 
 def radam_vjp(
     slots: Slots, grad: Tensor, hyper: Mapping[str, Any], adjoint: Slots
 ) -> Products | None:
     """Return the products of ``torch.optim.RAdam`` where it adapts its steps."""
-    kept, rectified = _kept(hyper), radam_rectification(hyper)
-    if kept is None or rectified is None:
+    rectified = radam_rectification(hyper)
+    if rectified is None:
         return None
     (beta1, _), t = hyper["betas"], hyper.get("step", 0) + 1
     products = _scaled_vjp(
@@ -81,7 +73,7 @@ def radam_vjp(
         rate=hyper["lr"] * rectified / (1 - beta1**t),
         eps=hyper["eps"],
     )
-    return _shrunk(products, kept)
+    return _shrunk(products, hyper)
 
 
 def rmsprop_vjp(
@@ -89,7 +81,7 @@ def rmsprop_vjp(
 ) -> Products | None:
     """Return the products of ``torch.optim.RMSprop``, neither centered nor averaged."""
     is_plain = not hyper["centered"] and hyper["momentum"] == 0
-    if not is_plain or _kept(hyper) is None or slots.keys() - {"square_avg"}:
+    if not is_plain or slots.keys() - {"square_avg"}:
         return None
     return _scaled_vjp(
         slots,
@@ -106,7 +98,7 @@ def adagrad_vjp(
     slots: Slots, grad: Tensor, hyper: Mapping[str, Any], adjoint: Slots
 ) -> Products | None:
     """Return the products of ``torch.optim.Adagrad``."""
-    if _kept(hyper) is None or not slots:
+    if not slots:
         return None
     return _scaled_vjp(
         slots,
@@ -124,7 +116,7 @@ def adadelta_vjp(
     slots: Slots, grad: Tensor, hyper: Mapping[str, Any], adjoint: Slots
 ) -> Products | None:
     """Return the products of ``torch.optim.Adadelta``."""
-    if _kept(hyper) is None or not slots:
+    if not slots:
         return None
     rho, eps = hyper["rho"], hyper["eps"]
     square = (slots["square_avg"] * rho).addcmul_(grad, grad, value=1 - rho).add_(eps)
@@ -151,7 +143,7 @@ def adamax_vjp(
     slots: Slots, grad: Tensor, hyper: Mapping[str, Any], adjoint: Slots
 ) -> Products | None:
     """Return the products of ``torch.optim.Adamax``."""
-    if _kept(hyper) is None or not slots:
+    if not slots:
         return None
     (beta1, beta2), t = hyper["betas"], hyper.get("step", 0) + 1
     earlier, now = slots["exp_inf"] * beta2, grad.abs().add_(hyper["eps"])
@@ -174,21 +166,10 @@ def adamax_vjp(
     }, cotangent
 
 
-def _kept(hyper: Mapping[str, Any], *, decoupled: bool = False) -> float | None:
-    """Return the share of parameters that weight decay leaves before an update.
-
-    None where torch maximizes, or the gradient depends on the parameters.
-    """
-    if hyper["maximize"]:
-        return None
-    if decoupled or hyper.get("decoupled_weight_decay", False):
-        return float(1 - hyper["lr"] * hyper["weight_decay"])
-    return 1.0 if hyper["weight_decay"] == 0 else None
-
-
-def _shrunk(products: Products, kept: float) -> Products:
+def _shrunk(products: Products, hyper: Mapping[str, Any]) -> Products:
     """Return the products with decoupled weight decay."""
     earlier, cotangent = products
+    kept = 1 - hyper["lr"] * hyper["weight_decay"]
     if kept == 1:
         return products
     return earlier | {"params": earlier["params"] * kept}, cotangent

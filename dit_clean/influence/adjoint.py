@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
+import torch
 from torch import Tensor
 
 from dit_clean.influence.derivative_check import check_differentiable
@@ -14,7 +15,7 @@ from dit_clean.influence.update_rules import (
     apply_rule,
     update_rule_of,
 )
-from dit_clean.influence.update_vjps import LINEAR_UPDATES, UPDATE_VJPS
+from dit_clean.influence.update_vjps import LINEAR_UPDATES, Products, update_vjp
 from dit_clean.tracking import StepRecord, TrainingState, Trajectory
 
 STATISTICS = "statistics"
@@ -175,15 +176,46 @@ def _step_back(
     adjoint: Adjoint,
 ) -> tuple[Adjoint, Tensor]:
     """Return the adjoint one step earlier and the step's contributions."""
-    closed = UPDATE_VJPS.get(optimizer_type) if len(groups) == 1 else None
-    products = closed and closed(state.slots, gradient.grad, record.hyper[0], adjoint)
-    if not products:
+    products = _closed_products(
+        optimizer_type, groups, record, state, gradient, adjoint
+    )
+    if products is None:
         rule = update_rule_of(optimizer_type)
         products = rule_vjp(rule, groups, record, state, gradient.grad, adjoint)
     earlier, cotangent = products
     hvp, dots, statistics = gradient.products(cotangent, adjoint[STATISTICS])
     found = {PARAMS: hvp.add_(earlier[PARAMS]), STATISTICS: statistics}
     return earlier | found, -dots
+
+
+def _closed_products(
+    optimizer_type: type,
+    groups: tuple[slice, ...],
+    record: StepRecord,
+    state: TrainingState,
+    gradient: BatchGradient,
+    adjoint: Adjoint,
+) -> Products | None:
+    """Return what `rule_vjp` returns, faster; None if a group has no closed form."""
+    parts = []
+    for where, hyper in zip(groups, record.hyper, strict=True):
+        products = update_vjp(
+            optimizer_type,
+            state.params[where],
+            {name: values[where] for name, values in state.slots.items()},
+            gradient.grad[where],
+            hyper,
+            {k: v[:, where] for k, v in adjoint.items() if k != STATISTICS},
+        )
+        if products is None:
+            return None
+        parts.append(products)
+    if len(parts) == 1:
+        return parts[0]
+    earlier = [part for part, _ in parts]
+    return {
+        name: torch.cat([part[name] for part in earlier], dim=1) for name in earlier[0]
+    }, torch.cat([cotangent for _, cotangent in parts], dim=1)
 
 
 def rule_vjp(

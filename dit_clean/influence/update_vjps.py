@@ -3,11 +3,11 @@
 ``vjp(slots, grad, hyper, adjoint) -> (earlier, cotangent)``: from the cotangents of the
 state after an update (``adjoint``: "params" and slots, each (n_queries, n_params)) to
 those of the state before it and of the gradient. None stands for options that have no
-closed form here; autograd through the rule then answers. Tested against it.
+closed form here; autograd through the rule then answers. Tested against it. To be asked
+by `update_vjp`, which sees to what optimizers make of the gradient.
 """
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -33,27 +33,27 @@ UpdateVJP: TypeAlias = Callable[
 def sgd_vjp(
     slots: Slots, grad: Tensor, hyper: Mapping[str, Any], adjoint: Slots
 ) -> Products | None:
-    """Return the products of ``torch.optim.SGD`` without Nesterov's momentum."""
-    # Torch keeps the buffer of a step without momentum, for later steps.
-    kept_buffer = hyper["momentum"] == 0 and "momentum_buffer" in slots
-    if hyper["nesterov"] or hyper["maximize"] or kept_buffer:
-        return None
-    params = adjoint["params"]
-    cotangent = params * -hyper["lr"]
-    earlier = {}
-    if hyper["momentum"] != 0:
+    """Return the products of ``torch.optim.SGD``."""
+    momentum = hyper["momentum"]
+    if momentum == 0 and "momentum_buffer" in slots:
+        return None  # torch keeps the buffer, for later steps
+    cotangent = adjoint["params"] * -hyper["lr"]
+    earlier = {"params": adjoint["params"]}
+    if momentum != 0:
+        by_buffer = cotangent * momentum if hyper["nesterov"] else cotangent
         if "momentum_buffer" in adjoint:
-            cotangent = cotangent.add_(adjoint["momentum_buffer"])
+            by_buffer.add_(adjoint["momentum_buffer"])
         if "momentum_buffer" in slots:
-            earlier["momentum_buffer"] = cotangent * hyper["momentum"]
-            cotangent = cotangent * (1 - hyper["dampening"])
-    return earlier | {"params": _decayed(params, cotangent, hyper)}, cotangent
+            earlier["momentum_buffer"] = by_buffer * momentum
+            by_buffer = by_buffer * (1 - hyper["dampening"])
+        cotangent = cotangent + by_buffer if hyper["nesterov"] else by_buffer
+    return earlier, cotangent
 
 
 UPDATE_VJPS: dict[type, UpdateVJP] = {
     torch.optim.SGD: sgd_vjp,
     torch.optim.Adam: adam_vjp,
-    torch.optim.AdamW: partial(adam_vjp, decoupled=True),
+    torch.optim.AdamW: adam_vjp,
     torch.optim.RMSprop: rmsprop_vjp,
     torch.optim.Adagrad: adagrad_vjp,
     torch.optim.Adadelta: adadelta_vjp,
@@ -66,8 +66,34 @@ LINEAR_UPDATES = (torch.optim.SGD,)
 """Whose update is linear in the gradient: its products do not depend on the values."""
 
 
-def _decayed(params: Tensor, cotangent: Tensor, hyper: Mapping[str, Any]) -> Tensor:
-    """Return the cotangent of parameters that an L2 penalty feeds into the gradient."""
-    if hyper["weight_decay"] == 0:
-        return params
-    return params + hyper["weight_decay"] * cotangent
+def update_vjp(
+    optimizer_type: type,
+    params: Tensor,
+    slots: Slots,
+    grad: Tensor,
+    hyper: Mapping[str, Any],
+    adjoint: Slots,
+) -> Products | None:
+    """Return the closed products of an update; None if there are none.
+
+    An L2 penalty and `maximize` are g' = weight_decay theta +- g in the place of g.
+    """
+    closed = UPDATE_VJPS.get(optimizer_type)
+    if closed is None:
+        return None
+    decoupled = optimizer_type is torch.optim.AdamW or hyper.get(
+        "decoupled_weight_decay", False
+    )
+    decay = 0.0 if decoupled else hyper["weight_decay"]
+    if decay == 0 and not hyper["maximize"]:
+        return closed(slots, grad, hyper, adjoint)
+    sign = -1 if hyper["maximize"] else 1
+    if optimizer_type not in LINEAR_UPDATES:
+        grad = torch.add(sign * grad, params, alpha=decay)
+    rest = hyper if decoupled else {**hyper, "weight_decay": 0.0}
+    products = closed(slots, grad, rest, adjoint)
+    if products is None:
+        return None
+    earlier, cotangent = products
+    penalized = torch.add(earlier["params"], cotangent, alpha=decay)
+    return earlier | {"params": penalized}, sign * cotangent
