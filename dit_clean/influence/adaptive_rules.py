@@ -80,7 +80,7 @@ def adam(
 
     Weight decay is added to g (Adam) or shrinks theta first (AdamW).
     """
-    lr, (beta1, beta2), t = hyper["lr"], hyper["betas"], _number_of_update(hyper)
+    lr, (beta1, beta2), t = hyper["lr"], hyper["betas"], number_of_update(hyper)
     theta, grad = _shrunk(theta, grad, hyper, decoupled=decoupled)
     new = _moments(slots, grad, beta1, beta2)
     square = new["exp_avg_sq"]
@@ -102,7 +102,7 @@ def adamax(theta: Tensor, slots: Slots, grad: Tensor, hyper: Hyper) -> Update:
     mean = _mean(slots, "exp_avg", grad, beta1)
     earlier = beta2 * slots.get("exp_inf", torch.zeros_like(grad))
     largest = torch.maximum(earlier, grad.abs() + hyper["eps"])
-    rate = hyper["lr"] / (1 - beta1 ** _number_of_update(hyper))
+    rate = hyper["lr"] / (1 - beta1 ** number_of_update(hyper))
     return theta - rate * mean / largest, {"exp_avg": mean, "exp_inf": largest}
 
 
@@ -113,7 +113,7 @@ def nadam(theta: Tensor, slots: Slots, grad: Tensor, hyper: Hyper) -> Update:
     p' = p mu[t], from p = 1; theta' = theta - lr (n + n') / (sqrt(v'/(1 - beta2^t))
     + eps) with n = (1 - mu[t]) / (1 - p') g, n' = mu[t + 1] / (1 - p' mu[t + 1]) m'.
     """
-    (beta1, beta2), t = hyper["betas"], _number_of_update(hyper)
+    (beta1, beta2), t = hyper["betas"], number_of_update(hyper)
     theta, grad = _shrunk(theta, grad, hyper)
     new = _moments(slots, grad, beta1, beta2)
     new["mu_product"], by_grad, by_mean = nadam_shares(slots, grad, hyper)
@@ -126,7 +126,7 @@ def nadam_shares(
     slots: Slots, grad: Tensor, hyper: Hyper
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return NAdam's p' and the factors of g and m' in its step, of each element."""
-    beta1, t = hyper["betas"][0], _number_of_update(hyper)
+    beta1, t = hyper["betas"][0], number_of_update(hyper)
     mu, mu_next = (
         beta1 * (1 - 0.5 * 0.96 ** (step * hyper["momentum_decay"]))
         for step in (t, t + 1)
@@ -154,7 +154,7 @@ def radam(theta: Tensor, slots: Slots, grad: Tensor, hyper: Hyper) -> Update:
     beta1, beta2 = hyper["betas"]
     theta, grad = _shrunk(theta, grad, hyper)
     new = _moments(slots, grad, beta1, beta2)
-    rate = hyper["lr"] / (1 - beta1 ** _number_of_update(hyper))
+    rate = hyper["lr"] / (1 - beta1 ** number_of_update(hyper))
     rectified = radam_rectification(hyper)
     if rectified is None:
         return theta - rate * new["exp_avg"], new
@@ -164,7 +164,7 @@ def radam(theta: Tensor, slots: Slots, grad: Tensor, hyper: Hyper) -> Update:
 
 def radam_rectification(hyper: Hyper) -> float | None:
     """Return RAdam's r sqrt(1 - beta2^t); None where it does not adapt its steps."""
-    beta2, t = hyper["betas"][1], _number_of_update(hyper)
+    beta2, t = hyper["betas"][1], number_of_update(hyper)
     limit, correction = 2 / (1 - beta2) - 1, 1 - beta2**t
     length = limit - 2 * t * beta2**t / correction
     if length <= MIN_RECTIFIED:
@@ -223,5 +223,6 @@ def _mean_square(slots: Slots, name: str, values: Tensor, decay: float) -> Tenso
     return torch.addcmul(decay * earlier, values, values, value=1 - decay)
 
 
-def _number_of_update(hyper: Hyper) -> int:
+def number_of_update(hyper: Hyper) -> int:
+    """Return the number of an update, from 1."""
     return int(hyper.get("step", 0)) + 1

@@ -13,6 +13,7 @@ from torch import Tensor
 from dit_clean.influence.adaptive_rules import (
     Slots,
     nadam_shares,
+    number_of_update,
     radam_rectification,
 )
 
@@ -25,7 +26,7 @@ def adam_vjp(
     """Return the products of ``torch.optim.Adam`` or ``AdamW``, without AMSGrad."""
     if hyper["amsgrad"]:
         return None
-    (beta1, beta2), t = hyper["betas"], hyper.get("step", 0) + 1
+    (beta1, beta2), t = hyper["betas"], number_of_update(hyper)
     products = _scaled_vjp(
         slots,
         grad,
@@ -42,7 +43,7 @@ def nadam_vjp(
     slots: Slots, grad: Tensor, hyper: Mapping[str, Any], adjoint: Slots
 ) -> Products:
     """Return the products of ``torch.optim.NAdam``."""
-    (_, beta2), t = hyper["betas"], hyper.get("step", 0) + 1
+    (_, beta2), t = hyper["betas"], number_of_update(hyper)
     _, *shares = nadam_shares(slots, grad, hyper)
     products = _scaled_vjp(
         slots,
@@ -64,7 +65,7 @@ def radam_vjp(
     rectified = radam_rectification(hyper)
     if rectified is None:
         return None
-    (beta1, _), t = hyper["betas"], hyper.get("step", 0) + 1
+    (beta1, _), t = hyper["betas"], number_of_update(hyper)
     products = _scaled_vjp(
         slots,
         grad,
@@ -145,7 +146,7 @@ def adamax_vjp(
     """Return the products of ``torch.optim.Adamax``."""
     if not slots:
         return None
-    (beta1, beta2), t = hyper["betas"], hyper.get("step", 0) + 1
+    (beta1, beta2), t = hyper["betas"], number_of_update(hyper)
     earlier, now = slots["exp_inf"] * beta2, grad.abs().add_(hyper["eps"])
     largest = torch.maximum(earlier, now)
     slope = torch.lerp(slots["exp_avg"], grad, 1 - beta1).div_(largest)
