@@ -82,7 +82,9 @@ class InfluenceCleaner(
         stratified by label, that keep `groups` together if they are given to `fit`.
     max_epochs, batch_size, lr, optimizer, hidden_layer_sizes
         Training of the default network; a given `net` brings its own. Optimizers:
-        "sgd", "adam", "adamw". ``lr="auto"`` is 0.1 for "sgd" and 0.001 for the others.
+        "sgd", "adam", "adamw", "nadam", "radam", "adamax", "rmsprop", "adagrad" and
+        "adadelta". ``lr="auto"`` is 0.1 for "sgd", 0.01 for "adagrad", 1 for
+        "adadelta" and 0.001 for the others.
     history : {"window", "full"}, default="window"
         Whether `influence` takes a sample as gone during the window only, or from the
         first step on. (Not about `history_`, the learning curves.)

@@ -16,7 +16,8 @@ from dit_clean.tracking.layers import labeled
 from dit_clean.tracking.networks import cuda_devices, make_default_net
 from dit_clean.warning import warn
 
-DEFAULT_LR = {"sgd": 0.1, "adam": 0.001, "adamw": 0.001}
+DEFAULT_LR = {"sgd": 0.1, "adagrad": 0.01, "adadelta": 1.0}
+"""Learning rates of the default network; 0.001 for all other optimizers."""
 GPU_WEIGHTS = 2**18
 """Weights of an MLP from which on a GPU takes its batches of 64 faster than a core of a
 CPU does (docs/benchmarks.md); with 3,000 it takes twice as long."""
@@ -44,7 +45,8 @@ def make_prototype(cleaner: Any, n_features: int, targets: Targets) -> NeuralNet
         return clone(cleaner.net).set_params(device=device, verbose=0)
     sizes = [n_features, *cleaner.hidden_layer_sizes, targets.n_outputs]
     device = available_device(cleaner.device, fast_device(sizes))
-    lr = DEFAULT_LR[cleaner.optimizer] if cleaner.lr == "auto" else cleaner.lr
+    automatic = cleaner.lr == "auto"
+    lr = DEFAULT_LR.get(cleaner.optimizer, 0.001) if automatic else cleaner.lr
     return make_default_net(
         n_features,
         targets.n_outputs,

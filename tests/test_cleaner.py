@@ -23,7 +23,7 @@ from torch import nn
 
 from dit_clean import CleanedClassifier, InfluenceCleaner, rescoring
 from dit_clean.detection import NoSignalWarning
-from dit_clean.influence import Steps
+from dit_clean.influence import UPDATE_RULES, Steps
 from dit_clean.queries import (
     ClassProbability,
     MeanLoss,
@@ -31,6 +31,7 @@ from dit_clean.queries import (
     SampleLosses,
     Several,
 )
+from dit_clean.tracking.networks import OPTIMIZERS
 from tests.nets import (
     Convolution,
     Linear,
@@ -541,6 +542,17 @@ class TestSettings:
         assert shapes == [(7, 4), (7,), (5, 7), (5,), (3, 5), (3,)]
         assert trajectory.optimizer_type is torch.optim.AdamW
         assert trajectory.records[0].learning_rate == 0.01
+
+    @pytest.mark.parametrize("optimizer", OPTIMIZERS)
+    def test_wrong_labels_are_found_with_each_optimizer(self, optimizer, data):
+        cleaner = make_cleaner(optimizer=optimizer, max_epochs=30).fit(*data)
+        record = cleaner._recorded.ready[0].run.trajectory.records[0]
+        rates = {"sgd": 0.1, "adagrad": 0.01, "adadelta": 1.0}
+        assert record.learning_rate == rates.get(optimizer, 0.001)
+        assert np.isin(WRONG, np.argsort(-cleaner.suspicion_)[:15]).all()
+
+    def test_optimizers_by_name_are_those_with_an_update_rule(self):
+        assert set(OPTIMIZERS.values()) == UPDATE_RULES.keys()
 
     def test_storage_decides_what_is_kept_and_never_the_answer(self, fitted, data):
         X, y = data

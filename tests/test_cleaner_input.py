@@ -212,7 +212,7 @@ def test_contamination_outside_of_its_range(contamination):
         ({"max_epochs": 0}, "max_epochs must be an int of at least 1, got 0"),
         ({"batch_size": 2.5}, "batch_size must be an int"),
         ({"lr": 0}, "lr must be one of 'auto', or a number greater than 0, got 0"),
-        ({"optimizer": "rmsprop"}, "optimizer must be one of 'sgd', 'adam', 'adamw'"),
+        ({"optimizer": "lbfgs"}, "optimizer must be one of 'sgd', 'adam', 'adamw'"),
         ({"hidden_layer_sizes": 50}, "hidden_layer_sizes must be a list or tuple of"),
         ({"hidden_layer_sizes": (0,)}, "hidden_layer_sizes must be .*at least 1"),
         ({"history": "past"}, "history must be one of 'window', 'full'"),

@@ -25,6 +25,12 @@ OPTIMIZERS = {
     "sgd": torch.optim.SGD,
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
+    "nadam": torch.optim.NAdam,
+    "radam": torch.optim.RAdam,
+    "adamax": torch.optim.Adamax,
+    "rmsprop": torch.optim.RMSprop,
+    "adagrad": torch.optim.Adagrad,
+    "adadelta": torch.optim.Adadelta,
 }
 INSTEAD = {
     "iterator_train__batch_sampler": (
@@ -96,8 +102,8 @@ def make_default_net(
         target errors cannot carry away.
     hidden_layer_sizes : sequence of int
         Units of each hidden layer.
-    optimizer : {"sgd", "adam", "adamw"}
-        With torch's defaults but for `settings`.
+    optimizer : str
+        Key of `OPTIMIZERS`; with torch's defaults but for `settings`.
     **settings
         Further parameters of the skorch net (lr, max_epochs, batch_size, device).
     """
