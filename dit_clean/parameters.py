@@ -43,6 +43,7 @@ PARAMETERS = {
     "storage": is_one_of("auto", "all", "none"),
     "device": either(is_one_of("auto"), is_device()),
     "n_jobs": is_n_jobs(),
+    "verbose": either(is_int(0), is_one_of(True, False)),
     "weighting": is_one_of("hard", "soft", "hard-balanced", "soft-balanced"),
     "task": is_one_of("auto", "classification", "regression"),
 }
