@@ -180,7 +180,7 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
 
     def _answer(self, method: str, X: Any) -> Any:
         check_is_fitted(self, "estimator_")
-        return getattr(self.estimator_, method)(checked_data(self, X, reset=False))
+        return getattr(self.estimator_, method)(checked_data(self, X))
 
 
 def check_model(model: Any, task: str) -> None:

@@ -18,6 +18,7 @@ from dit_clean.texts import TEXT_REMEDY, check_no_raw_texts
 from dit_clean.tracking.rows import Rows, as_rows
 from dit_clean.warning import warn
 
+NO_Y = "no_validation"
 ARRAYS = {"accept_sparse": "csr", "allow_nd": True}
 TEXT = f"Categories are encoded in data frames: give pandas.DataFrame(X). {TEXT_REMEDY}"
 REMEDIES = {
@@ -33,9 +34,7 @@ REMEDIES = {
 """By the beginning of scikit-learn's own message."""
 
 
-def checked_data(
-    estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool = True
-) -> Any:
+def checked_data(estimator: Any, X: Any, y: Any = NO_Y) -> Any:
     """Return X, or X and y, as arrays of finite numbers; data frames as they are.
 
     Data frames may hold categories and missing values, which the encoder deals with.
@@ -53,15 +52,15 @@ def checked_data(
         )
     check_not_lazy(X, "X")
     check_no_raw_texts(X)
-    asks_y = not (isinstance(y, str) and y == "no_validation")
-    if asks_y:
+    is_fit = y is not NO_Y
+    if is_fit:
         check_not_lazy(y, "y")
         warn_of_other_order(X, y)
         y = plain_labels(y)
     check = _checked_frame if is_frame(X) else _checked_array
     with _remedies():
-        checked = check(estimator, X, y, reset=reset, asks_y=asks_y)
-        check_sample_shape(estimator, checked[0] if asks_y else checked, reset=reset)
+        checked = check(estimator, X, y, is_fit=is_fit)
+        check_sample_shape(estimator, checked[0] if is_fit else checked, reset=is_fit)
         return checked
 
 
@@ -87,17 +86,17 @@ def _remedies() -> Iterator[None]:
         raise
 
 
-def _checked_array(estimator: Any, X: Any, y: Any, *, reset: bool, asks_y: bool) -> Any:
-    least = 2 if asks_y else 1
+def _checked_array(estimator: Any, X: Any, y: Any, *, is_fit: bool) -> Any:
+    least = 2 if is_fit else 1
     # Of lists scikit-learn makes arrays of objects (None among numbers) and lets them
     # pass; of arrays of objects it makes numbers.
     X = X if hasattr(X, "dtype") else np.asarray(X)
     return validate_data(
-        estimator, X, y, reset=reset, ensure_min_samples=least, **ARRAYS
+        estimator, X, y, reset=is_fit, ensure_min_samples=least, **ARRAYS
     )
 
 
-def _checked_frame(estimator: Any, X: Any, y: Any, *, reset: bool, asks_y: bool) -> Any:
+def _checked_frame(estimator: Any, X: Any, y: Any, *, is_fit: bool) -> Any:
     for n_given, part in zip(X.shape, ("rows", "columns"), strict=True):
         if n_given == 0:
             raise ValueError(f"X has 0 {part} (shape={X.shape}): at least 1 is needed.")
@@ -107,8 +106,8 @@ def _checked_frame(estimator: Any, X: Any, y: Any, *, reset: bool, asks_y: bool)
             f"{n_columns} columns of X are named {name!r}. Rename all but one, or drop "
             "the others: X.loc[:, ~X.columns.duplicated()]."
         )
-    validate_data(estimator, X, y, reset=reset, skip_check_array=True)
-    if not asks_y:
+    validate_data(estimator, X, y, reset=is_fit, skip_check_array=True)
+    if not is_fit:
         return X
     y = column_or_1d(y, warn=True)
     check_consistent_length(X, y)
@@ -221,7 +220,7 @@ def checked_validation(
         given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
         raise ValueError(f"{given} was given without {missing}: give both or none.")
     try:
-        X_val = checked_data(estimator, X_val, reset=False)
+        X_val = checked_data(estimator, X_val)
         encoder.check_kinds(X_val)
     except ValueError as error:
         raise ValueError(f"X_val does not match the X of fit. {error}") from error

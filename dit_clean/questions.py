@@ -100,14 +100,13 @@ class InfluenceQuestions:
             values.
         """
         check_is_fitted(self, "_evidence")
-        window = self._window_of(window)
-        history = check_history(self.history if history is None else history)
+        window, history = self._window_of(window), self._history_of(history)
         if query is None:
             key = (window, history)
             if key not in self._window_influence:
                 self._window_influence[key] = self._default_influence(*key)
             return self._window_influence[key].copy()
-        make_query = partial(_same_query, self._checked_query(query))
+        make_query = self._query_maker(query)
         values = self._averaged([make_query], [window], history)[:, :, 0]
         return values[0] if len(values) == 1 else values
 
@@ -133,12 +132,8 @@ class InfluenceQuestions:
         `dit_clean.influence`.
         """
         check_is_fitted(self, "_evidence")
-        history = check_history(self.history if history is None else history)
-        grid = self._grid_of(windows)
-        make_query = self._data.make_query
-        if query is not None:
-            make_query = partial(_same_query, self._checked_query(query))
-        values = self._averaged([make_query], grid, history)
+        grid, history = self._grid_of(windows), self._history_of(history)
+        values = self._averaged([self._query_maker(query)], grid, history)
         return values[-1] if query is None or len(values) == 1 else values
 
     def group_influence(self, groups="label", window=None, *, query=None, history=None):
@@ -198,8 +193,7 @@ class InfluenceQuestions:
             encoded = predict_together(self._recorded.ready, rows, is_classifier)
         else:
             rows, encoded = self.encode(X, y)
-        window = self._window_of(window)
-        history = check_history(self.history if history is None else history)
+        window, history = self._window_of(window), self._history_of(history)
         make_queries = [
             partial(_same_query, SampleLosses(subset_rows(rows, chunk), encoded[chunk]))
             for chunk in torch.arange(len(encoded)).split(QUERY_CHUNK)
@@ -237,7 +231,7 @@ class InfluenceQuestions:
         """
         check_is_fitted(self, "_evidence")
         warn_of_other_order(X, y)
-        X = checked_data(self, X, reset=False)
+        X = checked_data(self, X)
         rows = self._data.encoded(X)
         if y is None:
             return rows
@@ -297,10 +291,20 @@ class InfluenceQuestions:
         weight = self._data.sample_weight  # what is measured is for a weight of 1
         return timeline if weight is None else timeline * weight[:, None]
 
-    def _checked_query(self, query: Query) -> Query:
-        """Return a query, or raise if the default network cannot take its samples."""
+    def _history_of(self, history: Any) -> History:
+        return check_history(self.history if history is None else history)
+
+    def _query_maker(self, query: Query | None) -> Callable[[Fold], Query]:
+        """Return what gives each fold its query: the one given, or the default."""
+        if query is None:
+            return self._data.make_query
+        self._check_query(query)
+        return partial(_same_query, query)
+
+    def _check_query(self, query: Query) -> None:
+        """Raise if the default network cannot take a query's samples."""
         if self._training["net"] is not None:
-            return query
+            return
         expected = type(self._data.rows)
         for each in getattr(query, "queries", [query]):
             if isinstance(each, SampleQuery) and not isinstance(each.X, expected):
@@ -310,7 +314,6 @@ class InfluenceQuestions:
                     f"{expected.__name__}; got {type(each.X).__name__}. Use "
                     f"{name}(*cleaner.encode(X, y))."
                 )
-        return query
 
     def _grid_of(self, windows: GridLike) -> list[Window | Steps] | int:
         if windows is None:
@@ -336,17 +339,12 @@ def epochs_of(window: WindowLike, evidence: LabelEvidence | TargetEvidence) -> W
 
     Of those that count, where networks have stopped early.
     """
-    found = None
-    if isinstance(window, str) and window == "convergence":
-        found = _convergence(evidence)
-    return resolve_window(window, evidence.n_epochs, convergence=found)
-
-
-def _convergence(evidence: LabelEvidence | TargetEvidence) -> Window:
-    loss = evidence.held_out_loss()
-    if isinstance(evidence, TargetEvidence):
-        return Window(*convergence_window(loss))
-    return Window(*convergence_window(loss, partial(window_likelihood, evidence)))
+    if not (isinstance(window, str) and window == "convergence"):
+        return resolve_window(window, evidence.n_epochs)
+    explained = None
+    if isinstance(evidence, LabelEvidence):
+        explained = partial(window_likelihood, evidence)
+    return Window(*convergence_window(evidence.held_out_loss(), explained))
 
 
 def _same_query(query: Query, fold: Fold) -> Query:

@@ -36,6 +36,7 @@ from dit_clean.influence import Window
 from dit_clean.memory import as_memory
 from dit_clean.parameters import PARAMETERS, TRAINING_PARAMETERS
 from dit_clean.questions import epochs_of
+from dit_clean.tracking.exclusive import with_gradients
 
 
 class Rescoring:
@@ -57,6 +58,7 @@ class Rescoring:
     verbose: int
     get_params: Any
 
+    @with_gradients()
     @unchanged_on_failure
     def rescore(self):
         """Decide again after `set_params`, from the recorded run: no training.

@@ -53,7 +53,7 @@ class RowSelection(OneToOneFeatureMixin, TransformerMixin):
         stand_in = replacement_rows if targets.is_classifier else nearest_target_rows
         if not targets.is_classifier:
             warn_of_far_targets(targets.given, self.keep_mask_)
-        X = X if is_frame(X) else checked_data(self, X, reset=False)
+        X = X if is_frame(X) else checked_data(self, X)
         X_clean = select_rows(X, stand_in(self.keep_mask_, targets.codes))
         # pandas aligns by index: y must still meet its own row.
         return X_clean.set_axis(X.index) if hasattr(X, "iloc") else X_clean
@@ -72,7 +72,7 @@ class RowSelection(OneToOneFeatureMixin, TransformerMixin):
             As given, checked.
         """
         check_is_fitted(self, "_evidence")
-        X = checked_data(self, X, reset=False)
+        X = checked_data(self, X)
         self._data.encoder.check_kinds(X)
         # set_output gives names to the columns of what it gets: not to the user's.
         return X.copy(deep=False) if hasattr(X, "iloc") else X

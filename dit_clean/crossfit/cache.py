@@ -124,6 +124,10 @@ class KeptNetworks:
         """Return the result of ``train()``, which is called only if it is not kept."""
         return self.kept(self.key, fold.seed, n_epochs, train).value
 
+    def put(self, fold: Fold, n_epochs: int, result: FoldResult) -> FoldResult:
+        """Keep a result that has just been made, and return it."""
+        return self.get(fold, n_epochs, lambda: result)
+
 
 def _network(
     key: str | None, seed: int, n_epochs: int, train: Callable[[], FoldResult]

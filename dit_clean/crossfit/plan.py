@@ -210,40 +210,34 @@ def _run_all(
     n_epochs: int,
 ) -> Iterator[FoldResult]:
     """Yield the results of all folds, in their order; the bar counts their epochs."""
-    if joblib.effective_n_jobs(n_jobs) == 1 or len(folds) == 1:
-        for fold in folds:
-            is_there = kept.holds(fold, n_epochs)
-            train = partial(run, fold, n_epochs, bar.update)
-            result = kept.get(fold, n_epochs, train)
-            bar.update(result.n_epochs if is_there else 0)
-            yield result
-            del result  # before the next one is trained
-        return
     missing = [n for n, fold in enumerate(folds) if not kept.holds(fold, n_epochs)]
     early: dict[int, FoldResult] = {}
-    with closing(_trained(run, n_jobs, folds, n_epochs, missing)) as trained:
+    with closing(_trained(run, n_jobs, bar, folds, n_epochs, missing)) as trained:
         for number, fold in enumerate(folds):
             if number not in missing:
                 early[number] = kept.get(fold, n_epochs, partial(run, fold, n_epochs))
                 bar.update(early[number].n_epochs)
             while number not in early:
-                found, result = next(trained)
+                done, result = next(trained)
                 # Kept as soon as it is there, whether it is its turn or not.
-                train = partial(_same, result)
-                early[found] = kept.get(folds[found], n_epochs, train)
-                bar.update(result.n_epochs)
-                del result, train
+                early[done] = kept.put(folds[done], n_epochs, result)
+                del result
             yield early.pop(number)
 
 
 def _trained(
     run: Callable[..., FoldResult],
     n_jobs: int | None,
+    bar: tqdm,
     folds: list[Fold],
     n_epochs: int,
     missing: list[int],
 ) -> Generator[tuple[int, FoldResult]]:
     """Yield the numbers and results of missing folds, in the order they are done."""
+    if joblib.effective_n_jobs(n_jobs) == 1 or len(folds) == 1:
+        for n in missing:
+            yield n, run(folds[n], n_epochs, bar.update)
+        return
     if not missing:
         return
     # Processes whatever the surrounding backend: torch's random numbers are global,
@@ -251,14 +245,13 @@ def _trained(
     parallel = joblib.Parallel(n_jobs, backend="loky", return_as="generator_unordered")
     tasks = (joblib.delayed(_numbered)(n, run, folds[n], n_epochs) for n in missing)
     with closing(parallel(tasks)) as trained:  # an interrupt stops the workers
-        yield from trained
+        for n, result in trained:
+            bar.update(result.n_epochs)
+            yield n, result
+            del result
 
 
 def _numbered(
     number: int, run: Callable[..., FoldResult], fold: Fold, n_epochs: int
 ) -> tuple[int, FoldResult]:
     return number, run(fold, n_epochs)
-
-
-def _same(result: FoldResult) -> FoldResult:
-    return result

@@ -93,9 +93,8 @@ def sweep_back(
     n_params, n_lanes = trajectory.layout.n_params, max(lanes.values()) + 1
     stop = max(lanes)
     adjoint: Adjoint = {}
-    after = trajectory.state(stop)
+    after, checks = trajectory.state(stop), _Checks(trajectory, stop)
     is_linear = trajectory.optimizer_type in LINEAR_UPDATES
-    next_check, every = stop, n_params // MAX_CHECKED | 1  # odd: no columns are missed
     with trajectory.model.kernels:
         for record, state in trajectory.iterate_back(start, stop):
             lane = lanes.get(record.step + 1)
@@ -105,27 +104,17 @@ def sweep_back(
                 n_queries = len(adjoint[PARAMS]) // n_lanes
                 check_same_number(len(query_gradient), n_queries, record.step + 1)
                 adjoint = _planted(adjoint, query_gradient, lane, n_params)
-            after = state
-            is_due = record.step < next_check or record.step not in trajectory.store
-            checks = is_due and record.step + 1 in trajectory.store
+            after, is_due = state, checks.are_due(record.step)
             gradient = batch_gradient(
                 trajectory.model,
                 trajectory.layout,
                 record,
                 state,
                 each_label=each_label,
-                forms_gradient=checks or not is_linear,
+                forms_gradient=is_due or not is_linear,
             )
-            if checks:
-                check_update(
-                    trajectory,
-                    record,
-                    state,
-                    gradient.grad,
-                    gradient.variances,
-                    every=every,
-                )
-                next_check = record.step + 1 - CHECK_EVERY
+            if is_due:
+                checks.make(record, state, gradient)
             adjoint, contributions = _step_back(
                 trajectory.optimizer_type,
                 trajectory.layout.groups,
@@ -136,6 +125,28 @@ def sweep_back(
             )
             del gradient  # and with it the graph, before the next one is made
             yield record, contributions.unflatten(0, (n_lanes, -1))
+
+
+class _Checks:
+    """Which updates a reverse pass compares with their gradients on its way."""
+
+    def __init__(self, trajectory: Trajectory, stop: int):
+        self.trajectory, self._next = trajectory, stop
+        # Every how many-th parameter is looked at. Odd: no columns are missed.
+        self._every = trajectory.layout.n_params // MAX_CHECKED | 1
+
+    def are_due(self, step: int) -> bool:
+        """Tell whether the update of a step is to be checked."""
+        store = self.trajectory.store
+        return (step < self._next or step not in store) and step + 1 in store
+
+    def make(
+        self, record: StepRecord, state: TrainingState, gradient: BatchGradient
+    ) -> None:
+        """Check an update."""
+        grad, variances = gradient.grad, gradient.variances
+        check_update(self.trajectory, record, state, grad, variances, every=self._every)
+        self._next = record.step + 1 - CHECK_EVERY
 
 
 def check_same_number(n_values: int, expected: int, step: int) -> None:

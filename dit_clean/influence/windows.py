@@ -66,9 +66,7 @@ class Steps:
     stop: int
 
 
-def resolve_window(
-    window: Any, n_epochs: int, *, convergence: Window | None = None
-) -> Window:
+def resolve_window(window: Any, n_epochs: int) -> Window:
     """Return a window of epochs.
 
     Parameters
@@ -76,14 +74,13 @@ def resolve_window(
     window : Window, str, int, pair of int, pair of float, or None
         - None or "full": the whole run;
         - "early", "middle", "late": a third of it;
-        - "convergence": the window found from the held-out curve;
+        - "convergence": the last third, where no held-out curve tells (a fitted
+          cleaner has one);
         - k: the last k epochs;
         - (start, stop) of int: epochs, `stop` not included;
         - (start, stop) of float: fractions of training.
     n_epochs : int
         Epochs of the run.
-    convergence : Window, optional
-        What "convergence" stands for; without it the last third.
 
     Raises
     ------
@@ -99,7 +96,7 @@ def resolve_window(
     if window is None or (isinstance(window, str) and window == "full"):
         return Window(0, n_epochs)
     if isinstance(window, str):
-        return _named_window(window, n_epochs, convergence)
+        return _named_window(window, n_epochs)
     if _is_whole(window):
         return _checked(n_epochs - int(window), n_epochs, n_epochs, window)
     start, stop = _bounds(window)
@@ -181,9 +178,7 @@ def listed_windows(windows: Any) -> list[Any]:
     return windows
 
 
-def _named_window(name: str, n_epochs: int, convergence: Window | None) -> Window:
-    if name == "convergence" and convergence is not None:
-        return convergence
+def _named_window(name: str, n_epochs: int) -> Window:
     third = THIRDS.get("late" if name == "convergence" else name)
     if third is None:
         raise ValueError(f"Unknown window {name!r}. Known names: {', '.join(NAMED)}.")

@@ -19,7 +19,6 @@ from dit_clean.tracking.recorder_checks import (
     check_equal_counts,
     check_finite,
     check_first_momentum,
-    check_has_closure,
     check_in_range,
     check_module,
     check_same_groups,
@@ -27,6 +26,7 @@ from dit_clean.tracking.recorder_checks import (
     check_unchanged,
     check_unused,
     gradient_flags,
+    refuse_no_gradient,
     refuse_updates,
 )
 from dit_clean.tracking.replay import Replayer, StateReader
@@ -248,7 +248,8 @@ class StepRecorder:
                 self.trajectory.layout, self.module, self.optimizer, self._epoch
             )
             if not any(map(any, flags)):
-                check_has_closure(self._has_closure)  # after which a loop may zero them
+                if not self._has_closure:  # after which a loop may zero them
+                    refuse_no_gradient()
                 return
             self._flags = flags
             self._is_partial = any(False in group for group in flags)

@@ -178,14 +178,13 @@ def gradient_flags(optimizer: Optimizer) -> list[list[bool | None]]:
     ]
 
 
-def check_has_closure(has_closure: bool) -> None:
-    """Raise if there are no gradients, and no closure that may have had them."""
-    if not has_closure:
-        raise RuntimeError(
-            "No parameter has a gradient: there is nothing to make an update of. "
-            "Where backward() is skipped for a batch, skip its step, before "
-            "`recorder.step`."
-        )
+def refuse_no_gradient() -> NoReturn:
+    """Raise since no parameter has a gradient."""
+    raise RuntimeError(
+        "No parameter has a gradient: there is nothing to make an update of. "
+        "Where backward() is skipped for a batch, skip its step, before "
+        "`recorder.step`."
+    )
 
 
 def check_unused(

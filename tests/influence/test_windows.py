@@ -32,11 +32,6 @@ def test_window_of_epochs(window, expected):
     assert resolve_window(window, 30) == Window(*expected)
 
 
-def test_convergence_stands_for_the_window_that_was_found():
-    found = Window(4, 9)
-    assert resolve_window("convergence", 30, convergence=found) == found
-
-
 @pytest.mark.parametrize("n_epochs", [1, 2, 3, 10, 31])
 def test_thirds_are_never_empty_and_inside(n_epochs):
     for name in ("early", "middle", "late"):

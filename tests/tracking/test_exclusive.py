@@ -1,6 +1,7 @@
 """Torch's global state, used by one thread at a time."""
 
 import os
+import pickle
 import threading
 from contextlib import contextmanager
 
@@ -163,6 +164,15 @@ def test_training_has_gradients_whatever_the_caller_asked_for(context):
         found = [fitted(net, X, y) for net in nets]
         assert not torch.is_grad_enabled()
     assert all(map(np.array_equal, found, expected))
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_loaded_cleaners_decide_anew_whatever_the_caller_asked_for(context):
+    cleaner = InfluenceCleaner(max_epochs=3, random_state=0).fit(*make_rows())
+    cleaner.set_params(window=1)
+    with context():
+        found = pickle.loads(pickle.dumps(cleaner)).rescore()
+    assert np.array_equal(found.suspicion_, cleaner.rescore().suspicion_)
 
 
 def fitted(module, X, y):
