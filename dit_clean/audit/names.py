@@ -1,27 +1,10 @@
 """Names short enough for a picture that still tell apart what they stand for."""
 
-import re
 from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any
 
-from dit_clean.audit.style import cut, no_formula
-
-SPACE = "␣"
-
-
-def visible_spaces(value: Any) -> Any:
-    """Return a string with the spaces marked that nobody would see, else the value.
-
-    Examples
-    --------
-    >>> visible_spaces("green tea "), visible_spaces(3)
-    ('green tea␣', 3)
-    """
-    if not isinstance(value, str):
-        return value
-    unseen = r"^\s+|\s+$|\s{2,}"
-    return re.sub(unseen, lambda found: SPACE * len(found.group()), value)
+from dit_clean.audit.text import cut, cut_end, no_formula, visible_spaces
 
 
 def short_names(values: Sequence[Any], length: int) -> list[str]:
@@ -76,8 +59,3 @@ def _cut_around(text: str, place: int, length: int) -> str:
     if begin <= head:
         return cut_end(text, length)
     return f"{text[:head].rstrip()}…{cut_end(text[begin:], room)}"
-
-
-def cut_end(text: str, length: int) -> str:
-    """Return a text without what does not fit."""
-    return text if len(text) <= length else text[: length - 1] + "…"

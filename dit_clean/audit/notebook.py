@@ -4,7 +4,7 @@ from html import escape
 from typing import Any
 
 from dit_clean.audit.data import AuditData
-from dit_clean.audit.names import visible_spaces
+from dit_clean.audit.text import visible_spaces
 from dit_clean.audit.words import caution, expected_wrong, is_or_are
 
 MAX_CLASSES = 6

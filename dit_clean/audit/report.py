@@ -19,12 +19,11 @@ from dit_clean.audit.displays import (
 from dit_clean.audit.displays.labels import labels_display
 from dit_clean.audit.extras import require
 from dit_clean.audit.gallery import GalleryItem, gallery_items
-from dit_clean.audit.names import cut_end, visible_spaces
 from dit_clean.audit.samples import cells, column_names, is_text, own_columns
-from dit_clean.audit.style import number
 from dit_clean.audit.summary import summarize
 from dit_clean.audit.svg import SIZE, as_svg
 from dit_clean.audit.table import audit_columns, own_name
+from dit_clean.audit.text import cut_end, number, visible_spaces
 from dit_clean.audit.words import findings
 from dit_clean.tables import is_frame
 

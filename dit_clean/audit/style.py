@@ -1,8 +1,6 @@
-"""Colors that color-blind readers can tell apart, and text that is only text."""
+"""Colors that color-blind readers can tell apart, and plain axes."""
 
 from typing import Any
-
-import numpy as np
 
 from dit_clean.audit.extras import require
 
@@ -10,7 +8,6 @@ KEPT, FLAGGED = "#4a90c4", "#e07b22"
 """Blue and orange of middle lightness: both stand out on white and on black."""
 PALE, MUTED = "#f3f1ee", "#8a857e"
 DEEP_BLUE, DEEP_ORANGE = "#1c5d91", "#a34a06"
-LONG, TOO_LONG = 1e3, 1e9
 
 
 def diverging_colors() -> Any:
@@ -25,42 +22,6 @@ def rising_colors() -> Any:
     colors = require("matplotlib.colors", "Plotting")
     steps = [PALE, FLAGGED, DEEP_ORANGE]
     return colors.LinearSegmentedColormap.from_list("counts", steps)
-
-
-def cut(text: str, length: int) -> str:
-    """Return a text as one line, without its middle if that does not fit.
-
-    Names that differ at their ends alone differ when they are cut, too.
-
-    Examples
-    --------
-    >>> cut("customer_segment_gold", 14)
-    'custome…t_gold'
-    """
-    text = " ".join(text.split())
-    if len(text) <= length:
-        return text
-    half = (length - 1) // 2
-    return text[: length - 1 - half].rstrip() + "…" + text[-half:].lstrip()
-
-
-def no_formula(text: str) -> str:
-    """Return a text whose dollars are kept from TeX."""
-    return text.replace("$", r"\$")
-
-
-def number(value: Any) -> Any:
-    """Return a float as four significant digits, all else as it is.
-
-    Examples
-    --------
-    >>> number(3.14159), number(452600.0), number("pi"), number(4)
-    ('3.142', '452,600', 'pi', 4)
-    """
-    if not isinstance(value, float | np.floating):
-        return value
-    value = float(value)
-    return f"{value:,.0f}" if LONG <= abs(value) < TOO_LONG else f"{value:.4g}"
 
 
 def new_axes(ax: Any, size: tuple[float, float]) -> Any:

@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 
 from dit_clean.audit.data import AuditData
-from dit_clean.audit.names import visible_spaces
-from dit_clean.audit.style import number
+from dit_clean.audit.text import number, visible_spaces
 
 FEW_SAMPLES, FEW_FLAGS = 300, 3
 STRICTER = "suspicion_ >= 0.5, or a smaller contamination="

@@ -10,7 +10,8 @@ from dit_clean.audit.displays.base import Display
 from dit_clean.audit.extras import require
 from dit_clean.audit.gallery import GalleryItem, gallery_items
 from dit_clean.audit.names import short_names
-from dit_clean.audit.style import FLAGGED, MUTED, cut, no_formula, number
+from dit_clean.audit.style import FLAGGED, MUTED
+from dit_clean.audit.text import cut, no_formula, number
 
 LINE = 34
 MAX_LINES = 9

@@ -13,10 +13,10 @@ from dit_clean.audit.style import (
     despine,
     ink_on,
     new_axes,
-    number,
     rising_colors,
 )
 from dit_clean.audit.summary import count_changes
+from dit_clean.audit.text import number
 
 MAX_LINES = 20
 OTHERS = "other classes"
