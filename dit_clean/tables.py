@@ -12,20 +12,16 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from dit_clean.columns import check_kinds, column_values, kinds_of, places_of
+from dit_clean.scalers import ColumnScaler, FlatScaler, dense_values
 
 MATRIX_AXES = 2
-MAX_DENSE_VALUES = 64_000_000
-"""Larger sparse data stay sparse, keep their zeros and become dense batch by batch."""
 MIN_ROWS = 3
 """Rows that a value of such a column needs for a one-hot column of its own."""
 MAX_CATEGORIES = 1000
 """One-hot columns of a categorical column at most; rarer values share one."""
-SQUASH = 5.0
-"""Standard deviations that scaled values approach and never reach: networks train
-badly on single huge values, such as incomes, or words that few texts contain."""
 
 
 def is_frame(X: Any) -> bool:
@@ -47,8 +43,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     ----------
     scaling : {"standard", "squashed", None}, default="standard"
         Whether to bring numeric columns to mean 0 and variance 1, and then to squash
-        what is far out (see `squashed`), as is good for networks. With None, arrays
-        stay as they are.
+        what is far out, as is good for networks (see `ColumnScaler`). With None,
+        arrays stay as they are.
 
     Attributes
     ----------
@@ -190,89 +186,13 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     def _make_encoder(self, X: Any) -> Any:
         if self.scaling is None:
-            scaler = FunctionTransformer(_dense_values, accept_sparse=True)
+            scaler = FunctionTransformer(dense_values, accept_sparse=True)
             unscaled = FunctionTransformer(accept_sparse=True)
             return _frame_encoder(X, scaler) if is_frame(X) else unscaled
         scaler = ColumnScaler(squash=self.scaling == "squashed")
         if is_frame(X):
             return _frame_encoder(X, scaler)
         return FlatScaler() if X.ndim > MATRIX_AXES else scaler
-
-
-class ColumnScaler(TransformerMixin, BaseEstimator):
-    """Brings columns to variance 1, and to mean 0 unless they stay sparse.
-
-    Arrays in and out, whatever ``set_config(transform_output=...)`` says.
-
-    Parameters
-    ----------
-    squash : bool, default=False
-        Whether to squash what is far out.
-    """
-
-    def __init__(self, squash=False):
-        self.squash = squash
-
-    def fit(self, X, y=None):
-        """Read off means and standard deviations."""
-        stays_sparse = sparse.issparse(X) and np.prod(X.shape) > MAX_DENSE_VALUES
-        scaler = StandardScaler(with_mean=not stays_sparse)
-        values = X if stays_sparse else _dense_values(X)
-        with np.errstate(over="ignore", invalid="ignore"):
-            self.scaler_ = scaler.set_output(transform="default").fit(values)
-        broken = np.flatnonzero(~np.isfinite(self.scaler_.var_))
-        if len(broken):
-            largest = abs(values[:, [broken[0]]]).max()
-            raise ValueError(
-                f"A column of numbers ({broken[0]}, counted among these) holds values "
-                f"up to {largest:.3g}, too large to be scaled. If that means that they "
-                "are missing, give NaN in a data frame."
-            )
-        return self
-
-    def transform(self, X):
-        """Return the scaled values, shape (n_samples, n_columns)."""
-        values = _dense_values(X) if self.scaler_.with_mean else X
-        scaled = self.scaler_.transform(values)
-        return squashed(scaled) if self.squash else scaled
-
-
-class FlatScaler(TransformerMixin):
-    """Brings an N-d array to mean 0 and variance 1 as a whole, one row per sample."""
-
-    def fit(self, X: np.ndarray, y: Any = None) -> "FlatScaler":
-        """Read off mean and standard deviation."""
-        X = _at_least_single(X)
-        with np.errstate(over="ignore", invalid="ignore"):
-            self.mean_, self.scale_ = X.mean(), X.std() or 1.0
-        if not np.isfinite(self.scale_):
-            raise ValueError(
-                f"X holds values up to {abs(X).max():.3g}, too large to be scaled."
-            )
-        return self
-
-    def transform(self, X: np.ndarray) -> np.ndarray:
-        """Return the scaled values, shape (n_samples, n_values)."""
-        X = _at_least_single(X)
-        return ((X - self.mean_) / self.scale_).reshape(len(X), -1)
-
-
-def squashed(values: Any) -> Any:
-    """Return z / sqrt(1 + (z / 5)^2) of scaled values: as they are near 0, within +-5.
-
-    The smooth clipping of Holzmüller, Grinsztajn and Steinwart, "Better by default:
-    strong pre-tuned MLPs and boosted trees on tabular data" (2024).
-
-    Parameters
-    ----------
-    values : ndarray or sparse matrix
-        In standard deviations; zeros stay zeros.
-    """
-    if sparse.issparse(values):
-        values = values.copy()
-        values.data = squashed(values.data)
-        return values
-    return values / np.hypot(1, values / SQUASH)
 
 
 def select_rows(container: Any, rows: np.ndarray) -> Any:
@@ -297,21 +217,12 @@ def select_rows(container: Any, rows: np.ndarray) -> Any:
     return container[rows]
 
 
-def _at_least_single(X: np.ndarray) -> np.ndarray:
-    """Return half precision as single, because sums of squares leave its range."""
-    return X.astype(np.float32) if X.dtype == np.float16 else X
-
-
 def _framed(X: Any, empty: Any) -> Any:
     """Return an array as a frame with the columns of another one."""
-    X = _dense_values(X)
+    X = dense_values(X)
     if hasattr(empty, "iloc"):
         return type(empty)(X, columns=empty.columns)
     return type(empty)(np.asarray(X), schema=list(empty.columns))
-
-
-def _dense_values(X: Any) -> Any:
-    return X.toarray() if sparse.issparse(X) else X
 
 
 def _frame_encoder(X: Any, scaler: Any) -> ColumnTransformer:

@@ -14,6 +14,7 @@ PARTS = (
     "parameters",
     "memory",
     "columns",
+    "scalers",
     "tables",
     "texts",
     "targets",

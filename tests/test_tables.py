@@ -10,8 +10,9 @@ from scipy import sparse
 from sklearn import config_context
 from sklearn.preprocessing import StandardScaler
 
-from dit_clean import tables
-from dit_clean.tables import SQUASH, TableEncoder, squashed
+from dit_clean import scalers, tables
+from dit_clean.scalers import SQUASH, squashed
+from dit_clean.tables import TableEncoder
 
 
 def test_squashed_values_keep_their_order_and_stay_within_the_bound():
@@ -55,7 +56,7 @@ def test_models_that_are_linear_get_linear_scales(container):
 @pytest.mark.parametrize("kind", ["csr_array", "csc_matrix", "coo_array"])
 def test_what_stays_sparse_is_squashed_alike(monkeypatch, kind):
     values = np.where(heavy_tailed() > 0.5, heavy_tailed(), 0).astype(np.float32)
-    monkeypatch.setattr(tables, "MAX_DENSE_VALUES", 10)
+    monkeypatch.setattr(scalers, "MAX_DENSE_VALUES", 10)
     X = getattr(sparse, kind)(values)
     encoder = TableEncoder("squashed").fit(X)
     found = encoder.transform(X[:50] if kind != "coo_array" else X)
@@ -134,6 +135,29 @@ def test_missing_values_are_the_same_however_they_are_written(name):
     assert np.array_equal(TableEncoder().fit_transform(written), expected)
     if name != "polars":  # scikit-learn's encoders stay with one kind of frame
         assert np.array_equal(encoder.transform(written), expected)
+
+
+@pytest.mark.parametrize("code", [-999, 1e5])
+@pytest.mark.parametrize("container", [np.asarray, pd.DataFrame, sparse.csr_array])
+def test_a_few_outliers_leave_the_other_values_apart(container, code):
+    X = np.random.RandomState(0).randn(200, 3)
+    with_code = X.copy()
+    with_code[::20, 1] = code
+    others = np.arange(200) % 20 != 0
+    found = TableEncoder("squashed").fit_transform(container(with_code))
+    expected = StandardScaler().fit(X[others]).transform(X)[:, 1]
+    assert np.allclose(found[others, 1], squashed(expected[others]))
+    assert np.allclose(found[~others, 1], np.sign(code) * SQUASH, atol=1e-3)
+    alone = TableEncoder("squashed").fit_transform(X)
+    assert np.allclose(found[:, [0, 2]], alone[:, [0, 2]])
+
+
+def test_long_tails_and_rare_values_rule_their_scale_as_before():
+    rng = np.random.RandomState(0)
+    rare = np.arange(200) % 50 == 0
+    X = np.column_stack([np.exp(2 * rng.randn(200, 3)), rare, np.zeros(200)])
+    expected = squashed(StandardScaler().fit_transform(X))
+    assert np.array_equal(TableEncoder("squashed").fit_transform(X), expected)
 
 
 @pytest.mark.parametrize("container", [np.asarray, pd.DataFrame])
