@@ -19,6 +19,7 @@ from dit_clean.crossfit import (
 )
 from dit_clean.detection import warn_of_no_signal
 from dit_clean.failed_fits import unchanged_on_failure
+from dit_clean.given_labels import warn_of_label_among, warn_of_like_labels
 from dit_clean.influence import resolve_window
 from dit_clean.inputs import (
     checked_data,
@@ -257,16 +258,19 @@ class InfluenceCleaner(
         -----
         NoSignalWarning
             If held-out labels or targets are hardly predicted better than by chance.
+        LabelAmongInputsWarning, LikeLabelsWarning
+            If a column of X tells y, or labels differ in case or blanks alone.
+        NumbersAsTextWarning, DatesAsTextWarning, ManyTextsWarning
+            If a column holds numbers or dates as text, or free text.
+        RareCategoriesWarning
+            If many rows hold categories too rare for a column of their own.
         UserWarning
-            If so many labels or regression targets look wrong that right ones are more
-            likely not what is assumed of them, or flagged ones look like rare events or
-            the long tail of right targets; if the networks predict targets too low or
-            too high as a whole, or many targets are one value; if ``task="auto"`` takes
-            many numbers for labels that do not count from 0 or 1; if y, sample_weight
-            or groups has the index labels of X in another order; if a column holds free
-            text, or numbers or dates as text, or many rows with categories too rare for
-            a column of their own; or if `memory` is to keep runs whose seeds no later
-            fit has.
+            If implausibly many labels or targets look wrong; if flagged ones look like
+            rare events, or like the long tail of right targets; if the networks predict
+            targets too low or too high as a whole, or many targets are one value; if
+            ``task="auto"`` takes many numbers for labels that do not count from 0 or 1;
+            if y, sample_weight or groups has the index labels of X in another order; or
+            if `memory` is to keep runs whose seeds no later fit has.
         """
         check_parameters(self, PARAMETERS)
         warn_of_no_seed(self.memory, self.random_state, self.cv)
@@ -277,14 +281,17 @@ class InfluenceCleaner(
         resolve_window(self.window, self._n_epochs())
         X, y = checked_data(self, X, y)
         targets = encode_targets(y, self.net, self.task)
-        if self.net is not None and targets.is_classifier:
-            warn_of_order(self.net, targets.codes)
+        if targets.is_classifier:
+            warn_of_like_labels(targets)
+            if self.net is not None:
+                warn_of_order(self.net, targets.codes)
         warn_of_other_order(X, sample_weight, ("X", "sample_weight"))
         weight = relative_weight(sample_weight, len(y))
         warn_of_other_order(X, groups, ("X", "groups"))
         groups = checked_groups(groups, len(y))
         folds = make_folds(self.cv, targets, self.random_state, groups)
         encoder = TableEncoder("squashed" if self.net is None else None).fit(X)
+        warn_of_label_among(X, targets)
         warn_of_texts(encoder, len(y))
         warn_of_rare_categories(encoder, X)
         validation = None

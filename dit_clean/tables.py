@@ -14,7 +14,13 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
-from dit_clean.columns import check_kinds, column_values, kinds_of, places_of
+from dit_clean.columns import (
+    check_kinds,
+    column_values,
+    is_named,
+    kinds_of,
+    places_of,
+)
 from dit_clean.scalers import ColumnScaler, FlatScaler, dense_values
 
 MATRIX_AXES = 2
@@ -122,6 +128,13 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             for _, one_hot, names in self._one_hot()
             for name, values in zip(names, one_hot.categories_, strict=True)
         }
+
+    def named_categories(self) -> list[Any]:
+        """Return the columns whose dtype says that values are names of categories."""
+        if self.empty_ is None:
+            return []
+        columns = zip(self.empty_.columns, self.empty_.dtypes, strict=True)
+        return [name for name, dtype in columns if is_named(dtype)]
 
     def shared_rows(self, X) -> dict[Any, float]:
         """Return the fraction of rows whose value shares a one-hot column, by name.

@@ -1,7 +1,7 @@
 """Texts among the inputs that networks cannot read as they are."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from dit_clean.gaps import is_missing
@@ -18,6 +18,8 @@ NUMBER_REMEDY = (
 MANY_TEXTS = 0.5
 """Share of distinct values from which on a text column says little to the network."""
 FEW_VALUES = 50
+MANY_NUMBERS = 15
+"""Different numbers from which on a text column is more likely one of amounts."""
 MANY_SHARED = 0.1
 """Fraction of rows whose rare categories may be taken for one without a word."""
 
@@ -41,6 +43,10 @@ class ManyTextsWarning(UserWarning):
 
 class DatesAsTextWarning(UserWarning):
     """The texts of a column are dates."""
+
+
+class NumbersAsTextWarning(UserWarning):
+    """The texts of a column are numbers, and many."""
 
 
 class RareCategoriesWarning(UserWarning):
@@ -82,6 +88,14 @@ def are_texts_like(values: Iterable[Any], pattern: re.Pattern[str]) -> bool:
     )
 
 
+def are_many_numbers(texts: Collection[Any]) -> bool:
+    """Tell whether the distinct values of a text column are numbers, and many.
+
+    Missing values do not count as texts.
+    """
+    return len(texts) >= MANY_NUMBERS and are_texts_like(texts, NUMBER)
+
+
 def warn_of_texts(encoder: TableEncoder, n_rows: int) -> None:
     """Warn of columns of a data frame whose texts are no categories.
 
@@ -96,10 +110,14 @@ def warn_of_texts(encoder: TableEncoder, n_rows: int) -> None:
     -----
     DatesAsTextWarning
         They are dates: the network does not know which follows which.
+    NumbersAsTextWarning
+        They are numbers: the network does not know which are near which. Not where the
+        column's dtype says that they are categories.
     ManyTextsWarning
-        They are free text, identifiers or numbers, nearly all too rare for a category:
-        the network learns nothing.
+        They are free text or identifiers, nearly all too rare for a category: the
+        network learns nothing.
     """
+    named = encoder.named_categories()
     for name, texts in encoder.categories().items():
         if are_texts_like(texts, DATE):
             warn(
@@ -108,14 +126,20 @@ def warn_of_texts(encoder: TableEncoder, n_rows: int) -> None:
                 "first, for example days since a date.",
                 DatesAsTextWarning,
             )
-        elif are_many_texts(len(texts), n_rows):
-            is_number = are_texts_like(texts, NUMBER)
-            kind = "texts that look like numbers" if is_number else "texts"
+        elif are_many_numbers(texts) and name not in named:
             warn(
-                f"The column {name!r} holds {len(texts):,} different {kind} in "
+                f"The column {name!r} holds {len(texts):,} different numbers as text, "
+                f"such as {texts[0]!r}, which are taken for categories without an "
+                f"order. {NUMBER_REMEDY} If they are names, make the column "
+                "categorical; leave identifiers out.",
+                NumbersAsTextWarning,
+            )
+        elif are_many_texts(len(texts), n_rows):
+            warn(
+                f"The column {name!r} holds {len(texts):,} different texts in "
                 f"{n_rows:,} rows; those in fewer than {MIN_ROWS} rows are taken for "
                 "one category. Such a column tells the networks little. "
-                f"{NUMBER_REMEDY if is_number else TEXT_REMEDY} Leave identifiers out.",
+                f"{TEXT_REMEDY} Leave identifiers out.",
                 ManyTextsWarning,
             )
 
@@ -136,10 +160,15 @@ def warn_of_rare_categories(encoder: TableEncoder, X: Any) -> None:
         What tells these values apart is lost on the network.
     """
     categories, shared_rows = encoder.categories(), encoder.shared_rows(X)
+    named = encoder.named_categories()
     for name, shared in shared_rows.items():
         values = categories[name]
-        is_many = are_many_texts(len(values), X.shape[0])
-        if shared > MANY_SHARED and not is_many and not are_texts_like(values, DATE):
+        is_said = (
+            are_many_texts(len(values), X.shape[0])
+            or are_texts_like(values, DATE)
+            or (are_many_numbers(values) and name not in named)
+        )
+        if shared > MANY_SHARED and not is_said:
             warn(
                 f"The column {name!r} holds {len(values):,} different values, and "
                 f"{shared:.0%} of the rows hold one too rare for a category of its "

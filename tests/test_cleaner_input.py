@@ -21,6 +21,7 @@ from torch import nn
 from torch.utils.data import WeightedRandomSampler
 
 from dit_clean import CleanedClassifier, InfluenceCleaner, InfluenceSampler
+from dit_clean.texts import NumbersAsTextWarning
 from tests.nets import Convolution, Linear, Mixed, make_net, make_regressor
 from tests.test_cleaner import N_ROWS, make_cleaner, make_labels, make_targets
 
@@ -559,9 +560,23 @@ def test_numbers_as_text_are_to_become_numbers(frame, number):
     X, y = make_labels()
     texts = [number.format(i) for i in range(N_ROWS)]
     table = frame({"price": [*texts[1:], None], "size": X[:, 0]})
-    match = r"'price' holds 90 different texts that look like numbers .*to_numeric"
+    match = r"'price' holds 90 different numbers as text, .*to_numeric"
     with pytest.warns(UserWarning, match=match), pytest.raises(AssertionError):
         make_cleaner().fit(table, y)
+
+
+def test_numbers_as_text_are_named_whatever_their_share_unless_they_are_categories():
+    X, y = make_labels()
+    texts = [f"{i % 20}" for i in range(N_ROWS)]
+    table = pd.DataFrame({"hour": texts, "size": X[:, 0]})
+    with (
+        pytest.warns(NumbersAsTextWarning, match="'hour' holds 20 different numbers"),
+        pytest.raises(AssertionError),
+    ):
+        make_cleaner().fit(table, y)
+    refused(AssertionError, "training has begun", X=table.astype({"hour": "category"}))
+    few = pd.DataFrame({"month": [f"{i % 12}" for i in range(N_ROWS)]})
+    refused(AssertionError, "training has begun", X=few)
 
 
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])

@@ -18,6 +18,7 @@ PARTS = (
     "tables",
     "texts",
     "targets",
+    "given_labels",
     "inputs",
     "prototype",
     "tracked_run",

@@ -16,6 +16,7 @@ from dit_clean import (
     track,
 )
 from dit_clean.detection import NoSignalWarning
+from dit_clean.given_labels import LabelAmongInputsWarning
 from dit_clean.texts import ManyTextsWarning
 from tests.nets import make_net, make_rows
 
@@ -60,7 +61,7 @@ def test_columns_and_seeds_are_warned_of_where_the_user_fits(tmp_path):
     cleaner = InfluenceCleaner(max_epochs=20, memory=tmp_path)
     with pytest.warns(UserWarning) as seen:
         cleaner.fit_predict(frame, y)
-    assert_named_here(seen, UserWarning, ManyTextsWarning)
+    assert_named_here(seen, UserWarning, LabelAmongInputsWarning, ManyTextsWarning)
 
 
 def test_far_targets_are_warned_of_where_the_user_fits():

@@ -30,7 +30,7 @@ from dit_clean.cli.parameters import (
     read_window,
 )
 from dit_clean.influence.windows import resolve_window
-from dit_clean.texts import ManyTextsWarning
+from dit_clean.texts import ManyTextsWarning, NumbersAsTextWarning
 
 FLAGGED_TOO_MANY = 3
 MAX_CLASSES = 10
@@ -298,7 +298,8 @@ def _fitted(table: Table, settings: dict[str, Any], quiet: bool) -> InfluenceCle
     cleaner = InfluenceCleaner(**parameters, verbose=0 if quiet else 1)
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)
-        warnings.simplefilter("ignore", ManyTextsWarning)  # noted by their options
+        for noted in (ManyTextsWarning, NumbersAsTextWarning):  # by their options
+            warnings.simplefilter("ignore", noted)
         warnings.showwarning = lambda message, *_: note(_as_options(str(message)))
         try:
             return cleaner.fit(table.X, table.y.to_numpy(), groups=table.groups)

@@ -10,7 +10,7 @@ from dit_clean.cli.files import Table
 from dit_clean.texts import (
     DATE,
     DECIMAL_COMMA,
-    NUMBER,
+    are_many_numbers,
     are_many_texts,
     are_texts_like,
 )
@@ -37,7 +37,7 @@ def warn_of_columns(table: Table) -> None:
 def _warn_of_texts(table: Table, name: Any) -> None:
     """Say what a column of texts may be, but dates, of which the cleaner warns."""
     column, dropped = table.X[name], f"--drop {shlex.quote(str(name))}"
-    n_values = column.astype(str).nunique()
+    texts = column.dropna().astype(str).unique()
     if table.is_csv and has_decimal_commas(column):
         note(
             f"column {name!r} looks like numbers, but has commas where other columns "
@@ -46,16 +46,16 @@ def _warn_of_texts(table: Table, name: Any) -> None:
             else f"column {name!r} looks like numbers: try --decimal ',', unless the "
             "commas separate thousands."
         )
-    elif are_texts_like(column, DATE) or not are_many_texts(n_values, len(column)):
+    elif are_texts_like(column, DATE):
         return
-    elif are_texts_like(column, NUMBER):
+    elif are_many_numbers(texts):
         note(
-            f"column {name!r} has {n_values:,} different texts that look like numbers. "
+            f"column {name!r} has {len(texts):,} different texts that look like numbers. "
             f"Turn them into numbers first. If it is an identifier, add {dropped}."
         )
-    else:
+    elif are_many_texts(len(texts), len(column)):
         note(
-            f"column {name!r} has {n_values:,} different texts. If it is an "
+            f"column {name!r} has {len(texts):,} different texts. If it is an "
             f"identifier, add {dropped}; free text is better turned into numbers first."
         )
 
