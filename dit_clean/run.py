@@ -125,7 +125,7 @@ def track(
     run = fit_tracked(
         net,
         X,
-        own_rows(y),
+        own_rows(as_targets(y)),
         store=store,
         seed=seed,
         sample_weight=weight,

@@ -1,5 +1,7 @@
 """Errors name what was given, what is needed and what to use."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from sklearn.datasets import load_iris
 from torch import nn
 
 from dit_clean import InfluenceCleaner, track
+from dit_clean.detection import NoSignalWarning
 from dit_clean.prototype import fast_device
 from dit_clean.queries import MeanLoss
 from dit_clean.targets import encode_targets
@@ -66,6 +69,21 @@ def test_nll_loss_of_anything_but_probabilities_is_refused(module):
         track(net, X, y, random_state=0)
     with pytest.raises(ValueError, match=message):
         InfluenceCleaner(net, random_state=0).fit(X, y)
+
+
+def test_a_softmax_before_cross_entropy_is_warned_of():
+    X, y = make_rows()
+    with pytest.warns(UserWarning, match="Probabilities returns probabilities, and"):
+        InfluenceCleaner(make_net(Probabilities), random_state=0).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoSignalWarning)
+        InfluenceCleaner(make_net(LogProbabilities)).fit(X, y)
+
+
+def test_labels_as_text_are_named_by_track():
+    X, y = make_rows()
+    with pytest.raises(TypeError, match=r"y holds values of dtype <U1.*LabelEncoder"):
+        track(make_net(), X, np.array(["a", "b", "c"])[y], random_state=0)
 
 
 def test_checking_probabilities_changes_nothing():

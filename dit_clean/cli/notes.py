@@ -50,8 +50,9 @@ def _warn_of_texts(table: Table, name: Any) -> None:
         return
     elif are_many_numbers(texts):
         note(
-            f"column {name!r} has {len(texts):,} different texts that look like numbers. "
-            f"Turn them into numbers first. If it is an identifier, add {dropped}."
+            f"column {name!r} has {len(texts):,} different texts that look like "
+            "numbers. Turn them into numbers first. If it is an identifier, add "
+            f"{dropped}."
         )
     elif are_many_texts(len(texts), len(column)):
         note(

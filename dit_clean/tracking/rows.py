@@ -153,7 +153,20 @@ def as_tensor(data: Any) -> Tensor:
 
 
 def as_targets(data: Any) -> Tensor:
-    """Return targets as a tensor: class indices as the integers that torch takes."""
+    """Return targets as a tensor: class indices as the integers that torch takes.
+
+    Raises
+    ------
+    TypeError
+        If they are no numbers.
+    """
+    dtype = None if isinstance(data, Tensor) else np.asarray(data).dtype
+    if dtype is not None and dtype.kind not in "biuf":
+        raise TypeError(
+            f"y holds values of dtype {dtype}, but a network is trained on class "
+            "indices 0, 1, ... or on numbers. Give "
+            "sklearn.preprocessing.LabelEncoder().fit_transform(y)."
+        )
     targets = as_tensor(data)
     if targets.is_floating_point() or targets.dtype == torch.bool:
         return targets
