@@ -1,7 +1,5 @@
 """Errors name what was given, what is needed and what to use."""
 
-import warnings
-
 import numpy as np
 import pytest
 import torch
@@ -9,10 +7,10 @@ from sklearn.datasets import load_iris
 from torch import nn
 
 from dit_clean import InfluenceCleaner, track
-from dit_clean.detection import NoSignalWarning
 from dit_clean.prototype import fast_device
 from dit_clean.queries import MeanLoss
 from dit_clean.targets import encode_targets
+from dit_clean.tracking.networks import check_outputs
 from tests.nets import Linear, Probabilities, make_net, make_rows
 
 
@@ -72,12 +70,12 @@ def test_nll_loss_of_anything_but_probabilities_is_refused(module):
 
 
 def test_a_softmax_before_cross_entropy_is_warned_of():
-    X, y = make_rows()
+    X = torch.as_tensor(make_rows()[0])
     with pytest.warns(UserWarning, match="Probabilities returns probabilities, and"):
-        InfluenceCleaner(make_net(Probabilities), random_state=0).fit(X, y)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NoSignalWarning)
-        InfluenceCleaner(make_net(LogProbabilities)).fit(X, y)
+        check_outputs(make_net(Probabilities), X, 3, [len(X)])
+    check_outputs(make_net(LogProbabilities), X, 3, [len(X)])
+    nll = make_net(Probabilities, criterion=nn.NLLLoss)
+    check_outputs(nll, X, 3, [len(X)])
 
 
 def test_labels_as_text_are_named_by_track():
