@@ -17,7 +17,11 @@ from dit_clean.crossfit import (
     kept_signal,
     make_folds,
 )
-from dit_clean.detection import warn_of_no_signal
+from dit_clean.detection import (
+    late_fall,
+    warn_of_no_signal,
+    warn_of_unfinished_training,
+)
 from dit_clean.failed_fits import unchanged_on_failure
 from dit_clean.given_labels import warn_of_label_among, warn_of_like_labels
 from dit_clean.influence import resolve_window
@@ -258,6 +262,8 @@ class InfluenceCleaner(
         -----
         NoSignalWarning
             If held-out labels or targets are hardly predicted better than by chance.
+        UnfinishedTrainingWarning
+            If the held-out loss was still falling when training ended.
         LabelAmongInputsWarning, LikeLabelsWarning
             If a column of X tells y, or labels differ in case or blanks alone.
         NumbersAsTextWarning, DatesAsTextWarning, ManyTextsWarning
@@ -307,6 +313,8 @@ class InfluenceCleaner(
         memory = self._memory_of(recorded.key)
         self._signal = kept_signal(memory, recorded.key, evidence)
         warn_of_no_signal(self._signal)
+        unfinished = late_fall(evidence.held_out_loss())
+        warn_of_unfinished_training(unfinished, self._signal)
         self._window_influence, self._judged = {}, {}
         self._training = self._training_parameters()
         self.history_, self.fit_seconds_ = evidence.curves(), measured.seconds

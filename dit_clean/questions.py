@@ -224,7 +224,7 @@ class InfluenceQuestions:
         >>> from dit_clean import InfluenceCleaner
         >>> from dit_clean.queries import MeanLoss
         >>> X, y = load_iris(return_X_y=True)
-        >>> cleaner = InfluenceCleaner(max_epochs=3, random_state=0).fit(X, y)
+        >>> cleaner = InfluenceCleaner(random_state=0).fit(X, y)
         >>> query = MeanLoss(*cleaner.encode(X[::10], y[::10]))
         >>> cleaner.influence(query=query).shape
         (150,)

@@ -43,3 +43,28 @@ def convergence_window(
         candidates = slice(0, stop), slice(0, n_epochs)
         stop = max(candidates, key=explained).stop
     return 0, stop
+
+
+def late_fall(held_out_loss: np.ndarray) -> float:
+    """Return how much of its fall the held-out loss made in the last third of training.
+
+    Parameters
+    ----------
+    held_out_loss : ndarray of shape (n_epochs,)
+        Mean loss of held-out samples at the end of each epoch.
+
+    Returns
+    -------
+    share : float
+        At most 1, negative where it rises again, 0 where it has never fallen.
+
+    Examples
+    --------
+    >>> late_fall(np.array([2.0, 1.0, 0.6, 0.5, 0.5, 0.5]))
+    0.0
+    >>> late_fall(np.array([2.0, 1.75, 1.5, 1.25, 1.0, 0.75]))
+    0.4
+    """
+    fall = held_out_loss[0] - held_out_loss.min()
+    late = held_out_loss[-1 - len(held_out_loss) // 3] - held_out_loss[-1]
+    return float(late / fall) if fall > 0 else 0.0

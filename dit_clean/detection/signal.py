@@ -16,8 +16,17 @@ MANY_WRONG_LABELS = 0.45
 """The same for labels: higher, because up to 40 % wrong labels can still be found."""
 
 
+STILL_FALLING = 0.15
+"""Share of the fall of held-out loss in the last third of training from which on more
+training pays."""
+
+
 class NoSignalWarning(UserWarning):
     """Held-out labels or targets are hardly predicted better than by chance."""
+
+
+class UnfinishedTrainingWarning(UserWarning):
+    """Held-out loss was still falling when training ended."""
 
 
 def held_out_signal(evidence: LabelEvidence | TargetEvidence) -> float:
@@ -109,6 +118,31 @@ def warn_of_many_wrong_labels(
         "contamination to the fraction that you can look through. The order of "
         "suspicion_ may still be good, keep_mask_, suggested_label_ and contamination_ "
         "are not."
+    )
+
+
+def warn_of_unfinished_training(late_fall: float, signal: float) -> None:
+    """Warn if the networks had not learned yet what they can when training ended.
+
+    Parameters
+    ----------
+    late_fall : float
+        See `convergence.late_fall`.
+    signal : float
+        See `held_out_signal`; without one, `warn_of_no_signal` has said enough.
+
+    Warns
+    -----
+    UnfinishedTrainingWarning
+        Right labels that they have not learned yet look wrong.
+    """
+    if late_fall < STILL_FALLING or signal < MIN_Z:
+        return
+    warn(
+        f"Held-out loss was still falling when training ended: {late_fall:.0%} of its "
+        "fall came in the last third. Right labels that the networks have not learned "
+        "yet look wrong. Raise max_epochs or lr, or lower batch_size.",
+        UnfinishedTrainingWarning,
     )
 
 

@@ -5,13 +5,15 @@ import warnings
 import numpy as np
 import pytest
 
-from dit_clean.detection import LabelEvidence, TargetEvidence
+from dit_clean.detection import LabelEvidence, TargetEvidence, late_fall
 from dit_clean.detection.signal import (
     NoSignalWarning,
+    UnfinishedTrainingWarning,
     held_out_signal,
     warn_of_many_wrong,
     warn_of_many_wrong_labels,
     warn_of_no_signal,
+    warn_of_unfinished_training,
 )
 
 
@@ -87,3 +89,26 @@ def test_implausibly_many_wrong_labels_are_warned_of():
         warnings.simplefilter("error")
         warn_of_many_wrong_labels(0.42, np.arange(2), signal=9.0)
         warn_of_many_wrong_labels(0.5, np.arange(2), signal=1.0)
+
+
+def test_training_that_ends_too_early_is_warned_of():
+    falling = late_fall(np.linspace(2.0, 0.5, 9))
+    assert falling == pytest.approx(3 / 8)
+    with pytest.warns(UnfinishedTrainingWarning, match="38% of its fall came in the"):
+        warn_of_unfinished_training(falling, signal=5.0)
+    warn_of_unfinished_training(falling, signal=0.0)  # of which there is a warning
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        [2.0, 0.6, 0.5, 0.5, 0.5, 0.49],
+        [2.0, 0.6, 0.5, 0.7, 0.9, 1.1],
+        [1.0, 1.2],
+        [1.0],
+    ],
+)
+def test_training_that_has_converged_or_overfits_is_not_warned_of(loss):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_unfinished_training(late_fall(np.array(loss)), signal=5.0)
