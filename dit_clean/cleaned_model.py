@@ -27,7 +27,7 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from dit_clean.checks import check_parameters, is_one_of
-from dit_clean.default_cleaner import USE, CleanerParameter
+from dit_clean.cleaner_parameter import USE, CleanerParameter
 from dit_clean.failed_fits import unchanged_on_failure
 from dit_clean.inputs import checked_data, checked_weight, warn_of_other_order
 from dit_clean.tables import TableEncoder

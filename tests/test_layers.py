@@ -28,7 +28,7 @@ ESTIMATORS = (
     "rescoring",
     "selection",
     "cleaner",
-    "default_cleaner",
+    "cleaner_parameter",
     "cleaned_model",
     "meta",
     "sampler",
