@@ -65,13 +65,7 @@ class CleanerParameter:
         if self._task is None:
             return cleaner.fit(X, y, **fit_params)
         self._check_task(cleaner.task)
-        try:
-            return cleaner.set_params(task=self._task).fit(X, y, **fit_params)
-        except ValueError as error:
-            message = _as_models(str(error))
-            if message == str(error):
-                raise
-            raise ValueError(message) from error
+        return cleaner.set_params(task=self._task).fit(X, y, **fit_params)
 
     def _frozen_cleaner(self, X: Any, y: Any, fit_params: dict[str, Any]) -> Any:
         """Return the cleaner that is fitted already, or raise if it cannot be used."""
@@ -125,16 +119,3 @@ def _check_is_cleaner(cleaner: Any) -> None:
             "cleaner must be an InfluenceCleaner, fitted and frozen or not, got "
             f"{type(cleaner).__name__}. Other steps go before the whole, in a pipeline."
         )
-
-
-def _as_models(message: str) -> str:
-    """Return a message of the cleaner with the model to use instead of its `task`.
-
-    Examples
-    --------
-    >>> _as_models('For regression targets set task="regression".')
-    'For regression targets use CleanedRegressor.'
-    """
-    for task, use in USE.items():
-        message = message.replace(f'set task="{task}"', use)
-    return message
