@@ -1,4 +1,4 @@
-"""Parameters of the estimators: what each may be, in one table."""
+"""Rules that the value of a parameter may have to fit, and their words."""
 
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
@@ -28,9 +28,10 @@ def is_real(low: float, high: float = float("inf")) -> Rule:
 
 def is_one_of(*options: Any) -> Rule:
     """Return the rule for one of a few values."""
+    one_of = "one of " if len(options) > 1 else ""
     return (
         lambda v: any(v is o or (isinstance(v, str) and v == o) for o in options),
-        "one of " + ", ".join(map(repr, options)),
+        one_of + ", ".join(map(repr, options)),
     )
 
 

@@ -16,7 +16,7 @@ from tests.nets import Linear, Probabilities, make_net, make_rows
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"device": "gpu"}, r"device must be one of 'auto', or a torch .*got 'gpu'"),
+        ({"device": "gpu"}, r"device must be 'auto', or a torch .*got 'gpu'"),
         ({"device": None}, r"device must be .*got None"),
         ({"n_jobs": "2"}, r"n_jobs must be None, or an int other than 0, got '2'"),
         ({"n_jobs": 0}, r"n_jobs must be None, or an int other than 0, got 0"),
