@@ -226,6 +226,11 @@ def test_parameters_outside_of_their_range(settings, match):
     refused(ValueError, match, make_cleaner(**settings))
 
 
+def test_amounts_of_memory_are_read_before_the_data():
+    with pytest.raises(ValueError, match="Cannot read 'lots' as an amount of memory"):
+        make_cleaner(max_memory="lots").fit(None, None)
+
+
 @pytest.mark.parametrize(
     "cv", [TimeSeriesSplit(3), ShuffleSplit(3), RepeatedKFold(n_splits=3)]
 )
