@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 import torch
 
 Rule = tuple[Callable[[Any], bool], str]
+SEQUENCES = (list, tuple, np.ndarray)
 
 
 def is_int(low: int) -> Rule:
@@ -36,11 +38,11 @@ def is_one_of(*options: Any) -> Rule:
 
 
 def is_sizes() -> Rule:
-    """Return the rule for a sequence of sizes, which may be empty."""
-    accepts_size, _ = is_int(1)
+    """Return the rule for a size, or a sequence of sizes, which may be empty."""
+    accepts, words = is_int(1)
     return (
-        lambda v: isinstance(v, list | tuple) and all(accepts_size(n) for n in v),
-        "a list or tuple of ints of at least 1",
+        lambda v: all(map(accepts, v)) if isinstance(v, SEQUENCES) else accepts(v),
+        f"{words}, or a list, tuple or array of such",
     )
 
 

@@ -441,7 +441,7 @@ def test_targets_of_the_other_kind_point_to_the_other_model():
             classifier.fit(X, targets)
         with pytest.raises(ValueError, match=match):
             clone(CLEANER).set_params(task="classification").fit(X, targets)
-    with pytest.raises(ValueError, match="For labels .*, or use CleanedClassifier in"):
+    with pytest.raises(ValueError, match=r"For labels .*, or use CleanedClassifier in"):
         CleanedRegressor(cleaner=CLEANER).fit(X, np.where(y > 100, "high", "low"))
     other = clone(CLEANER).set_params(task="regression")
     match = r"CleanedClassifier is not for .*task is regression: use CleanedRegressor"
