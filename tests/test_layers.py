@@ -35,6 +35,7 @@ ESTIMATORS = (
     "scoring",
 )
 FACADES = (
+    "exceptions",
     "queries",
     "__init__",
     "__main__",
