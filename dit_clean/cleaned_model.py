@@ -171,8 +171,12 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
         return dict(to_cleaner), dict(routed.estimator.fit)
 
     def _model(self) -> Any:
-        if self.estimator is not None:
-            return self.estimator
+        return self._made_model() if self.estimator is None else self.estimator
+
+    def _defaults(self) -> dict[str, Any]:
+        return super()._defaults() | {"estimator": self._made_model()}
+
+    def _made_model(self) -> Any:
         model = clone(self._default_model)
         if get_config()["enable_metadata_routing"]:
             model.set_fit_request(sample_weight=True)

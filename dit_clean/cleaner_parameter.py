@@ -32,19 +32,25 @@ class CleanerParameter:
         Parameters
         ----------
         **params
-            By name. ``cleaner__window`` and the like set parameters of the cleaner,
-            and make a default one where `cleaner` is None.
+            By name. ``cleaner__window`` and the like set parameters of the cleaner, or
+            of another part, and make a default one where it is None.
 
         Returns
         -------
         self : object
         """
-        nested = [name for name in params if name.startswith("cleaner__")]
-        if nested and params.get("cleaner", self.cleaner) is None:
-            own = {name.removeprefix("cleaner__"): params.pop(name) for name in nested}
-            # Complete before it is set: a wrong name leaves nothing behind.
-            params["cleaner"] = InfluenceCleaner().set_params(**own)
+        for part, default in self._defaults().items():
+            prefix = f"{part}__"
+            nested = [name for name in params if name.startswith(prefix)]
+            if nested and params.get(part, getattr(self, part)) is None:
+                own = {name.removeprefix(prefix): params.pop(name) for name in nested}
+                # Complete before it is set: a wrong name leaves nothing behind.
+                params[part] = default.set_params(**own)
         return super().set_params(**params)
+
+    def _defaults(self) -> dict[str, Any]:
+        """Return what stands for the parts that are None, unfitted."""
+        return {"cleaner": InfluenceCleaner()}
 
     @property
     def _is_frozen(self) -> bool:

@@ -238,6 +238,21 @@ def test_parameters_of_a_default_cleaner_can_be_set(kind):
     assert model.cleaner is None
 
 
+@pytest.mark.parametrize("kind", [CleanedClassifier, CleanedRegressor])
+def test_parameters_of_a_default_model_can_be_set(kind):
+    model = clone(kind()).set_params(estimator__tableencoder__scaling="squashed")
+    assert model.estimator[0].scaling == "squashed"
+    assert str(model.estimator[1]) == str(kind()._model()[1])
+    given = LogisticRegression()
+    model = kind(given)
+    model.set_params(estimator=None, estimator__tableencoder__scaling=None)
+    assert model.estimator is not given
+    model = kind()
+    with pytest.raises(ValueError, match=r"Invalid parameter 'C' for .* Pipeline"):
+        model.set_params(estimator__C=1)
+    assert model.estimator is None
+
+
 def test_search_over_a_default_cleaner(flipped):
     X, y, _ = flipped
     model = CleanedClassifier(random_state=0)
