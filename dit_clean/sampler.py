@@ -58,7 +58,10 @@ class InfluenceSampler(CleanerParameter, BaseSampler):
     """
 
     _sampling_type = "clean-sampling"
-    _parameter_constraints = {"cleaner": "no_validation"}  # noqa: RUF012
+    _parameter_constraints = {  # noqa: RUF012
+        "cleaner": "no_validation",
+        "random_state": ["random_state"],
+    }
     sampling_strategy = "all"
 
     def __init__(self, cleaner=None, *, random_state=None):
