@@ -141,6 +141,34 @@ def test_models_that_need_routing_for_weights_are_refused_before_training(
             cleaned.fit(X, y)
 
 
+@pytest.mark.parametrize(
+    "model",
+    [None, LogisticRegression(), make_pipeline(StandardScaler(), LogisticRegression())],
+)
+def test_parameters_that_a_model_does_not_take_are_refused_before_training(
+    flipped, model, monkeypatch
+):
+    X, y, _ = flipped
+    monkeypatch.setattr(InfluenceCleaner, "fit", None)
+    for name in ("verbose", "logisticregression__verbose"):
+        with pytest.raises(TypeError, match=f"takes no parameter '{name}' in its fit"):
+            CleanedClassifier(model, CLEANER).fit(X, y, **{name: 1})
+
+
+@pytest.mark.parametrize("prefix", ["", "recording__"])
+def test_parameters_that_a_model_takes_reach_it(flipped, prefix):
+    X, y, _ = flipped
+    model = make_pipeline(StandardScaler(), Recording()) if prefix else Recording()
+    search = GridSearchCV(model, {}, cv=2)
+    weight = np.where(np.arange(len(y)) % 2, 2.0, 0.5)
+    for each in (model, search):
+        fitted = CleanedClassifier(each, CLEANER, "relabel")
+        fitted.fit(X, y, **{f"{prefix}sample_weight": weight})
+        found = getattr(fitted.estimator_, "best_estimator_", fitted.estimator_)
+        last = found[-1] if prefix else found
+        assert np.array_equal(last.seen_[2], weight)
+
+
 def test_models_that_request_weights_get_them_by_routing(flipped):
     X, y, _ = flipped
     with sklearn.config_context(enable_metadata_routing=True):
