@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from dit_clean import queries
+from dit_clean import exceptions, queries
 from dit_clean.cleaner import InfluenceCleaner
 from dit_clean.influence import Steps, Window
 from dit_clean.meta import CleanedClassifier, CleanedRegressor
@@ -21,6 +21,7 @@ __all__ = [
     "TrackedRun",
     "TrustedScorer",
     "Window",
+    "exceptions",
     "queries",
     "track",
 ]

@@ -1,12 +1,14 @@
-"""Parameters of the estimators: what each may be, in one table."""
+"""Rules that the value of a parameter may have to fit, and their words."""
 
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 import torch
 
 Rule = tuple[Callable[[Any], bool], str]
+SEQUENCES = (list, tuple, np.ndarray)
 
 
 def is_int(low: int) -> Rule:
@@ -28,18 +30,19 @@ def is_real(low: float, high: float = float("inf")) -> Rule:
 
 def is_one_of(*options: Any) -> Rule:
     """Return the rule for one of a few values."""
+    one_of = "one of " if len(options) > 1 else ""
     return (
         lambda v: any(v is o or (isinstance(v, str) and v == o) for o in options),
-        "one of " + ", ".join(map(repr, options)),
+        one_of + ", ".join(map(repr, options)),
     )
 
 
 def is_sizes() -> Rule:
-    """Return the rule for a sequence of sizes, which may be empty."""
-    accepts_size, _ = is_int(1)
+    """Return the rule for a size, or a sequence of sizes, which may be empty."""
+    accepts, words = is_int(1)
     return (
-        lambda v: isinstance(v, list | tuple) and all(accepts_size(n) for n in v),
-        "a list or tuple of ints of at least 1",
+        lambda v: all(map(accepts, v)) if isinstance(v, SEQUENCES) else accepts(v),
+        f"{words}, or a list, tuple or array of such",
     )
 
 

@@ -1,5 +1,7 @@
 """What cleaned classifiers and regressors share: clean, then fit a model."""
 
+from collections.abc import Iterable
+from inspect import Parameter, signature
 from typing import Any
 
 from sklearn import get_config
@@ -27,7 +29,7 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from dit_clean.checks import check_parameters, is_one_of
-from dit_clean.default_cleaner import USE, CleanerParameter
+from dit_clean.cleaner_parameter import USE, CleanerParameter
 from dit_clean.failed_fits import unchanged_on_failure
 from dit_clean.inputs import checked_data, checked_weight, warn_of_other_order
 from dit_clean.tables import TableEncoder
@@ -91,6 +93,8 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
         ValueError
             If there are weights and the model takes none, the model or y is of the
             other kind, or a frozen cleaner was fitted on other data.
+        TypeError
+            If the model takes no such parameter in its `fit`.
         """
         check_parameters(self, PARAMETERS)
         estimator = clone(self._model())
@@ -163,16 +167,22 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
         """Return the parameters of the cleaner's and of the model's `fit`."""
         if not (fit_params and get_config()["enable_metadata_routing"]):
             to_cleaner = {k: v for k, v in fit_params.items() if k == "groups"}
+            to_model = {k: v for k, v in fit_params.items() if k != "groups"}
+            _check_takes(model, to_model)
             if _takes_groups(model):
                 return {} if self._is_frozen else to_cleaner, dict(fit_params)
-            return to_cleaner, {k: v for k, v in fit_params.items() if k != "groups"}
+            return to_cleaner, to_model
         routed = process_routing(self, "fit", **fit_params)
         to_cleaner = routed.cleaner.fit if "cleaner" in routed else {}
         return dict(to_cleaner), dict(routed.estimator.fit)
 
     def _model(self) -> Any:
-        if self.estimator is not None:
-            return self.estimator
+        return self._made_model() if self.estimator is None else self.estimator
+
+    def _defaults(self) -> dict[str, Any]:
+        return super()._defaults() | {"estimator": self._made_model()}
+
+    def _made_model(self) -> Any:
         model = clone(self._default_model)
         if get_config()["enable_metadata_routing"]:
             model.set_fit_request(sample_weight=True)
@@ -216,6 +226,26 @@ def _takes_groups(model: Any) -> bool:
     """Tell whether `fit` takes groups; that of a search hands them to its splitter."""
     by_splitter = _is_search(model) or isinstance(model, RFECV)
     return by_splitter or has_fit_parameter(model, "groups")
+
+
+def _check_takes(model: Any, names: Iterable[str]) -> None:
+    """Raise if `fit` of a model takes no parameter of a name; weights are not asked."""
+    for name in names:
+        if name != "sample_weight" and not _may_take(model, name):
+            raise TypeError(
+                f"{type(model).__name__} takes no parameter {name!r} in its fit."
+            )
+
+
+def _may_take(model: Any, name: str) -> bool:
+    """Tell whether `fit` takes a parameter or hands it on, a pipeline to its step."""
+    if isinstance(model, Pipeline):
+        step, _, inner = name.partition("__")
+        return step in model.named_steps and _may_take(model.named_steps[step], inner)
+    parameters = signature(model.fit).parameters
+    return name in parameters or any(
+        parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values()
+    )
 
 
 def has_rows(value: Any, n_rows: int) -> bool:

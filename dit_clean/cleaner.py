@@ -89,7 +89,7 @@ class InfluenceCleaner(
         Training of the default network; a given `net` brings its own. Optimizers:
         "sgd", "adam", "adamw", "nadam", "radam", "adamax", "rmsprop", "adagrad" and
         "adadelta". ``lr="auto"`` is 0.1 for "sgd", 0.01 for "adagrad", 1 for
-        "adadelta" and 0.001 for the others.
+        "adadelta" and 0.001 for the others. Sizes: one, or a sequence of them.
     history : {"window", "full"}, default="window"
         Whether `influence` takes a sample as gone during the window only, or from the
         first step on. (Not about `history_`, the learning curves.)

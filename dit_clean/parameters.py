@@ -11,6 +11,7 @@ from dit_clean.checks import (
     is_real,
     is_sizes,
 )
+from dit_clean.memory import parse_bytes
 from dit_clean.tracking.networks import OPTIMIZERS
 
 TRAINING_PARAMETERS = (
@@ -41,6 +42,8 @@ PARAMETERS = {
     "hidden_layer_sizes": is_sizes(),
     "history": is_one_of("window", "full"),
     "storage": is_one_of("auto", "all", "none"),
+    # Raises by itself where there is nothing to read.
+    "max_memory": (lambda amount: parse_bytes(amount) > 0, "an amount of memory"),
     "device": either(is_one_of("auto"), is_device()),
     "n_jobs": is_n_jobs(),
     "verbose": either(is_int(0), is_one_of(True, False)),

@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 import joblib
+import numpy as np
 import torch
 from sklearn.base import clone
 from skorch import NeuralNet
@@ -43,7 +44,8 @@ def make_prototype(cleaner: Any, n_features: int, targets: Targets) -> NeuralNet
     if cleaner.net is not None:
         device = available_device(cleaner.device, cleaner.net.device)
         return clone(cleaner.net).set_params(device=device, verbose=0)
-    sizes = [n_features, *cleaner.hidden_layer_sizes, targets.n_outputs]
+    hidden = np.atleast_1d(cleaner.hidden_layer_sizes).tolist()
+    sizes = [n_features, *hidden, targets.n_outputs]
     device = available_device(cleaner.device, fast_device(sizes))
     automatic = cleaner.lr == "auto"
     lr = DEFAULT_LR.get(cleaner.optimizer, 0.001) if automatic else cleaner.lr
@@ -51,7 +53,7 @@ def make_prototype(cleaner: Any, n_features: int, targets: Targets) -> NeuralNet
         n_features,
         targets.n_outputs,
         is_classifier=targets.is_classifier,
-        hidden_layer_sizes=cleaner.hidden_layer_sizes,
+        hidden_layer_sizes=hidden,
         optimizer=cleaner.optimizer,
         max_epochs=cleaner.max_epochs,
         batch_size=cleaner.batch_size,

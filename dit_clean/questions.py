@@ -140,7 +140,7 @@ class InfluenceQuestions:
         """Return a table of what leaving out whole groups of samples would change.
 
         The sums of the influence of each group's samples: true to first order, and the
-        less so the larger the group.
+        less so the larger the group. Needs pandas, of the extra `audit`.
 
         Parameters
         ----------

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from dit_clean.default_cleaner import CleanerParameter
+from dit_clean.cleaner_parameter import CleanerParameter
 from dit_clean.failed_fits import unchanged_on_failure
 from dit_clean.inputs import checked_data, warn_of_other_order
 from dit_clean.tables import is_frame
@@ -58,7 +58,10 @@ class InfluenceSampler(CleanerParameter, BaseSampler):
     """
 
     _sampling_type = "clean-sampling"
-    _parameter_constraints = {"cleaner": "no_validation"}  # noqa: RUF012
+    _parameter_constraints = {  # noqa: RUF012
+        "cleaner": "no_validation",
+        "random_state": ["random_state"],
+    }
     sampling_strategy = "all"
 
     def __init__(self, cleaner=None, *, random_state=None):

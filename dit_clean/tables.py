@@ -8,12 +8,19 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.base import (
+    BaseEstimator,
+    OneToOneFeatureMixin,
+    TransformerMixin,
+    clone,
+)
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+from sklearn.utils.validation import check_is_fitted, validate_data
 
+from dit_clean.checks import check_parameters, is_one_of
 from dit_clean.columns import (
     check_kinds,
     column_values,
@@ -23,6 +30,7 @@ from dit_clean.columns import (
 )
 from dit_clean.scalers import ColumnScaler, FlatScaler, dense_values
 
+PARAMETERS = {"scaling": is_one_of("standard", "squashed", None)}
 MATRIX_AXES = 2
 MIN_ROWS = 3
 """Rows that a value of such a column needs for a one-hot column of its own."""
@@ -35,7 +43,10 @@ def is_frame(X: Any) -> bool:
     return hasattr(X, "columns") and hasattr(X, "dtypes") and hasattr(X, "shape")
 
 
-class TableEncoder(TransformerMixin, BaseEstimator):
+# No wrapped output, which `set_output` refuses where it is sparse.
+class TableEncoder(  # type: ignore[call-arg]
+    OneToOneFeatureMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+):
     """Turn whatever table comes in into float numbers.
 
     Data frames (pandas, polars): categories become one-hot columns (missing values a
@@ -59,6 +70,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     empty_ : data frame or None
         Zero-row copy of the frame given to fit; arrays are taken for further rows of
         it.
+    n_features_in_, feature_names_in_
+        As in scikit-learn.
     """
 
     def __init__(self, scaling="standard"):
@@ -83,6 +96,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         TypeError
             If a column is neither numeric nor categorical: names it.
         """
+        check_parameters(self, PARAMETERS)
+        validate_data(self, X, skip_check_array=True)
         with _named_infinity(X):
             self.encoder_ = self._make_encoder(X).fit(X)
         self.empty_ = X[:0] if is_frame(X) else None
@@ -100,10 +115,39 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         -------
         numbers : ndarray or sparse matrix, first axis n_samples
         """
+        check_is_fitted(self)
         if self.empty_ is not None:
             X = self._checked(X)
         with _named_infinity(X):
             return self.encoder_.transform(X)
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the numbers: columns of numbers, then of categories.
+
+        Parameters
+        ----------
+        input_features : array-like of str, optional
+            Names for arrays, which have none.
+
+        Returns
+        -------
+        names : ndarray of str, shape (n_numbers,)
+
+        Raises
+        ------
+        ValueError
+            If samples are images: these have no columns.
+        """
+        check_is_fitted(self)
+        if isinstance(self.encoder_, FlatScaler):
+            raise ValueError("Images have no columns, nor names of them.")
+        if self.empty_ is None:
+            return super().get_feature_names_out(input_features)
+        places = self.encoder_.transformers_[0][2]
+        names = [str(self.empty_.columns[place]) for place in places]
+        for _, one_hot, columns in self._one_hot():
+            names += list(one_hot.get_feature_names_out(list(map(str, columns))))
+        return np.array(names, dtype=object)
 
     def check_kinds(self, X) -> None:
         """Raise if columns hold text where fit saw numbers, or the reverse.
@@ -158,7 +202,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         return shared
 
     def __sklearn_tags__(self):
-        """Return the tags: sparse input and, in data frames, missing values."""
+        """Return the tags: sparse input, and no NaN in arrays."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags

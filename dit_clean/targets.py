@@ -23,7 +23,10 @@ network: single precision holds its square. Larger ones are as wrong as that."""
 MANY_VALUES = 20
 """Numbers with more distinct values than this may be a measurement."""
 IQR_OF_NORMAL = 1.349
-IF_TARGETS = 'If y is a regression target, set task="regression".'
+IF_TARGETS = (
+    'If y is a regression target, set task="regression", or use CleanedRegressor in '
+    "place of CleanedClassifier."
+)
 LABEL_TYPES = (str, Number, np.generic)
 
 
@@ -136,8 +139,8 @@ def _encoded_numbers(y: np.ndarray, *, is_scaled: bool) -> Targets:
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"y holds {y.tolist()[0]!r}, but regression targets are numbers. For "
-            'labels set task="classification", and give a classifier if you give '
-            "a net."
+            'labels set task="classification", or use CleanedClassifier in place of '
+            "CleanedRegressor, and give a classifier if you give a net."
         ) from error
     if y.min() == y.max():
         raise ValueError(

@@ -214,6 +214,7 @@ class TrackedRun:
         groups: Iterable[Iterable[int]],
         window: WindowLike = None,
         history: History = "full",
+        query_step: int | None = None,
         verbose: int = 0,
     ) -> Removal:
         """Compare what influence predicts for groups of samples with retraining.
@@ -225,7 +226,7 @@ class TrackedRun:
         ----------
         query : callable
             One scalar query.
-        groups, window, history, verbose
+        groups, window, history, query_step, verbose
             As in `leave_out`.
 
         Returns
@@ -242,7 +243,7 @@ class TrackedRun:
         rows = [as_sample_rows(group, n_samples) for group in groups]
         if not rows:
             raise ValueError("There is nothing to leave out: give one group at least.")
-        influence = self.influence(query, window, history)
+        influence = self.influence(query, window, history, query_step)
         if influence.ndim > 1:
             raise ValueError(
                 f"The query has {len(influence)} values. Give a scalar query, such as "
@@ -251,7 +252,7 @@ class TrackedRun:
         return Removal(
             sizes=np.array([len(group) for group in rows]),
             predicted=np.array([influence[group].sum() for group in rows]),
-            actual=self.leave_out(query, rows, window, history, verbose=verbose),
+            actual=self.leave_out(query, rows, window, history, query_step, verbose),
         )
 
 

@@ -200,7 +200,7 @@ def test_what_is_no_window(window):
 
 @pytest.mark.parametrize("contamination", [0, -0.1, 0.51, 1, "some", None, np.nan])
 def test_contamination_outside_of_its_range(contamination):
-    match = r"contamination must be one of 'auto', or a number in \(0, 0\.5\], got"
+    match = r"contamination must be 'auto', or a number in \(0, 0\.5\], got"
     refused(ValueError, match, make_cleaner(contamination=contamination))
 
 
@@ -212,9 +212,11 @@ def test_contamination_outside_of_its_range(contamination):
         ({"cv": "three"}, "cv must be"),
         ({"max_epochs": 0}, "max_epochs must be an int of at least 1, got 0"),
         ({"batch_size": 2.5}, "batch_size must be an int"),
-        ({"lr": 0}, "lr must be one of 'auto', or a number greater than 0, got 0"),
+        ({"lr": 0}, "lr must be 'auto', or a number greater than 0, got 0"),
         ({"optimizer": "lbfgs"}, "optimizer must be one of 'sgd', 'adam', 'adamw'"),
-        ({"hidden_layer_sizes": 50}, "hidden_layer_sizes must be a list or tuple of"),
+        ({"hidden_layer_sizes": 0}, "sizes must be an int .* or a list, tuple or arr"),
+        ({"hidden_layer_sizes": "50"}, "hidden_layer_sizes must be"),
+        ({"hidden_layer_sizes": np.eye(2, dtype=int)}, "hidden_layer_sizes must be"),
         ({"hidden_layer_sizes": (0,)}, "hidden_layer_sizes must be .*at least 1"),
         ({"history": "past"}, "history must be one of 'window', 'full'"),
         ({"storage": "some"}, "storage must be one of 'auto', 'all', 'none'"),
@@ -225,6 +227,11 @@ def test_contamination_outside_of_its_range(contamination):
 )
 def test_parameters_outside_of_their_range(settings, match):
     refused(ValueError, match, make_cleaner(**settings))
+
+
+def test_amounts_of_memory_are_read_before_the_data():
+    with pytest.raises(ValueError, match="Cannot read 'lots' as an amount of memory"):
+        make_cleaner(max_memory="lots").fit(None, None)
 
 
 @pytest.mark.parametrize(

@@ -30,13 +30,14 @@ ESTIMATORS = (
     "rescoring",
     "selection",
     "cleaner",
-    "default_cleaner",
+    "cleaner_parameter",
     "cleaned_model",
     "meta",
     "sampler",
     "scoring",
 )
 FACADES = (
+    "exceptions",
     "queries",
     "__init__",
     "__main__",

@@ -1,5 +1,7 @@
 """Errors name what was given, what is needed and what to use."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,7 @@ from tests.nets import Linear, Probabilities, make_net, make_rows
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"device": "gpu"}, r"device must be one of 'auto', or a torch .*got 'gpu'"),
+        ({"device": "gpu"}, r"device must be 'auto', or a torch .*got 'gpu'"),
         ({"device": None}, r"device must be .*got None"),
         ({"n_jobs": "2"}, r"n_jobs must be None, or an int other than 0, got '2'"),
         ({"n_jobs": 0}, r"n_jobs must be None, or an int other than 0, got 0"),
@@ -49,6 +51,18 @@ def test_parameters_that_fit_are_taken():
     X, y = load_iris(return_X_y=True)
     settings = {"max_epochs": 1, "n_jobs": 1, "device": torch.device("cpu")}
     assert InfluenceCleaner(**settings).fit(X, y).suspicion_.shape == (150,)
+
+
+@pytest.mark.parametrize("sizes", [7, np.int64(7), [7], np.array([7])])
+def test_sizes_of_layers_are_taken_in_any_form(sizes):
+    X, y = load_iris(return_X_y=True)
+    cleaner, expected = (
+        InfluenceCleaner(hidden_layer_sizes=each, max_epochs=1, random_state=0)
+        for each in (sizes, (7,))
+    )
+    assert np.array_equal(cleaner.fit(X, y).suspicion_, expected.fit(X, y).suspicion_)
+    assert cleaner.rescore() is cleaner
+    assert "hidden_layer_sizes" in json.dumps(cleaner.summary())
 
 
 class LogProbabilities(Linear):

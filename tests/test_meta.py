@@ -141,6 +141,34 @@ def test_models_that_need_routing_for_weights_are_refused_before_training(
             cleaned.fit(X, y)
 
 
+@pytest.mark.parametrize(
+    "model",
+    [None, LogisticRegression(), make_pipeline(StandardScaler(), LogisticRegression())],
+)
+def test_parameters_that_a_model_does_not_take_are_refused_before_training(
+    flipped, model, monkeypatch
+):
+    X, y, _ = flipped
+    monkeypatch.setattr(InfluenceCleaner, "fit", None)
+    for name in ("verbose", "logisticregression__verbose"):
+        with pytest.raises(TypeError, match=f"takes no parameter '{name}' in its fit"):
+            CleanedClassifier(model, CLEANER).fit(X, y, **{name: 1})
+
+
+@pytest.mark.parametrize("prefix", ["", "recording__"])
+def test_parameters_that_a_model_takes_reach_it(flipped, prefix):
+    X, y, _ = flipped
+    model = make_pipeline(StandardScaler(), Recording()) if prefix else Recording()
+    search = GridSearchCV(model, {}, cv=2)
+    weight = np.where(np.arange(len(y)) % 2, 2.0, 0.5)
+    for each in (model, search):
+        fitted = CleanedClassifier(each, CLEANER, "relabel")
+        fitted.fit(X, y, **{f"{prefix}sample_weight": weight})
+        found = getattr(fitted.estimator_, "best_estimator_", fitted.estimator_)
+        last = found[-1] if prefix else found
+        assert np.array_equal(last.seen_[2], weight)
+
+
 def test_models_that_request_weights_get_them_by_routing(flipped):
     X, y, _ = flipped
     with sklearn.config_context(enable_metadata_routing=True):
@@ -236,6 +264,21 @@ def test_parameters_of_a_default_cleaner_can_be_set(kind):
         with pytest.raises(ValueError, match="Invalid parameter"):
             model.set_params(cleaner__windows="late", **wrong)
     assert model.cleaner is None
+
+
+@pytest.mark.parametrize("kind", [CleanedClassifier, CleanedRegressor])
+def test_parameters_of_a_default_model_can_be_set(kind):
+    model = clone(kind()).set_params(estimator__tableencoder__scaling="squashed")
+    assert model.estimator[0].scaling == "squashed"
+    assert str(model.estimator[1]) == str(kind()._model()[1])
+    given = LogisticRegression()
+    model = kind(given)
+    model.set_params(estimator=None, estimator__tableencoder__scaling=None)
+    assert model.estimator is not given
+    model = kind()
+    with pytest.raises(ValueError, match=r"Invalid parameter 'C' for .* Pipeline"):
+        model.set_params(estimator__C=1)
+    assert model.estimator is None
 
 
 def test_search_over_a_default_cleaner(flipped):
@@ -436,11 +479,12 @@ def test_targets_of_the_other_kind_point_to_the_other_model():
     X, y = load_diabetes(return_X_y=True)
     classifier = CleanedClassifier(LogisticRegression(), CLEANER)
     for targets in (y, y + 0.5):
-        with pytest.raises(ValueError, match=r"target, use CleanedRegressor\.$"):
+        match = r'target, set task="regression", or use CleanedRegressor in place'
+        with pytest.raises(ValueError, match=match):
             classifier.fit(X, targets)
-        with pytest.raises(ValueError, match=r'target, set task="regression"\.$'):
+        with pytest.raises(ValueError, match=match):
             clone(CLEANER).set_params(task="classification").fit(X, targets)
-    with pytest.raises(ValueError, match="For labels use CleanedClassifier"):
+    with pytest.raises(ValueError, match=r"For labels .*, or use CleanedClassifier in"):
         CleanedRegressor(cleaner=CLEANER).fit(X, np.where(y > 100, "high", "low"))
     other = clone(CLEANER).set_params(task="regression")
     match = r"CleanedClassifier is not for .*task is regression: use CleanedRegressor"

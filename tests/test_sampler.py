@@ -41,6 +41,12 @@ def test_rows_left_out_are_the_flagged_ones(flipped):
     assert np.isin(np.arange(10), sampler.sample_indices_).sum() <= 1
 
 
+def test_a_wrong_seed_is_refused_by_name(flipped):
+    pytest.importorskip("imblearn")
+    with pytest.raises(ValueError, match=r"The 'random_state' parameter of Influ"):
+        InfluenceSampler(random_state="a").fit_resample(*flipped)
+
+
 def test_works_as_a_step_of_imbalanced_learns_pipeline(flipped):
     pipeline = pytest.importorskip("imblearn.pipeline")
     X, y = flipped

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from scipy import sparse
 from sklearn import config_context
+from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import StandardScaler
 
 from dit_clean import scalers, tables
@@ -394,3 +395,39 @@ def test_lists_in_cells_are_refused(frame):
     X = frame({"tags": [["a", "b"], ["c"], []]})
     with pytest.raises(TypeError, match=r"'tags' holds lists .*column of its own"):
         TableEncoder().fit(X)
+
+
+def test_encoder_keeps_to_scikit_learns_protocol():
+    frame = pd.DataFrame({"kind": ["a", "b", "a"], "size": [1.0, 2.0, 4.0]})
+    encoder = TableEncoder()
+    for ask in (lambda: encoder.transform(frame), encoder.get_feature_names_out):
+        with pytest.raises(NotFittedError):
+            ask()
+    encoder.fit(frame)
+    assert encoder.n_features_in_ == 2
+    assert encoder.feature_names_in_.tolist() == ["kind", "size"]
+    with pytest.raises(ValueError, match=r"scaling must be one of .*, None, got 'bad'"):
+        TableEncoder("bad").fit(frame)
+
+
+@pytest.mark.parametrize("make_frame", [pd.DataFrame, pl.DataFrame])
+def test_names_of_the_numbers_are_those_of_columns_and_categories(make_frame):
+    kinds, many = ["a", "b"] * 60, [str(i // 2) for i in range(120)]
+    columns = {"kind": kinds, "size": np.arange(120.0), "zip": many}
+    frame = make_frame(columns)
+    encoder = TableEncoder().fit(frame)
+    names = encoder.get_feature_names_out().tolist()
+    assert names == ["size", "kind_a", "kind_b", "zip_infrequent_sklearn"]
+    numbers = encoder.transform(frame)
+    assert numbers.shape == (120, len(names))
+    assert np.array_equal(numbers[:, 1], np.array(kinds) == "a")
+
+
+def test_arrays_keep_the_names_of_their_columns_and_images_have_none():
+    encoder = TableEncoder().fit(np.eye(3))
+    assert encoder.get_feature_names_out().tolist() == ["x0", "x1", "x2"]
+    assert encoder.get_feature_names_out(["a", "b", "c"]).tolist() == ["a", "b", "c"]
+    numbered = pd.DataFrame([[1, "a"], [2, "a"]])
+    assert TableEncoder().fit(numbered).get_feature_names_out().tolist() == ["0", "1_a"]
+    with pytest.raises(ValueError, match="Images have no columns"):
+        TableEncoder().fit(np.zeros((4, 2, 3))).get_feature_names_out()

@@ -80,6 +80,15 @@ class TestRun:
         assert by_mask.predicted == by_rows.predicted
         assert by_mask.actual == by_rows.actual
 
+    def test_check_removal_asks_at_the_query_step(self, run, query):
+        asked = {"window": (0, 1), "query_step": 9}
+        removal = run.check_removal(query, [[1, 4], [6, 7]], **asked)
+        influence = run.influence(query, **asked)
+        assert np.allclose(removal.predicted[0], influence[[1, 4]].sum())
+        assert np.allclose(
+            removal.actual, run.leave_out(query, [[1, 4], [6, 7]], **asked)
+        )
+
     def test_check_removal_needs_a_scalar_query(self, run):
         with pytest.raises(ValueError, match="has 2 values"):
             run.check_removal(SampleLosses(*make_rows(2)), [[0]])

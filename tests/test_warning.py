@@ -13,11 +13,14 @@ from dit_clean import (
     CleanedRegressor,
     InfluenceCleaner,
     InfluenceSampler,
+    exceptions,
     track,
 )
-from dit_clean.detection import NoSignalWarning
-from dit_clean.given_labels import LabelAmongInputsWarning
-from dit_clean.texts import ManyTextsWarning
+from dit_clean.exceptions import (
+    LabelAmongInputsWarning,
+    ManyTextsWarning,
+    NoSignalWarning,
+)
 from tests.nets import make_net, make_rows
 
 CLEANER = InfluenceCleaner(max_epochs=1, random_state=0, hidden_layer_sizes=(4,))
@@ -77,3 +80,10 @@ def test_samples_in_no_batch_are_warned_of_where_the_user_tracks():
     with pytest.warns(UserWarning, match="were in no batch") as seen:
         track(make_net(iterator_train__drop_last=True, max_epochs=1), X, y)
     assert_named_here(seen, UserWarning)
+
+
+def test_classes_of_warnings_can_be_imported_from_one_place():
+    known = UserWarning.__subclasses__()
+    own = {kind for kind in known if kind.__module__.startswith("dit_clean.")}
+    names = {kind.__name__ for kind in own}
+    assert names == set(exceptions.__all__)

@@ -111,13 +111,16 @@ def warn_of_many_wrong_labels(
     if contamination < MANY_WRONG_LABELS or signal < MIN_Z:
         return
     measured = classes.dtype.kind in "iuf" and len(classes) > 2  # noqa: PLR2004
-    advice = 'say task="regression" if they measure something, ' if measured else ""
+    advice = (
+        ' If they measure something, set task="regression", or use CleanedRegressor '
+        "in place of CleanedClassifier."
+    )
     warn(
         f"{contamination:.0%} of the labels look wrong. More likely labels hardly "
-        f"follow from X here: {advice}give better features or another net, or set "
-        "contamination to the fraction that you can look through. The order of "
-        "suspicion_ may still be good, keep_mask_, suggested_label_ and contamination_ "
-        "are not."
+        "follow from X here: give better features or another net, or set contamination "
+        f"to the fraction that you can look through.{advice if measured else ''} The "
+        "order of suspicion_ may still be good, keep_mask_, suggested_label_ and "
+        "contamination_ are not."
     )
 
 

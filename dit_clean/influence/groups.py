@@ -198,8 +198,10 @@ def top_samples(influence: ArrayLike, k: int = 10) -> TopSamples:
     """
     influence = np.asarray(influence)
     n_samples = influence.shape[-1]
-    if not 1 <= k <= n_samples:
-        raise ValueError(f"k={k} must lie between 1 and {n_samples}, the samples.")
+    if not (isinstance(k, int | np.integer) and 1 <= k <= n_samples):
+        raise ValueError(
+            f"k={k} must be an int between 1 and {n_samples}, the samples."
+        )
     order = np.argsort(influence, axis=-1, kind="stable")
     harmful, helpful = order[..., :k], order[..., ::-1][..., :k]
     return TopSamples(

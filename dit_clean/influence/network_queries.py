@@ -7,11 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dit_clean.influence.queries import HasModel, SampleQuery, as_batch
+from dit_clean.influence.queries import (
+    HasModel,
+    SampleQuery,
+    as_batch,
+    at_classes,
+    class_indices,
+    labels_in_words,
+    targets_of,
+)
 from dit_clean.tracking import TrackedModel
-from dit_clean.tracking.rows import as_tensor
 
 PREDICTIONS = ("probability", "logit", "margin", "output")
+LOSS = "loss"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -40,10 +48,8 @@ class Prediction(SampleQuery):
 
     def __call__(self, params: Mapping[str, Tensor], run: HasModel) -> Tensor:
         """Return the predictions, shape (n_query_samples,)."""
-        kind = "output" if self.y is None else self.kind
-        return predicted_values(
-            run.model, params, as_batch(self.X, params), self.y, kind
-        )
+        kind = _kind_asked(self, PREDICTIONS)
+        return _predicted(self, kind, run.model, params, as_batch(self.X, params))
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +74,7 @@ class Parameter:
         chosen = [params[name] for name in self._members(known)]
         if self.index is None:
             return torch.linalg.vector_norm(torch.cat([p.flatten() for p in chosen]))
-        if len(chosen) != 1 or len(self.index) != chosen[0].ndim:
+        if len(chosen) != 1 or not _is_within(self.index, chosen[0].shape):
             raise ValueError(
                 f"index={self.index} is no entry of {self.name!r}, which has shapes "
                 f"{[tuple(p.shape) for p in chosen]}. Name one parameter and give one "
@@ -101,8 +107,8 @@ class FeatureImportance(SampleQuery):
     X : array-like, first axis n_query_samples
         Inputs as the network takes them, floats.
     y : array-like of shape (n_query_samples,), optional
-        Classes (for "loss": targets as the criterion takes them); not needed for a
-        network with one output.
+        Classes, not needed for a network with one output. For "loss" targets as the
+        criterion takes them, always needed.
     features : sequence of int, optional
         Features wanted, counted over the flattened sample; by default all, which
         costs one adjoint each.
@@ -121,20 +127,26 @@ class FeatureImportance(SampleQuery):
 
     def __call__(self, params: Mapping[str, Tensor], run: HasModel) -> Tensor:
         """Return importances, shape (n_features,), in units of kind per feature."""
+        kind = _kind_asked(self, (*PREDICTIONS, LOSS))
         X = as_batch(self.X, params)
         if not (isinstance(X, Tensor) and X.is_floating_point()):
             raise TypeError(
                 "FeatureImportance needs inputs as one array of floats, since it "
                 "differentiates with respect to them."
             )
-        kind = "output" if self.y is None else self.kind
+        n_features = X[0].numel()
+        features = range(n_features) if self.features is None else list(self.features)
+        if not all(_is_within((feature,), (n_features,)) for feature in features):
+            raise ValueError(
+                f"features={features}, but a sample has {n_features} features, counted "
+                "from 0."
+            )
 
         def total(X: Tensor) -> Tensor:
-            if kind == "loss":
-                y = as_tensor(self.y)
-                y = y.to(X.dtype) if y.is_floating_point() else y
-                return run.model.losses(params, X, y).sum()
-            return predicted_values(run.model, params, X, self.y, kind).sum()
+            if kind != LOSS:
+                return _predicted(self, kind, run.model, params, X).sum()
+            with labels_in_words(self):
+                return run.model.losses(params, X, targets_of(self, params)).sum()
 
         # Not torch.func.grad, which a network's own autograd.Function need not take.
         are_asked = any(values.requires_grad for values in params.values())
@@ -146,40 +158,61 @@ class FeatureImportance(SampleQuery):
             )
         gradients = gradients.flatten(1)
         gradients = gradients.abs() if self.absolute else gradients
-        importance = gradients.mean(0)
-        return importance if self.features is None else importance[list(self.features)]
+        return gradients.mean(0)[list(features)]
 
 
-def predicted_values(
-    model: TrackedModel, params: Mapping[str, Tensor], X: Any, y: Any, kind: str
+def _kind_asked(query: Prediction | FeatureImportance, known: Sequence[str]) -> str:
+    """Return what is asked for: the network's own number where no class is given."""
+    if query.kind not in known:
+        raise ValueError(f"Unknown kind {query.kind!r}. Known: {', '.join(known)}.")
+    if query.y is not None:
+        return query.kind
+    if query.kind == LOSS:
+        raise ValueError(
+            'kind="loss" needs y, the targets as the criterion takes them.'
+        )
+    return "output"
+
+
+def _is_within(index: Sequence[int], shape: Sequence[int]) -> bool:
+    """Tell whether there is an entry at an index, which may count from the end."""
+    return len(index) == len(shape) and all(
+        -size <= place < size for place, size in zip(index, shape, strict=True)
+    )
+
+
+def _predicted(
+    query: SampleQuery,
+    kind: str,
+    model: TrackedModel,
+    params: Mapping[str, Tensor],
+    X: Any,
 ) -> Tensor:
     """Return a prediction for each sample, (n_samples,); `Prediction` names them."""
-    if kind not in PREDICTIONS:
-        raise ValueError(f"Unknown kind {kind!r}. Known: {', '.join(PREDICTIONS)}.")
     if kind == "output":
-        return _own_values(model.forward(params, X), y)
-    classes = as_tensor(y).to(model.device).long()[:, None]
+        return _own_values(query, model.forward(params, X))
+    classes = class_indices(query, model.device)
     logs = model.log_probabilities(params, X)
     if logs.shape[1] == 1:
         raise ValueError(
             f"The network has one output and so no {kind} of classes. Leave y out, or "
             'use kind="output".'
         )
-    given = logs.gather(1, classes)[:, 0]
+    given = at_classes(query, logs, classes)
     if kind == "probability":
         return given.exp()
-    others = logs.scatter(1, classes, -torch.inf)
+    others = logs.scatter(1, classes[:, None], -torch.inf)
     return given - (others.amax(1) if kind == "margin" else others.logsumexp(1))
 
 
-def _own_values(output: Tensor, y: Any) -> Tensor:
+def _own_values(query: SampleQuery, output: Tensor) -> Tensor:
     output = output.flatten(1) if output.ndim > 1 else output[:, None]
-    if y is None and output.shape[1] > 1:
-        raise ValueError(
-            f"The network has {output.shape[1]} outputs. Give y, the class of each "
-            "sample whose value is wanted."
-        )
-    if output.shape[1] == 1:
+    n_outputs = output.shape[1]
+    if n_outputs == 1:
         return output[:, 0]
-    classes = as_tensor(y).to(output.device).long()[:, None]
-    return output.gather(1, classes)[:, 0]
+    if query.y is None:
+        raise ValueError(
+            f"The network has {n_outputs} outputs. Give y, the class of each sample "
+            "whose value is wanted."
+        )
+    return at_classes(query, output, class_indices(query, output.device))

@@ -6,8 +6,8 @@ and losses from them.
 """
 
 import math
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeAlias
@@ -62,7 +62,7 @@ class SampleQuery:
     Raises
     ------
     ValueError
-        If X and y differ in length.
+        If X and y differ in length, or there are no samples when it is asked.
     """
 
     X: Any
@@ -131,6 +131,7 @@ class ClassProbability(SampleQuery):
         labels, given = _given_probability(self, params, run)
         if self.n_classes is None:
             return given.mean()
+        check_below(self, labels, self.n_classes, f"n_classes={self.n_classes}")
         totals = given.new_zeros(self.n_classes).index_add(0, labels, given)
         return totals / labels.bincount(minlength=self.n_classes).clamp(min=1)
 
@@ -247,7 +248,7 @@ def read_in_parts(
     -------
     outputs : Tensor, first axis n_samples
     """
-    rows = cast_floats(as_rows(X), _dtype(params))
+    rows = _query_rows(X, params)
 
     def read_part(indices: Tensor) -> Tensor:
         return read(params, take_rows(rows, indices), *(each[indices] for each in more))
@@ -299,41 +300,91 @@ def _n_rows_at_a_time(rows: Rows) -> int:
 
 def as_batch(X: Any, params: Mapping[str, Tensor]) -> Any:
     """Return query inputs as one dense batch in the precision of the parameters."""
-    rows = cast_floats(as_rows(X), _dtype(params))
+    rows = _query_rows(X, params)
     return take_rows(rows, torch.arange(n_rows(rows)))
+
+
+def _query_rows(X: Any, params: Mapping[str, Tensor]) -> Rows:
+    """Return query inputs in the precision of the parameters, or raise if it has none.
+
+    Not as soon as it is made: a network that holds out nothing has a query, too, which
+    nobody asks.
+    """
+    rows = cast_floats(as_rows(X), _dtype(params))
+    if n_rows(rows) == 0:
+        raise ValueError("The query has no samples: its X is empty. Give one at least.")
+    return rows
 
 
 def _given_probability(
     query: ClassProbability | LabelError, params: Mapping[str, Tensor], run: HasModel
 ) -> tuple[Tensor, Tensor]:
     """Return class indices and the probability of each, (n_query_samples,) both."""
-    labels = as_tensor(query.y).to(run.model.device).long()
+    labels = class_indices(query, run.model.device)
+    logs = read_in_parts(run.model.log_probabilities, params, query.X)
+    if logs.shape[1] == 1:
+        raise ValueError(
+            f"{type(query).__name__} needs a network with one output per class, got 1 "
+            "output."
+        )
+    return labels, at_classes(query, logs, labels).exp()
+
+
+def class_indices(query: SampleQuery, device: torch.device) -> Tensor:
+    """Return the y of a query as class indices, (n_query_samples,), or raise."""
+    labels = as_tensor(query.y).to(device).long()
     if labels.ndim != 1:
         raise ValueError(
             f"{type(query).__name__} needs one class index for each sample, got y of "
             f"shape {tuple(labels.shape)}. Of one-hot rows: y.argmax(axis=1)."
         )
-    logs = read_in_parts(run.model.log_probabilities, params, query.X)
-    n_classes = logs.shape[1]
-    if n_classes == 1 or not 0 <= labels.min() <= labels.max() < n_classes:
+    return labels
+
+
+def at_classes(query: SampleQuery, outputs: Tensor, classes: Tensor) -> Tensor:
+    """Return each sample's output for its class, (n_query_samples,), or raise."""
+    n_outputs = outputs.shape[1]
+    check_below(query, classes, n_outputs, f"{n_outputs} outputs")
+    return outputs.gather(1, classes[:, None])[:, 0]
+
+
+def check_below(query: SampleQuery, labels: Tensor, n_classes: int, given: str) -> None:
+    """Raise unless labels count from 0 and are below what is given, in words."""
+    low, high = int(labels.min()), int(labels.max())
+    if not 0 <= low <= high < n_classes:
         raise ValueError(
-            f"{type(query).__name__} needs a network with one output per class, and "
-            f"class indices below their number: got {n_classes} outputs and labels "
-            f"from {int(labels.min())} to {int(labels.max())}."
+            f"{type(query).__name__} needs class indices from 0 to {n_classes - 1}: "
+            f"got {given} and labels from {low} to {high}."
         )
-    return labels, logs.gather(1, labels[:, None])[:, 0].exp()
 
 
 def _losses(
     query: MeanLoss | SampleLosses, params: Mapping[str, Tensor], run: HasModel
 ) -> Tensor:
-    """Return the loss of each sample, (n_query_samples,).
+    """Return the loss of each sample, (n_query_samples,)."""
+    y = targets_of(query, params)
+    with labels_in_words(query):
+        return read_in_parts(run.model.losses, params, query.X, y)
 
-    Float targets are taken in the precision of the parameters; labels as they are.
-    """
+
+def targets_of(query: SampleQuery, params: Mapping[str, Tensor]) -> Tensor:
+    """Return y for the criterion: floats as precise as the parameters, else labels."""
     y = as_targets(query.y)
-    y = y.to(_dtype(params)) if y.is_floating_point() else y
-    return read_in_parts(run.model.losses, params, query.X, y)
+    return y.to(_dtype(params)) if y.is_floating_point() else y
+
+
+@contextmanager
+def labels_in_words(query: SampleQuery) -> Iterator[None]:
+    """Add the query, and what labels are, to torch's message about wrong ones."""
+    try:
+        yield
+    except IndexError as error:
+        if "Target" not in str(error):
+            raise
+        raise ValueError(
+            f"{type(query).__name__}: {error} Labels are class indices, from 0 to one "
+            "less than the network has outputs."
+        ) from error
 
 
 def _dtype(params: Mapping[str, Tensor]) -> torch.dtype:

@@ -134,9 +134,9 @@ def test_top_samples_are_the_ends_of_the_ranking():
     assert np.array_equal(alone.harmful, top.harmful[1])
 
 
-@pytest.mark.parametrize("k", [0, 21])
-def test_more_top_samples_than_samples_are_refused(k):
-    with pytest.raises(ValueError, match="between 1 and 20"):
+@pytest.mark.parametrize("k", [0, 21, 1.5])
+def test_numbers_of_top_samples_that_there_are_not_are_refused(k):
+    with pytest.raises(ValueError, match="an int between 1 and 20"):
         top_samples(np.ones(20), k=k)
 
 

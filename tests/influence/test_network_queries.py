@@ -185,10 +185,23 @@ def test_regressions_need_no_class():
 
 REFUSED = {
     "kind": (Prediction(X, Y, kind="odds"), ValueError, "Unknown kind 'odds'"),
+    "kind without a class": (Prediction(X, kind="odds"), ValueError, "Unknown kind"),
+    "kind of slope": (FeatureImportance(X, kind="odds"), ValueError, "odds'.* loss"),
+    "loss": (FeatureImportance(X, kind="loss"), ValueError, '"loss" needs y'),
     "class": (Prediction(X), ValueError, "has 3 outputs. Give y"),
+    "large class": (Prediction(X, Y + 3), ValueError, "Prediction .* got 3 outputs"),
+    "large class of an output": (
+        Prediction(X, Y + 3, kind="output"),
+        ValueError,
+        "got 3 outputs and labels from 3",
+    ),
+    "negative class": (Prediction(X, Y - 9), ValueError, "from 0 to 2: got 3 outputs"),
+    "one-hot": (Prediction(X, torch.eye(3)[Y]), ValueError, "one class index for each"),
     "name": (Parameter("3.weight"), ValueError, "no parameter or layer '3.weight'"),
     "index": (Parameter("2.weight", index=(1,)), ValueError, "is no entry of"),
+    "large index": (Parameter("2.weight", index=(77, 0)), ValueError, "is no entry of"),
     "index of a layer": (Parameter("2", index=(0, 0)), ValueError, "is no entry of"),
+    "feature": (FeatureImportance(X, Y, features=[9]), ValueError, f"has {N_FEATURES}"),
     "integers": (FeatureImportance(Y[:, None], Y), TypeError, "array of floats"),
 }
 
@@ -198,6 +211,22 @@ def test_what_cannot_be_asked_is_refused(trajectory, params, name):
     query, error, match = REFUSED[name]
     with pytest.raises(error, match=match):
         query(params, trajectory)
+
+
+def test_entries_and_features_may_be_counted_from_the_end(trajectory, params):
+    last = Parameter("2.bias", index=(-1,))(params, trajectory)
+    assert last == params["2.bias"][-1]
+    slopes = FeatureImportance(X, Y)(params, trajectory)
+    found = FeatureImportance(X, Y, features=[-1])(params, trajectory)
+    assert torch.equal(found, slopes[-1:])
+
+
+def test_importance_of_the_loss_takes_integers_of_any_size(trajectory, params):
+    found, expected = (
+        FeatureImportance(X, labels, kind="loss")(params, trajectory)
+        for labels in (Y.int(), Y)
+    )
+    assert torch.equal(found, expected)
 
 
 def test_importance_of_all_classes_and_of_the_loss_share_a_pass(trajectory):

@@ -21,7 +21,7 @@ from dit_clean.influence import (
     leave_one_out,
     queries,
 )
-from dit_clean.queries import Prediction, Several
+from dit_clean.queries import FeatureImportance, Prediction, Several
 from dit_clean.tracking import exclusive
 from tests.cases import CASES, N_CLASSES, QUERIES, make_data, train
 from tests.influence.reference import relative_error
@@ -211,6 +211,15 @@ def test_samples_and_labels_of_different_length_are_refused(make_query):
     assert repr(make_query(X[:3], y)) == f"{name}(3 samples)"
 
 
+@pytest.mark.parametrize(
+    "make_query", [MeanLoss, SampleLosses, LabelError, Prediction, FeatureImportance]
+)
+def test_queries_on_no_samples_are_refused(trajectory, setting, make_query):
+    params, X, y, _ = setting
+    with pytest.raises(ValueError, match="query has no samples"):
+        make_query(X[:0], y[:0])(params, trajectory)
+
+
 def test_targets_that_would_be_broadcast_are_refused():
     X, y = make_rows()
     run = track(make_regressor(), X, X[:, :1], random_state=0)
@@ -261,6 +270,12 @@ def test_labels_without_an_output_are_refused():
     run = track(make_net(), X, y, random_state=0)
     with pytest.raises(ValueError, match="got 3 outputs and labels from 1 to 3"):
         run.influence(ClassProbability(X, y + 1))
+    with pytest.raises(ValueError, match="got n_classes=2 and labels from 0 to 2"):
+        run.influence(ClassProbability(X, y, n_classes=2))
+    for query in (MeanLoss(X, y + 1), FeatureImportance(X, y + 1, kind="loss")):
+        name = type(query).__name__
+        with pytest.raises(ValueError, match=f"{name}: Target 3 .* class indices"):
+            run.influence(query)
 
 
 def test_gradients_of_parts_may_be_taken_in_another_thread(monkeypatch):

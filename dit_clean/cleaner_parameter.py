@@ -32,19 +32,25 @@ class CleanerParameter:
         Parameters
         ----------
         **params
-            By name. ``cleaner__window`` and the like set parameters of the cleaner,
-            and make a default one where `cleaner` is None.
+            By name. ``cleaner__window`` and the like set parameters of the cleaner, or
+            of another part, and make a default one where it is None.
 
         Returns
         -------
         self : object
         """
-        nested = [name for name in params if name.startswith("cleaner__")]
-        if nested and params.get("cleaner", self.cleaner) is None:
-            own = {name.removeprefix("cleaner__"): params.pop(name) for name in nested}
-            # Complete before it is set: a wrong name leaves nothing behind.
-            params["cleaner"] = InfluenceCleaner().set_params(**own)
+        for part, default in self._defaults().items():
+            prefix = f"{part}__"
+            nested = [name for name in params if name.startswith(prefix)]
+            if nested and params.get(part, getattr(self, part)) is None:
+                own = {name.removeprefix(prefix): params.pop(name) for name in nested}
+                # Complete before it is set: a wrong name leaves nothing behind.
+                params[part] = default.set_params(**own)
         return super().set_params(**params)
+
+    def _defaults(self) -> dict[str, Any]:
+        """Return what stands for the parts that are None, unfitted."""
+        return {"cleaner": InfluenceCleaner()}
 
     @property
     def _is_frozen(self) -> bool:
@@ -65,13 +71,7 @@ class CleanerParameter:
         if self._task is None:
             return cleaner.fit(X, y, **fit_params)
         self._check_task(cleaner.task)
-        try:
-            return cleaner.set_params(task=self._task).fit(X, y, **fit_params)
-        except ValueError as error:
-            message = _as_models(str(error))
-            if message == str(error):
-                raise
-            raise ValueError(message) from error
+        return cleaner.set_params(task=self._task).fit(X, y, **fit_params)
 
     def _frozen_cleaner(self, X: Any, y: Any, fit_params: dict[str, Any]) -> Any:
         """Return the cleaner that is fitted already, or raise if it cannot be used."""
@@ -125,16 +125,3 @@ def _check_is_cleaner(cleaner: Any) -> None:
             "cleaner must be an InfluenceCleaner, fitted and frozen or not, got "
             f"{type(cleaner).__name__}. Other steps go before the whole, in a pipeline."
         )
-
-
-def _as_models(message: str) -> str:
-    """Return a message of the cleaner with the model to use instead of its `task`.
-
-    Examples
-    --------
-    >>> _as_models('For regression targets set task="regression".')
-    'For regression targets use CleanedRegressor.'
-    """
-    for task, use in USE.items():
-        message = message.replace(f'set task="{task}"', use)
-    return message
