@@ -336,6 +336,7 @@ def test_mixed_data_frames_work_with_the_default_model():
     )
     frame.loc[3, "size"] = np.nan
     y = np.where(frame["kind"] == "a", "yes", "no")
+    y[5] = "no" if y[5] == "yes" else "yes"
     model = CleanedClassifier(cleaner=CLEANER).fit(frame, y)
     assert model.score(frame, y) > 0.95
     assert list(model.feature_names_in_) == ["size", "kind"]
@@ -384,7 +385,7 @@ def test_models_that_hand_on_what_they_do_not_know_take_weights(flipped):
 @pytest.mark.parametrize("kind", [CleanedClassifier, CleanedRegressor])
 def test_default_model_takes_weights_with_metadata_routing(flipped, kind):
     X, y, _ = flipped
-    y = y if kind is CleanedClassifier else X[:, 0]
+    y = y if kind is CleanedClassifier else X[:, 0] + X[:, 1]
     with sklearn.config_context(enable_metadata_routing=True):
         routed = kind(cleaner=CLEANER, strategy="weight").fit(X, y).predict(X)
     plain = kind(cleaner=CLEANER, strategy="weight").fit(X, y).predict(X)

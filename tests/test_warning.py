@@ -20,6 +20,7 @@ from dit_clean.exceptions import (
     LabelAmongInputsWarning,
     ManyTextsWarning,
     NoSignalWarning,
+    UnfinishedTrainingWarning,
 )
 from tests.nets import make_net, make_rows
 
@@ -72,7 +73,7 @@ def test_far_targets_are_warned_of_where_the_user_fits():
     cleaner = clone(CLEANER).set_params(max_epochs=20)
     with pytest.warns(UserWarning, match="outside the range of the kept") as seen:
         cleaner.fit_transform(X, np.r_[1e3, X[1:, 0]])
-    assert_named_here(seen, UserWarning)
+    assert_named_here(seen, UnfinishedTrainingWarning, UserWarning)
 
 
 def test_samples_in_no_batch_are_warned_of_where_the_user_tracks():
