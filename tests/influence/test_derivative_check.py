@@ -57,6 +57,37 @@ class Layers(nn.Module):
         return self.head(hidden)
 
 
+class Drifting(nn.Module):
+    """Looks at how far a batch has drifted from the running statistics."""
+
+    def __init__(self, read):
+        super().__init__()
+        self.read, self.body = read, nn.Linear(N_COLUMNS, 8)
+        self.norm, self.head = nn.BatchNorm1d(8), nn.Linear(8, N_LABELS)
+
+    def forward(self, X):
+        hidden = self.body(X)
+        drift = (hidden - self.read(self.norm.running_mean)).sin()
+        return self.head(self.norm(hidden).tanh() + drift)
+
+
+def without_gradients(values):
+    with torch.no_grad():
+        return values.clone()
+
+
+@pytest.mark.parametrize(
+    "read", [lambda values: values.detach().clone(), without_gradients]
+)
+def test_running_statistics_that_are_read_without_gradients_are_refused(read):
+    X, y = make_rows()
+    with pytest.raises(
+        ValueError, match=r"Drifting reads running.*running_mean\.clone"
+    ):
+        track(make_net(Drifting, module__read=read), X, y, random_state=0)
+    track(make_net(Drifting, module__read=torch.clone), X, y, random_state=0)
+
+
 @pytest.mark.parametrize("between", ["own function", "checkpoint", "detached"])
 def test_wrong_second_derivatives_are_refused(between):
     net = make_net(Layers, module__between=between)
