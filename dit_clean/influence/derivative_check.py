@@ -19,6 +19,7 @@ from dit_clean.influence.stand_ins import InDouble
 from dit_clean.influence.statistics import check_norms, statistics_names
 from dit_clean.tracking import StepRecord, TrackedModel, TrainingState, Trajectory
 from dit_clean.tracking.copies import copied
+from dit_clean.tracking.criterion_checks import PENALTY
 from dit_clean.tracking.generator import get_rng_state
 from dit_clean.tracking.layers import is_known
 from dit_clean.tracking.layout import ParameterLayout
@@ -116,8 +117,9 @@ def check_differentiable(trajectory: Trajectory) -> None:
     has_own = not all(map(is_known, model.module.modules()))
     if has_own:
         check_norms(trajectory, record, state)
-        _check_parameters(name, step)
         _check_late_buffers(name, step)
+    if has_own or not is_known(model.loss.criterion):
+        _check_parameters(name, step)
     try:
         grad, *_ = _products(step, torch.zeros_like(state.params))
     except (NotImplementedError, RuntimeError) as error:
@@ -145,10 +147,11 @@ def _check_parameters(name: str, step: _Step) -> None:
     for leaf in leaves_of(losses):
         if isinstance(leaf, nn.Parameter) and id(leaf) not in known:
             raise ValueError(
-                f"{name} computes with a parameter of shape {tuple(leaf.shape)} that "
-                "it is not given by name: one that is held in a list beside its layer, "
-                "or of another network. Use the weights of layers by their names. If "
-                "nobody trains it: requires_grad_(False)."
+                f"{name} or its loss computes with a parameter of shape "
+                f"{tuple(leaf.shape)} that it is not given by name: one that is held "
+                "in a list beside its layer, or by the loss, or of another network. "
+                f"Use the weights of layers by their names. {PENALTY} If nobody trains "
+                "it: requires_grad_(False)."
             )
 
 

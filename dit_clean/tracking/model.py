@@ -13,6 +13,7 @@ from torch.func import functional_call
 
 from dit_clean.tracking.copies import copied
 from dit_clean.tracking.criterion import SampleLoss
+from dit_clean.tracking.criterion_checks import check_holds_none
 from dit_clean.tracking.exclusive import one_thread_at_a_time
 from dit_clean.tracking.generator import replayed_rng
 from dit_clean.tracking.kernels import TrackedKernels
@@ -83,9 +84,9 @@ class TrackedModel:
         Raises
         ------
         ValueError
-            If single samples' losses cannot be read off the criterion, there is not
-            one target, one weight and one row of each input for each sample, or the
-            module cannot be copied.
+            If single samples' losses cannot be read off the criterion, it holds
+            parameters of the module, there is not one target, one weight and one row of
+            each input for each sample, or the module cannot be copied.
         """
         check_leaves(module)
         dtype = next((p.dtype for p in module.parameters()), None)
@@ -95,6 +96,7 @@ class TrackedModel:
         lengths = [range(n_rows(part)) for part in inputs]
         check_consistent_length(*lengths, targets, weight)
         loss = SampleLoss.of(criterion)
+        check_holds_none(criterion, module)
         return cls(copied(module), loss, rows, targets, weight)
 
     @property

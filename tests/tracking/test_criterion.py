@@ -7,7 +7,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from dit_clean import InfluenceCleaner, track
-from dit_clean.influence import Window, influence_scores, label_influence
+from dit_clean.influence import (
+    Window,
+    check_replay,
+    influence_scores,
+    label_influence,
+)
 from dit_clean.queries import (
     ClassProbability,
     FeatureImportance,
@@ -16,7 +21,16 @@ from dit_clean.queries import (
     Prediction,
 )
 from dit_clean.tracking import SampleLoss
-from tests.nets import Linear, Mixed, make_net, make_regressor, make_rows
+from tests.nets import (
+    N_COLUMNS,
+    N_LABELS,
+    Linear,
+    Mixed,
+    make_net,
+    make_regressor,
+    make_rows,
+)
+from tests.tracking.loops import record
 
 WEIGHT = torch.tensor([0.5, 1.0, 2.0])
 CRITERIA = {
@@ -533,3 +547,27 @@ def test_classes_of_sequences_are_on_the_axis_of_the_loss():
     output = torch.randn(6, 3, 4)
     logs = SampleLoss.of(nn.CrossEntropyLoss()).log_probabilities(output)
     torch.testing.assert_close(logs.exp().sum(1), torch.ones(6, 4))
+
+
+class Penalized(nn.CrossEntropyLoss):
+    def __init__(self, network, way):
+        super().__init__()
+        self.network = network if way == "module" else None
+        self.held = [network] if way == "list" else []
+        self.found = (lambda: network) if way == "closure" else None
+
+    def forward(self, scores, target):
+        network = self.found() if self.found else self.network or self.held[0]
+        penalty = sum(weight.square().sum() for weight in network.parameters())
+        return super().forward(scores, target) + 0.01 * penalty
+
+
+@pytest.mark.parametrize("way", ["module", "list", "closure"])
+def test_penalties_within_the_loss_are_refused(way):
+    X, y = map(torch.as_tensor, make_rows())
+    net = nn.Sequential(nn.Linear(N_COLUMNS, 8), nn.Tanh(), nn.Linear(8, N_LABELS))
+    criterion = Penalized(net, way)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    message = r"(holds '0\.weight'|or its loss computes with a parameter).*weight_decay"
+    with pytest.raises(ValueError, match=message):
+        check_replay(record(net, optimizer, X, y, criterion=criterion))
