@@ -308,7 +308,11 @@ def get_modes(modules: Iterable[nn.Module]) -> tuple[bool, ...] | None:
 
 
 def set_modes(modules: Iterable[nn.Module], modes: tuple[bool, ...] | None) -> None:
-    """Put each module into its mode; None: all into training mode."""
+    """Put each module into its mode; None: all into training mode.
+
+    `modules` are those of ``module.modules()``: each comes before its own.
+    """
     for module, mode in zip(modules, modes or repeat(True), strict=False):
         if module.training != mode:
+            module.train(mode)  # which may do more, in classes of one's own
             module.training = mode
