@@ -514,6 +514,7 @@ class Holding(nn.Module):
             "lambda in a list": [{"scale": lambda X, net=self: net.scaled(X)}],
             "lambda in a tuple": (lambda X: self.scaled(X) * 1.0,),
             "function that calls itself": scaled,
+            "partial": partial(lambda X, by: self.scaled(X) * by, by=1.0),
             "method": self.scaled,
             "weight in a list": [self.factor],
         }[held]
@@ -534,6 +535,7 @@ class Holding(nn.Module):
         "lambda",
         "lambda in a list",
         "lambda in a tuple",
+        "partial",
         "function that calls itself",
     ],
 )
