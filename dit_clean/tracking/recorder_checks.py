@@ -98,6 +98,12 @@ def check_module(module: nn.Module) -> None:
     )
     for name, layer in module.named_modules():
         label = labeled(name, layer)
+        if isinstance(layer, torch.jit.ScriptModule):
+            raise ValueError(
+                f"{label} is compiled by TorchScript, which takes no other parameters "
+                "than its own. Track the module that torch.jit.script or "
+                "torch.jit.trace was given."
+            )
         if any(is_lazy(p) for p in layer.parameters(recurse=False)):
             raise ValueError(
                 f"{label} is lazy: its parameters have no shape before the first "
