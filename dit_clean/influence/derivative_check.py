@@ -73,12 +73,19 @@ SAME = 1e-4
 """Relative difference of losses that are the same: a GPU may sum in another order."""
 N_REPEATS = 8
 """Passes that random numbers of another generator are looked for in."""
-NO_DERIVATIVE = ("derivative", "double backward", "donated buffer", "use_reentrant")
+NO_DERIVATIVE = (
+    "derivative",
+    "double backward",
+    "donated buffer",
+    "use_reentrant",
+    "with out=",
+)
 """What torch's errors say of functions that cannot be differentiated twice."""
 REPLACEMENTS = {
     "embedding_bag": "Replace EmbeddingBag by Embedding and a mean.",
     "hardsigmoid": "Replace it by torch.nn.functional.relu6(x + 3) / 6.",
     "donated buffer": "Track the module that has not been compiled.",
+    "with out=": "Replace CrossMapLRN2d by LocalResponseNorm.",
     "use_reentrant": "Call what torch.utils.checkpoint calls directly, while training "
     "is tracked.",
 }

@@ -50,6 +50,8 @@ class Layers(nn.Module):
             hidden = checkpoint(self.more, hidden, use_reentrant=True)
         elif self.between == "hardsigmoid":
             hidden = nn.functional.hardsigmoid(hidden)
+        elif self.between == "local response":
+            hidden = nn.CrossMapLRN2d(2)(hidden[:, :, None, None]).flatten(1)
         elif self.between == "detached":
             hidden = hidden * torch.sigmoid(hidden).detach()
         else:
@@ -465,6 +467,7 @@ def test_torchs_random_numbers_and_numbers_that_do_not_matter_can():
     ("between", "message"),
     [
         ("reentrant", "Call what torch.utils.checkpoint calls directly"),
+        ("local response", "Replace CrossMapLRN2d by LocalResponseNorm"),
         ("hardsigmoid", r"Replace it by torch.nn.functional.relu6\(x \+ 3\) / 6"),
     ],
 )
