@@ -168,7 +168,8 @@ def refuse_updates(n_updates: int) -> NoReturn:
         "be tracked."
         if n_updates
         else "where a batch is skipped, do so before `recorder.step`; gradient "
-        "accumulation cannot be tracked."
+        "accumulation cannot be tracked, nor an optimizer that another has taken the "
+        "place of (net.initialize_optimizer() in a callback)."
     )
     raise RuntimeError(
         f"The optimizer made {n_updates} updates for one batch. Tracking needs exactly "

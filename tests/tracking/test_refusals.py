@@ -132,6 +132,15 @@ def test_modules_of_torchscript_are_refused(compiled):
         StepRecorder(model, net, torch.optim.SGD(net.parameters(), lr=0.1))
 
 
+def test_an_optimizer_that_is_replaced_is_named():
+    class Renews(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            net.initialize_optimizer()
+
+    net = make_net(callbacks=[("renews", Renews())])
+    refused(net, RuntimeError, r"0 updates.*initialize_optimizer\(\)")
+
+
 class Bag(nn.Module):
     def __init__(self, sparse=False, layer=nn.EmbeddingBag):
         super().__init__()
