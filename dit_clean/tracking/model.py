@@ -74,7 +74,7 @@ class TrackedModel:
         module : nn.Module
             Network; copied.
         criterion : nn.Module
-            Loss with a `reduction` of "mean" or "sum"; copied.
+            Loss with a `reduction` of "mean", "sum" or "batchmean"; copied.
         X, y : array-like, Tensor
             Training data as module and criterion take them, first axis samples; copied,
             floats of X in the precision of the module.

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from dit_clean import InfluenceCleaner, track
+from dit_clean import InfluenceCleaner, TrackedRun, track
 from dit_clean.influence import (
     Window,
     check_replay,
@@ -62,6 +62,19 @@ def test_soft_labels_are_averaged_over_samples():
     loss = SampleLoss.of(nn.CrossEntropyLoss())
     found = loss.each(output, target).sum() / loss.divisor(target, output.dtype)
     torch.testing.assert_close(found, loss.batch(output, target))
+
+
+@pytest.mark.parametrize("reduction", ["sum", "batchmean"])
+def test_divergences_of_soft_labels_are_tracked(reduction):
+    X, y = map(torch.as_tensor, make_rows())
+    soft = F.one_hot(y, N_LABELS) * 0.7 + 0.1
+    criterion = nn.KLDivLoss(reduction=reduction)
+    net = nn.Sequential(nn.Linear(N_COLUMNS, N_LABELS), nn.LogSoftmax(1))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+    run = TrackedRun(record(net, optimizer, X, soft, criterion=criterion))
+    check_replay(run.trajectory)
+    query = MeanLoss(X, soft)
+    assert np.corrcoef(run.influence(query), run.leave_one_out(query))[0, 1] > 0.99
 
 
 def test_ignored_samples_have_no_influence_and_others_the_right_one():
