@@ -87,7 +87,8 @@ def check_update(
         follows(state.buffers[name], values, after.buffers[name])
         for name, values in buffers.items()
     )
-    counts = grad > N_ROUNDINGS * torch.finfo(grad.dtype).eps * grad.max()
+    share = max(NOISE, N_ROUNDINGS * torch.finfo(grad.dtype).eps)
+    counts = grad > share * grad.max()
     odd = _odd_parameters(changes, counts, look.sizes)
     if as_it_should and not odd:
         return
