@@ -25,6 +25,7 @@ from dit_clean.tracking import (
     TrajectoryRecorder,
 )
 from dit_clean.tracking.copies import copied
+from dit_clean.tracking.criterion_checks import check_holds_none
 from dit_clean.tracking.exclusive import borrowed_generators, with_gradients
 from dit_clean.tracking.networks import cuda_devices, tracked_clone
 from dit_clean.tracking.probabilities import check_probabilities, takes_log
@@ -203,6 +204,7 @@ def fit_tracked(  # noqa: PLR0913
         check_module(tracked.module_)
         # Now, because other callbacks change the criterion.
         loss = SampleLoss.of(tracked.criterion_, takes_log=takes_log(tracked))
+        check_holds_none(tracked.criterion_, tracked.module_)
         dtype = next(tracked.module_.parameters()).dtype
         rows = own_rows(rows, dtype) if copies else cast_floats(rows, dtype)
         check_probabilities(tracked, rows)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from dit_clean.influence.adjoint import check_same_number, sweep_back
 from dit_clean.influence.functional import query_gradients
 from dit_clean.influence.queries import HasModel, Query
 from dit_clean.influence.windows import Window
-from dit_clean.tracking import TrainingState, Trajectory
+from dit_clean.tracking import StepRecord, TrainingState, Trajectory
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,11 @@ def accumulate(
     each_label : bool, default=False
         Whether to ask what each sample would have done under each label.
 
+    Raises
+    ------
+    FloatingPointError
+        If a sum is not finite; names the step.
+
     Notes
     -----
     Terms with one query step share an adjoint, adjoints whose spans do not overlap
@@ -113,9 +118,22 @@ def accumulate(
                 if record.step in term.removal:
                     part = term.sign * found[lanes[term.query_step]]
                     values[term.column].index_add_(1, record.sample_indices, part)
+            if not (found.isfinite().all() or values.isfinite().all()):
+                _refuse_infinite(record, max(lanes))
             if on_step is not None:
                 on_step()
     return values.movedim(0, -1).numpy()
+
+
+def _refuse_infinite(record: StepRecord, query_step: int) -> NoReturn:
+    """Raise since influence is not finite from a step back."""
+    raise FloatingPointError(
+        f"Influence is not finite at step {record.step} (epoch {record.epoch}), on its "
+        f"way back from step {query_step}. If the query is finite, its changes grow "
+        "from step to step until numbers overflow, as they do where training is "
+        'unstable. Ask for shorter windows, with history="window", lower the learning '
+        "rate (lr), or train in double precision: module.double()."
+    )
 
 
 def n_steps_back(terms: Sequence[Term]) -> int:

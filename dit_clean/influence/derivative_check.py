@@ -1,5 +1,6 @@
 """Refusing networks whose second derivatives torch does not have, or has wrong."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import islice
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from dit_clean.influence.stand_ins import InDouble
 from dit_clean.influence.statistics import check_norms, statistics_names
 from dit_clean.tracking import StepRecord, TrackedModel, TrainingState, Trajectory
 from dit_clean.tracking.copies import copied
+from dit_clean.tracking.criterion_checks import PENALTY
 from dit_clean.tracking.generator import get_rng_state
 from dit_clean.tracking.layers import is_known
 from dit_clean.tracking.layout import ParameterLayout
@@ -71,12 +73,19 @@ SAME = 1e-4
 """Relative difference of losses that are the same: a GPU may sum in another order."""
 N_REPEATS = 8
 """Passes that random numbers of another generator are looked for in."""
-NO_DERIVATIVE = ("derivative", "double backward", "donated buffer", "use_reentrant")
+NO_DERIVATIVE = (
+    "derivative",
+    "double backward",
+    "donated buffer",
+    "use_reentrant",
+    "with out=",
+)
 """What torch's errors say of functions that cannot be differentiated twice."""
 REPLACEMENTS = {
     "embedding_bag": "Replace EmbeddingBag by Embedding and a mean.",
     "hardsigmoid": "Replace it by torch.nn.functional.relu6(x + 3) / 6.",
     "donated buffer": "Track the module that has not been compiled.",
+    "with out=": "Replace CrossMapLRN2d by LocalResponseNorm.",
     "use_reentrant": "Call what torch.utils.checkpoint calls directly, while training "
     "is tracked.",
 }
@@ -115,8 +124,9 @@ def check_differentiable(trajectory: Trajectory) -> None:
     has_own = not all(map(is_known, model.module.modules()))
     if has_own:
         check_norms(trajectory, record, state)
-        _check_parameters(name, step)
         _check_late_buffers(name, step)
+    if has_own or not is_known(model.loss.criterion):
+        _check_parameters(name, step)
     try:
         grad, *_ = _products(step, torch.zeros_like(state.params))
     except (NotImplementedError, RuntimeError) as error:
@@ -144,10 +154,11 @@ def _check_parameters(name: str, step: _Step) -> None:
     for leaf in leaves_of(losses):
         if isinstance(leaf, nn.Parameter) and id(leaf) not in known:
             raise ValueError(
-                f"{name} computes with a parameter of shape {tuple(leaf.shape)} that "
-                "it is not given by name: one that is held in a list beside its layer, "
-                "or of another network. Use the weights of layers by their names. If "
-                "nobody trains it: requires_grad_(False)."
+                f"{name} or its loss computes with a parameter of shape "
+                f"{tuple(leaf.shape)} that it is not given by name: one that is held "
+                "in a list beside its layer, or by the loss, or of another network. "
+                f"Use the weights of layers by their names. {PENALTY} If nobody trains "
+                "it: requires_grad_(False)."
             )
 
 
@@ -195,7 +206,7 @@ def _check_own(culprit: str, step: _Step) -> None:
             "(a temperature, a rate) from a number of passes, which the forward pass "
             "itself counts in an integer buffer."
         )
-    are_right = _has_right_products(step)
+    are_right = _compared(step, _has_right_products)
     if are_right is None:
         warn(
             f"The second derivatives of {culprit} cannot be checked: it does not "
@@ -210,6 +221,13 @@ def _check_own(culprit: str, step: _Step) -> None:
             "(autograd.Function, once_differentiable), detach() and torch.no_grad() "
             "within the forward pass, and torch.utils.checkpoint. Replace them while "
             "training is tracked."
+        )
+    if _compared(step, _follows_statistics) is False:
+        raise ValueError(
+            f"{culprit} reads running statistics of batch normalization in a way that "
+            "gradients do not follow, by detach(), torch.no_grad() or .data. Influence "
+            "goes through them, for they depend on earlier steps: read them as they "
+            "are, self.running_mean.clone()."
         )
 
 
@@ -237,41 +255,81 @@ def _repeats_itself(step: _Step) -> bool:
     return not any(bool(difference > allowed) for difference in differences)
 
 
-def _has_right_products(step: _Step) -> bool | None:
-    """Compare a Hessian product and gradient products with what gradients show.
+def _compared(
+    step: _Step, agrees: Callable[[_Step, _Precision], bool | None]
+) -> bool | None:
+    """Compare derivatives with what gradients show.
 
     In double precision if the network can compute in it; None if nothing can be told.
     """
     for precision, context in ((DOUBLE, InDouble()), (AS_IS, nullcontext())):
         try:
             with context:
-                return _agree(step, precision)
+                return agrees(_in_precision(step, precision.dtype), precision)
         except (NotImplementedError, RuntimeError, TypeError):
             continue
     return True  # the second derivatives are there: torch has computed them before
 
 
-def _agree(step: _Step, precision: _Precision) -> bool | None:
-    step = _in_precision(step, precision.dtype)
+def _has_right_products(step: _Step, precision: _Precision) -> bool | None:
+    """Compare a Hessian product and gradient products."""
     theta, v = _near(step.state.params)
     keep_padding(step.model, step.layout, v)
     v /= v.norm()
-    gradient, hvp, dots = _products(step.at(theta), v)
+    gradient, hvp, dots, _ = _products(step.at(theta), v)
     rounding = precision.rounding * gradient.norm()
     if not rounding.isfinite():
         return True  # nothing to compare
     if not _close(dots.sum(), gradient @ v, rounding):
         return False
 
-    def gradient_at(h: float) -> Tensor:
-        return loss_gradient(*step.at(theta.add(v, alpha=h)))
+    def quotient(h: float) -> Tensor:
+        gradients = (loss_gradient(*step.at(theta.add(v, alpha=x))) for x in (h, -h))
+        return next(gradients).sub_(next(gradients)).div_(2 * h)
 
-    scale = _scale(theta)
+    return _is_met(hvp, quotient, precision, _scale(theta), rounding)
+
+
+def _follows_statistics(step: _Step, precision: _Precision) -> bool | None:
+    """Compare the derivative of a gradient product by running statistics."""
+    names, buffers = statistics_names(step.model.module), step.state.buffers
+    if not names:
+        return True
+    theta, v = _near(step.state.params)
+    v /= v.norm()
+    start = torch.cat([buffers[name] for name in names])
+    near, ds = _near(start)
+    near, ds = start + (near - start).abs(), ds / ds.norm()  # variances stay positive
+
+    def at(statistics: Tensor) -> _Step:
+        parts = statistics.split([len(buffers[name]) for name in names])
+        moved = {**buffers, **dict(zip(names, parts, strict=True))}
+        return step._replace(state=TrainingState(theta, {}, moved))
+
+    gradient, _, _, by_statistics = _products(at(near), v)
+
+    def quotient(h: float) -> Tensor:
+        gradients = (loss_gradient(*at(near + x * ds)) for x in (h, -h))
+        return (next(gradients) - next(gradients)) @ v / (2 * h)
+
+    rounding = precision.rounding * gradient.norm()
+    if not rounding.isfinite():
+        return True
+    return _is_met(by_statistics @ ds, quotient, precision, _scale(start), rounding)
+
+
+def _is_met(
+    found: Tensor,
+    quotient: Callable[[float], Tensor],
+    precision: _Precision,
+    scale: float,
+    rounding: Tensor,
+) -> bool | None:
+    """Tell whether a derivative is what difference quotients show; None: unknown."""
     quotients: list[Tensor] = []
     for size in precision.steps:
-        h = size * scale
-        quotients.append(gradient_at(h).sub_(gradient_at(-h)).div_(2 * h))
-        if _close(hvp, quotients[-1], rounding):
+        quotients.append(quotient(size * scale))
+        if _close(found, quotients[-1], rounding):
             return True
     # If they differ, each step crosses kinks; in double precision not the smallest.
     is_double = precision.dtype is not None
@@ -279,13 +337,17 @@ def _agree(step: _Step, precision: _Precision) -> bool | None:
     return False if is_told else None
 
 
-def _products(step: _Step, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradient, its derivative along v, and each sample's part of <g, v>."""
+def _products(step: _Step, v: Tensor) -> tuple[Tensor, ...]:
+    """Return the gradient g, and derivatives of <g, v>.
+
+    By the parameters, by the weight of each sample (its part of <g, v>), and by the
+    running statistics of batch normalization.
+    """
     gradient = batch_gradient(*step)
     names = statistics_names(step.model.module)
     n_statistics = sum(step.state.buffers[name].numel() for name in names)
-    hvp, dots, _ = gradient.products(v[None], v.new_zeros(1, n_statistics))
-    return gradient.grad, hvp[0], dots[0]
+    found = gradient.products(v[None], v.new_zeros(1, n_statistics))
+    return gradient.grad, *(part[0] for part in found)
 
 
 def _rows_that_count(model: TrackedModel) -> Tensor:

@@ -86,6 +86,8 @@ def influence_scores(
     ValueError
         If the window or the query step is outside of the run, or the network or its
         loss is one that no question can be answered for: see `check_differentiable`.
+    FloatingPointError
+        If influence overflows on the way back.
 
     Notes
     -----

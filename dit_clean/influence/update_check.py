@@ -1,18 +1,46 @@
 """Comparing recorded updates with what follows from their gradients."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from dit_clean.influence.update_rules import PARAMS, apply_rule, update_rule_of
-from dit_clean.tracking import StepRecord, TrainingState, Trajectory
+from dit_clean.tracking import ParameterLayout, StepRecord, TrainingState, Trajectory
 
 TOLERANCE = 0.05
 """Allowed error of an update, relative to its norm: rounding stays far below it."""
 NOISE = 1e-5
 """Gradients below this share of the largest are not looked at: of a bias before a batch
 norm it is rounding error, out of which Adam makes steps of full length."""
+N_ROUNDINGS = 1e4
+"""The same in units of the last digit, where a parameter is looked at by itself: all of
+its gradients may be small differences of large terms."""
+N_DIGITS = 10
+"""Allowed error in units of the last digit."""
+N_NAMED = 3
+"""Parameters that an error names."""
+MIN_LOOKED_AT = 64
+"""Elements that are looked at of a parameter that has so many."""
+
+
+class _Change(NamedTuple):
+    """How an update changes a part of the state: parameters, or a slot.
+
+    Attributes
+    ----------
+    before, found, actual : Tensor of one shape
+        Before the step; after it as it should be, and as it is.
+    nudged : Tensor of that shape
+        As it would be, had the gradient been larger by `TOLERANCE`.
+    """
+
+    before: Tensor
+    found: Tensor
+    actual: Tensor
+    nudged: Tensor
 
 
 def check_update(
@@ -24,6 +52,9 @@ def check_update(
     every: int = 1,
 ) -> None:
     """Check that the kept state after a step follows from the one before it.
+
+    As a whole, and for each parameter: one of a small share may be all that a query is
+    about.
 
     Parameters
     ----------
@@ -38,54 +69,135 @@ def check_update(
     buffers : dict of str to Tensor
         What the step makes of the module's buffers, to be compared too.
     every : int, default=1
-        Every how many-th parameter is looked at.
+        Every how many-th element is looked at, an odd number; of small parameters more.
 
     Raises
     ------
     RuntimeError
-        Names the steps from the last kept state on.
+        Names the steps from the last kept state on, and a parameter.
     """
-    rule = update_rule_of(trajectory.optimizer_type)
-    groups = [slice(g.start, g.stop, every) for g in trajectory.layout.groups]
-    before = {PARAMS: state.params, **state.slots}
-    found = apply_rule(rule, groups, record.hyper, before, grad)
-    after = trajectory.store[record.step + 1]
-
-    def looked_at(values: Tensor) -> Tensor:
-        parts = [values[where] for where in groups]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-    grad = looked_at(grad).abs()
+    after, look = trajectory.store[record.step + 1], _Look(trajectory.layout, every)
+    changes = list(_changes(trajectory, record, state, grad, look))
+    grad = look.at(grad).abs()
     counts = grad > NOISE * grad.max()
     as_it_should = all(
-        follows(
-            looked_at(before[name] if name in before else torch.zeros_like(values)),
-            found[name],
-            looked_at(values),
-            counts,
-        )
-        for name, values in {PARAMS: after.params, **after.slots}.items()
-    )
-    if as_it_should and all(
+        follows(change.before, change.found, change.actual, counts)
+        for change in changes
+    ) and all(
         follows(state.buffers[name], values, after.buffers[name])
         for name, values in buffers.items()
-    ):
+    )
+    share = max(NOISE, N_ROUNDINGS * torch.finfo(grad.dtype).eps)
+    counts = grad > share * grad.max()
+    odd = _odd_parameters(changes, counts, look.sizes)
+    if as_it_should and not odd:
         return
     first = trajectory.store.nearest(record.step)
     where = f"steps {first} to {record.step}"
     if first == record.step:
         where = f"step {first}"
+    names = ", ".join(repr(trajectory.layout.names[place]) for place in odd[:N_NAMED])
     raise RuntimeError(
         f"The recorded update of {where} (epoch {record.epoch}) does not "
-        "follow from its batch, loss and optimizer. Training does something "
+        "follow from its batch, loss and optimizer"
+        f"{names and f', as parameters show: {names}'}. Training does something "
         "that tracking does not see, such as gradient clipping, a penalty "
-        "outside of the criterion, a second optimizer, a custom train_step, random "
-        "numbers of Python or numpy in the forward pass, or forward passes in training "
-        "mode beside those of the steps: remove it. Attributes that change while "
-        "training (a dropout rate, a temperature) are not seen either: compute them "
-        "from a number of passes, which the forward pass itself counts in an integer "
-        "buffer."
+        "outside of the criterion, a hook on a parameter, a second optimizer, a "
+        "custom train_step, random numbers of Python or numpy in the forward pass, or "
+        "forward passes in training mode beside those of the steps: remove it. "
+        "Attributes that change while training (a dropout rate, a temperature) are "
+        "not seen either: compute them from a number of passes, which the forward "
+        "pass itself counts in an integer buffer."
     )
+
+
+class _Look:
+    """The elements of theta that are looked at.
+
+    Attributes
+    ----------
+    parts : list of slice
+        Those of each parameter.
+    sizes : list of int
+        How many they are.
+    groups : list of slice
+        Among them, those of each parameter group.
+    """
+
+    def __init__(self, layout: ParameterLayout, every: int):
+        sizes = layout.sizes
+        starts = list(accumulate(sizes, initial=0))
+        # Odd steps: no columns are missed.
+        self.parts = [
+            slice(start, start + size, min(every, size // MIN_LOOKED_AT | 1))
+            for start, size in zip(starts, sizes, strict=False)
+        ]
+        self.sizes = [len(range(p.start, p.stop, p.step)) for p in self.parts]
+        place_of = dict(zip(starts, accumulate(self.sizes, initial=0), strict=True))
+        self.groups = [
+            slice(place_of[g.start], place_of[g.stop]) for g in layout.groups
+        ]
+
+    def at(self, values: Tensor) -> Tensor:
+        """Return these elements of a vector like theta."""
+        return torch.cat([values[part] for part in self.parts])
+
+
+def _changes(
+    trajectory: Trajectory,
+    record: StepRecord,
+    state: TrainingState,
+    grad: Tensor,
+    look: _Look,
+) -> Iterator[_Change]:
+    """Yield the changes of parameters and slots, at the elements looked at."""
+    rule, grad = update_rule_of(trajectory.optimizer_type), look.at(grad)
+    before, after = (
+        {
+            name: look.at(values)
+            for name, values in {PARAMS: s.params, **s.slots}.items()
+        }
+        for s in (state, trajectory.store[record.step + 1])
+    )
+    found, nudged = (
+        apply_rule(rule, look.groups, record.hyper, before, factor * grad)
+        for factor in (1.0, 1.0 + TOLERANCE)
+    )
+    for name, actual in after.items():
+        start = before[name] if name in before else torch.zeros_like(actual)
+        yield _Change(start, found[name], actual, nudged[name])
+
+
+def _odd_parameters(
+    changes: list[_Change], counts: Tensor, sizes: list[int]
+) -> list[int]:
+    """Return the numbers of parameters that have not changed as they should.
+
+    More than rounding explains, and more than another gradient, by `TOLERANCE`, would:
+    what hardly changes, since a gradient meets a momentum of the other sign, say, is no
+    measure of errors.
+
+    Parameters
+    ----------
+    changes : list of _Change
+        Of parameters and slots.
+    counts : Tensor of bool, shape (n_elements,)
+        False where an element is not looked at.
+    sizes : list of int
+        Number of elements of each parameter.
+    """
+    tables = [
+        torch.stack([actual, actual - before, nudged - found, found - actual]).where(
+            counts & actual.isfinite(), 0.0
+        )
+        for before, found, actual, nudged in changes
+    ]
+    parts = torch.cat(tables).split(sizes, dim=1)
+    norms = torch.stack([part.norm(dim=1) for part in parts], dim=1)
+    size, change, by_gradient, error = norms.unflatten(0, (len(changes), -1)).unbind(1)
+    rounding = N_DIGITS * torch.finfo(norms.dtype).eps * size
+    is_odd = ~(error <= TOLERANCE * change + by_gradient + rounding)
+    return is_odd.any(dim=0).nonzero()[:, 0].tolist()
 
 
 def follows(
@@ -114,6 +226,6 @@ def follows(
 def _is_close(
     before: Tensor, found: Tensor, actual: Tensor, counts: Tensor | bool
 ) -> bool:
-    rounding = 10 * torch.finfo(actual.dtype).eps * actual.norm()
+    rounding = N_DIGITS * torch.finfo(actual.dtype).eps * actual.norm()
     allowed = TOLERANCE * (actual - before).mul_(counts).norm() + rounding
     return bool((found - actual).mul_(counts).norm() <= allowed)

@@ -3,6 +3,7 @@
 import copy
 import operator
 from collections.abc import Iterator, Mapping
+from functools import partial
 from types import CellType, FunctionType
 from typing import Any
 
@@ -42,6 +43,9 @@ def _rebind(container: Any, copies: dict[int, Any], depth: int = 3) -> None:
         found = value
         if isinstance(value, FunctionType):
             found = _rebound(value, copies)
+        elif isinstance(value, partial):
+            function = _rebound(value.func, copies)
+            found = partial(function, *value.args, **value.keywords)
         elif isinstance(value, dict | list) and depth > 0:
             _rebind(value, copies, depth - 1)
         elif type(value) is tuple and depth > 0:

@@ -18,7 +18,9 @@ from dit_clean.tracking.criterion_checks import (
 )
 from dit_clean.tracking.layers import is_known
 
-REDUCTIONS = ("mean", "sum")
+REDUCTIONS = ("mean", "sum", "batchmean")
+ADDING = ("sum", "batchmean")
+"""Those that add up the outputs of a sample."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class SampleLoss:
     def each(self, output: Tensor, target: Tensor) -> Tensor:
         """Return the loss of each sample, shape (n_batch,).
 
-        Several outputs are averaged, or added where the criterion is a sum.
+        Several outputs are averaged, or added where the criterion adds them.
 
         Raises
         ------
@@ -135,7 +137,7 @@ class SampleLoss:
         if losses.ndim == 1:
             return losses
         losses = losses.flatten(1)
-        return losses.sum(1) if self.criterion.reduction == "sum" else losses.mean(1)
+        return losses.sum(1) if self.criterion.reduction in ADDING else losses.mean(1)
 
     def divisor(self, target: Tensor, dtype: torch.dtype) -> Tensor | float:
         """Return what the sum of losses is divided by: the batch size for a mean.

@@ -17,6 +17,10 @@ ROUNDING = 8
 """Allowed error in units of the last digit, of which half precision has few."""
 N_APART = 5
 """Samples that losses are compared on at least: parts of more than one."""
+PENALTY = (
+    "For a penalty on weights use the optimizer's weight_decay, or have the module "
+    "return it beside its outputs."
+)
 NOISE = 0.1
 """What is added to outputs that are all the same, of which losses show nothing."""
 
@@ -29,6 +33,20 @@ def check_is_tensor(output: Any) -> None:
             "needed. Wrap the module in one whose forward returns only the logits, or "
             "predictions: `return self.module(X)[0]`, for example."
         )
+
+
+def check_holds_none(criterion: nn.Module, module: nn.Module) -> None:
+    """Raise if a criterion holds parameters of the network that it is the loss of.
+
+    Copies of the two share nothing.
+    """
+    held = {id(parameter) for parameter in criterion.parameters()}
+    for name, parameter in module.named_parameters():
+        if id(parameter) in held:
+            raise ValueError(
+                f"{type(criterion).__name__} holds {name!r}, a parameter of the "
+                f"network, which a loss takes for a constant. {PENALTY}"
+            )
 
 
 def check_target(criterion: nn.Module, scores: Tensor, target: Tensor) -> None:

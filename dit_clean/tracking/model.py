@@ -13,6 +13,7 @@ from torch.func import functional_call
 
 from dit_clean.tracking.copies import copied
 from dit_clean.tracking.criterion import SampleLoss
+from dit_clean.tracking.criterion_checks import check_holds_none
 from dit_clean.tracking.exclusive import one_thread_at_a_time
 from dit_clean.tracking.generator import replayed_rng
 from dit_clean.tracking.kernels import TrackedKernels
@@ -73,7 +74,7 @@ class TrackedModel:
         module : nn.Module
             Network; copied.
         criterion : nn.Module
-            Loss with a `reduction` of "mean" or "sum"; copied.
+            Loss with a `reduction` of "mean", "sum" or "batchmean"; copied.
         X, y : array-like, Tensor
             Training data as module and criterion take them, first axis samples; copied,
             floats of X in the precision of the module.
@@ -83,9 +84,9 @@ class TrackedModel:
         Raises
         ------
         ValueError
-            If single samples' losses cannot be read off the criterion, there is not
-            one target, one weight and one row of each input for each sample, or the
-            module cannot be copied.
+            If single samples' losses cannot be read off the criterion, it holds
+            parameters of the module, there is not one target, one weight and one row of
+            each input for each sample, or the module cannot be copied.
         """
         check_leaves(module)
         dtype = next((p.dtype for p in module.parameters()), None)
@@ -95,6 +96,7 @@ class TrackedModel:
         lengths = [range(n_rows(part)) for part in inputs]
         check_consistent_length(*lengths, targets, weight)
         loss = SampleLoss.of(criterion)
+        check_holds_none(criterion, module)
         return cls(copied(module), loss, rows, targets, weight)
 
     @property
@@ -306,7 +308,11 @@ def get_modes(modules: Iterable[nn.Module]) -> tuple[bool, ...] | None:
 
 
 def set_modes(modules: Iterable[nn.Module], modes: tuple[bool, ...] | None) -> None:
-    """Put each module into its mode; None: all into training mode."""
+    """Put each module into its mode; None: all into training mode.
+
+    `modules` are those of ``module.modules()``: each comes before its own.
+    """
     for module, mode in zip(modules, modes or repeat(True), strict=False):
         if module.training != mode:
+            module.train(mode)  # which may do more, in classes of one's own
             module.training = mode

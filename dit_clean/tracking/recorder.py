@@ -99,6 +99,7 @@ class StepRecorder:
         optimizer: Optimizer,
         store: StateStore | None = None,
     ):
+        check_module(module)
         self.module, self.optimizer = module, optimizer
         self.trajectory = Trajectory(
             model=model,
@@ -111,7 +112,6 @@ class StepRecorder:
         self._reader = StateReader(module, optimizer)
         self._passes = PassWatch(module, model.loss.criterion)
         self._kernels = TrackedKernels(module, model.loss.criterion)
-        check_module(module)
         check_equal_counts(module, optimizer)
         # Of the first step, as far as is known, and of the last one.
         self._first_flags = self._flags = [

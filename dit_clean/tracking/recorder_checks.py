@@ -98,6 +98,12 @@ def check_module(module: nn.Module) -> None:
     )
     for name, layer in module.named_modules():
         label = labeled(name, layer)
+        if isinstance(layer, torch.jit.ScriptModule):
+            raise ValueError(
+                f"{label} is compiled by TorchScript, which takes no other parameters "
+                "than its own. Track the module that torch.jit.script or "
+                "torch.jit.trace was given."
+            )
         if any(is_lazy(p) for p in layer.parameters(recurse=False)):
             raise ValueError(
                 f"{label} is lazy: its parameters have no shape before the first "
@@ -162,7 +168,8 @@ def refuse_updates(n_updates: int) -> NoReturn:
         "be tracked."
         if n_updates
         else "where a batch is skipped, do so before `recorder.step`; gradient "
-        "accumulation cannot be tracked."
+        "accumulation cannot be tracked, nor an optimizer that another has taken the "
+        "place of (net.initialize_optimizer() in a callback)."
     )
     raise RuntimeError(
         f"The optimizer made {n_updates} updates for one batch. Tracking needs exactly "
@@ -197,7 +204,7 @@ def check_unused(
 
     Torch passes over them, where the update rule sees a gradient of zero. The two
     differ under weight decay, and under momentum or averages (Adam) for a parameter
-    that has a gradient in other steps.
+    that has a gradient in other steps, or had one before the recording.
 
     Parameters
     ----------
@@ -213,18 +220,21 @@ def check_unused(
     ]
     pairs = zip(chain(*flags), chain(*first), strict=True)
     for (group, parameter), (now, before) in zip(params, pairs, strict=True):
-        decays = now is False and group.get("weight_decay", 0) != 0
-        if not decays and (now == before or not optimizer.state):
-            continue
+        decays = group.get("weight_decay", 0) != 0
         # Of a parameter without gradient so far, optimizers have no state, or have
         # made no step (Adagrad).
         state = optimizer.state.get(parameter)
-        if now or before or (state and state.get("step", 1)):
+        has_moved = bool(state and state.get("step", 1))
+        is_passed_over = now is False and (decays or has_moved)
+        if not is_passed_over and (now == before or not optimizer.state):
+            continue
+        if now or before or has_moved:
             raise ValueError(
                 f"Parameter {_name(module, parameter)!r} gets a gradient in some steps "
                 "and none in others (a branch that is skipped, stochastic depth). "
                 f"{type(optimizer).__name__} passes over it then, which cannot be "
-                f"tracked. {SKIPPED}"
+                "tracked. If only an earlier stage of training used it, freeze it with "
+                f"requires_grad_(False). {SKIPPED}"
             )
         raise ValueError(
             f"Parameter {_name(module, parameter)!r} gets no gradient: the forward "

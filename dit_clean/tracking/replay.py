@@ -245,13 +245,12 @@ class StateReader:
 
     def counts(self) -> tuple[int, ...]:
         """Return how often each group's parameters were updated, if it is counted."""
-        groups = self.optimizer.param_groups
-        return tuple(self._n_updates(group["params"]) for group in groups)
+        return tuple(map(self._n_updates, optimizer_parameters(self.optimizer)))
 
     def _n_updates(self, params: list[Tensor]) -> int:
         for parameter in params:
-            # Frozen and unused parameters are not counted. Most optimizers have no
-            # state of them, Adagrad has one.
+            # Unused parameters are not counted. Most optimizers have no state of them,
+            # Adagrad has one.
             count = int(self.optimizer.state.get(parameter, {}).get("step", 0))
             if count:
                 return count

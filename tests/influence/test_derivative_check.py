@@ -50,11 +50,44 @@ class Layers(nn.Module):
             hidden = checkpoint(self.more, hidden, use_reentrant=True)
         elif self.between == "hardsigmoid":
             hidden = nn.functional.hardsigmoid(hidden)
+        elif self.between == "local response":
+            hidden = nn.CrossMapLRN2d(2)(hidden[:, :, None, None]).flatten(1)
         elif self.between == "detached":
             hidden = hidden * torch.sigmoid(hidden).detach()
         else:
             hidden = hidden.sin()
         return self.head(hidden)
+
+
+class Drifting(nn.Module):
+    """Looks at how far a batch has drifted from the running statistics."""
+
+    def __init__(self, read):
+        super().__init__()
+        self.read, self.body = read, nn.Linear(N_COLUMNS, 8)
+        self.norm, self.head = nn.BatchNorm1d(8), nn.Linear(8, N_LABELS)
+
+    def forward(self, X):
+        hidden = self.body(X)
+        drift = (hidden - self.read(self.norm.running_mean)).sin()
+        return self.head(self.norm(hidden).tanh() + drift)
+
+
+def without_gradients(values):
+    with torch.no_grad():
+        return values.clone()
+
+
+@pytest.mark.parametrize(
+    "read", [lambda values: values.detach().clone(), without_gradients]
+)
+def test_running_statistics_that_are_read_without_gradients_are_refused(read):
+    X, y = make_rows()
+    with pytest.raises(
+        ValueError, match=r"Drifting reads running.*running_mean\.clone"
+    ):
+        track(make_net(Drifting, module__read=read), X, y, random_state=0)
+    track(make_net(Drifting, module__read=torch.clone), X, y, random_state=0)
 
 
 @pytest.mark.parametrize("between", ["own function", "checkpoint", "detached"])
@@ -434,6 +467,7 @@ def test_torchs_random_numbers_and_numbers_that_do_not_matter_can():
     ("between", "message"),
     [
         ("reentrant", "Call what torch.utils.checkpoint calls directly"),
+        ("local response", "Replace CrossMapLRN2d by LocalResponseNorm"),
         ("hardsigmoid", r"Replace it by torch.nn.functional.relu6\(x \+ 3\) / 6"),
     ],
 )
@@ -483,6 +517,7 @@ class Holding(nn.Module):
             "lambda in a list": [{"scale": lambda X, net=self: net.scaled(X)}],
             "lambda in a tuple": (lambda X: self.scaled(X) * 1.0,),
             "function that calls itself": scaled,
+            "partial": partial(lambda X, by: self.scaled(X) * by, by=1.0),
             "method": self.scaled,
             "weight in a list": [self.factor],
         }[held]
@@ -503,6 +538,7 @@ class Holding(nn.Module):
         "lambda",
         "lambda in a list",
         "lambda in a tuple",
+        "partial",
         "function that calls itself",
     ],
 )
@@ -521,7 +557,9 @@ def test_functions_that_refer_to_a_network_refer_to_its_copy(held):
 
 def test_parameters_that_are_not_given_by_name_are_refused():
     net = make_net(Holding, module__held="weight in a list")
-    message = r"Holding computes with a parameter of shape \(1,\).*by their names"
+    message = (
+        r"Holding or its loss computes with a parameter of shape \(1,\).*by their names"
+    )
     with pytest.raises(ValueError, match=message):
         track(net, *make_rows(), random_state=0)
 

@@ -9,6 +9,8 @@ from torch import nn
 
 from dit_clean import TrackedRun
 from dit_clean.influence import check_replay, replay_check
+from dit_clean.influence.functional import loss_gradient
+from dit_clean.influence.update_check import check_update
 from dit_clean.queries import MeanLoss
 from dit_clean.tracking import StateStore, StepRecorder, TrackedModel
 from tests.cases import CASES, train
@@ -226,6 +228,64 @@ def test_questions_notice_a_clipped_step_between_kept_states():
     check_replay(trajectory, [0])
     with pytest.raises(RuntimeError, match=r"update of steps 32 to 59 \(epoch 2\)"):
         ask(trajectory)
+
+
+class Small(nn.Module):
+    """A layer of small share in each update, beside a large one."""
+
+    def __init__(self):
+        super().__init__()
+        self.large, self.small = nn.Linear(5, 2000), nn.Linear(1, 2)
+
+    def forward(self, X):
+        hidden = self.large(X[:, :5]).unflatten(1, (2, -1)).mean(2)
+        return 30 * hidden + 0.02 * self.small(X[:, 5:])
+
+
+def zero(gradient):
+    return 0 * gradient
+
+
+@pytest.mark.parametrize("is_hooked", [True, False])
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam])
+def test_each_parameter_is_checked_by_itself(is_hooked, optimizer):
+    torch.manual_seed(0)
+    module = Small()
+    if is_hooked:
+        module.small.weight.register_hook(zero)
+    trajectory = loop_that_clips(
+        module,
+        optimizer(module.parameters(), lr=0.1),
+        15,
+        lambda t: False,
+        StateStore(),
+    )
+    if not is_hooked:
+        check_replay(trajectory, range(trajectory.n_steps))
+        return
+    for check in (check_replay, ask):
+        with pytest.raises(RuntimeError, match=r"parameters show: 'small\.weight'\."):
+            check(trajectory)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_updates_that_come_to_nothing_are_no_measure_of_errors(momentum):
+    """Where gradients and decay or momentum cancel, rounding is all that is left."""
+    torch.manual_seed(0)
+    module = nn.Linear(6, 2)
+    settings = {"momentum": momentum, "weight_decay": 0.1}
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, **settings)
+    trajectory = loop_that_clips(module, optimizer, 1, lambda t: False, StateStore())
+    record, state = trajectory.records[1], trajectory.state(1)
+    grad = loss_gradient(trajectory.model, trajectory.layout, record, state)
+    after = trajectory.store[2]
+    bias = slice(12, 14)
+    state.params[bias] = 0.0 if momentum else -10 * grad[bias]
+    if momentum:
+        state.slots["momentum_buffer"][bias] = -grad[bias] / momentum
+        after.slots["momentum_buffer"][bias] = 0.0
+    after.params[bias] = state.params[bias]
+    check_update(trajectory, record, state, (1 + 1e-4) * grad, {})
 
 
 @pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.AdamW])

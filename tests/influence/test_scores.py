@@ -184,3 +184,14 @@ def test_window_outside_of_the_run_is_refused():
         influence_scores(trajectory, QUERIES["loss"], Window(0, 13))
     with pytest.raises(ValueError, match="query_step=3 must lie between"):
         influence_scores(trajectory, QUERIES["loss"], Window(0, 4), query_step=3)
+
+
+def test_influence_that_overflows_is_refused_with_the_step():
+    trajectory = train(CASES["sgd"])
+
+    def steep(params, run):
+        return 1e308 * sum((1e3 * values).sum() for values in params.values())
+
+    message = r"not finite at step \d+ \(epoch \d\), on its way back from step"
+    with pytest.raises(FloatingPointError, match=message):
+        influence_scores(trajectory, steep, Window(0, trajectory.n_steps))

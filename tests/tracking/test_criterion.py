@@ -6,8 +6,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from dit_clean import InfluenceCleaner, track
-from dit_clean.influence import Window, influence_scores, label_influence
+from dit_clean import InfluenceCleaner, TrackedRun, track
+from dit_clean.influence import (
+    Window,
+    check_replay,
+    influence_scores,
+    label_influence,
+)
 from dit_clean.queries import (
     ClassProbability,
     FeatureImportance,
@@ -16,7 +21,16 @@ from dit_clean.queries import (
     Prediction,
 )
 from dit_clean.tracking import SampleLoss
-from tests.nets import Linear, Mixed, make_net, make_regressor, make_rows
+from tests.nets import (
+    N_COLUMNS,
+    N_LABELS,
+    Linear,
+    Mixed,
+    make_net,
+    make_regressor,
+    make_rows,
+)
+from tests.tracking.loops import record
 
 WEIGHT = torch.tensor([0.5, 1.0, 2.0])
 CRITERIA = {
@@ -48,6 +62,19 @@ def test_soft_labels_are_averaged_over_samples():
     loss = SampleLoss.of(nn.CrossEntropyLoss())
     found = loss.each(output, target).sum() / loss.divisor(target, output.dtype)
     torch.testing.assert_close(found, loss.batch(output, target))
+
+
+@pytest.mark.parametrize("reduction", ["sum", "batchmean"])
+def test_divergences_of_soft_labels_are_tracked(reduction):
+    X, y = map(torch.as_tensor, make_rows())
+    soft = F.one_hot(y, N_LABELS) * 0.7 + 0.1
+    criterion = nn.KLDivLoss(reduction=reduction)
+    net = nn.Sequential(nn.Linear(N_COLUMNS, N_LABELS), nn.LogSoftmax(1))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+    run = TrackedRun(record(net, optimizer, X, soft, criterion=criterion))
+    check_replay(run.trajectory)
+    query = MeanLoss(X, soft)
+    assert np.corrcoef(run.influence(query), run.leave_one_out(query))[0, 1] > 0.99
 
 
 def test_ignored_samples_have_no_influence_and_others_the_right_one():
@@ -533,3 +560,27 @@ def test_classes_of_sequences_are_on_the_axis_of_the_loss():
     output = torch.randn(6, 3, 4)
     logs = SampleLoss.of(nn.CrossEntropyLoss()).log_probabilities(output)
     torch.testing.assert_close(logs.exp().sum(1), torch.ones(6, 4))
+
+
+class Penalized(nn.CrossEntropyLoss):
+    def __init__(self, network, way):
+        super().__init__()
+        self.network = network if way == "module" else None
+        self.held = [network] if way == "list" else []
+        self.found = (lambda: network) if way == "closure" else None
+
+    def forward(self, scores, target):
+        network = self.found() if self.found else self.network or self.held[0]
+        penalty = sum(weight.square().sum() for weight in network.parameters())
+        return super().forward(scores, target) + 0.01 * penalty
+
+
+@pytest.mark.parametrize("way", ["module", "list", "closure"])
+def test_penalties_within_the_loss_are_refused(way):
+    X, y = map(torch.as_tensor, make_rows())
+    net = nn.Sequential(nn.Linear(N_COLUMNS, 8), nn.Tanh(), nn.Linear(8, N_LABELS))
+    criterion = Penalized(net, way)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    message = r"(holds '0\.weight'|or its loss computes with a parameter).*weight_decay"
+    with pytest.raises(ValueError, match=message):
+        check_replay(record(net, optimizer, X, y, criterion=criterion))

@@ -307,3 +307,26 @@ def test_batch_norm_in_half_precision_is_followed():
     net, X = net.to(torch.bfloat16), X.to(torch.bfloat16)
     trajectory = record(net, torch.optim.SGD(net.parameters(), lr=0.1), X, y)
     check_replay(trajectory)
+
+
+class Flagged(nn.Module):
+    """Keeps the mode in an attribute of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.is_noisy = nn.Linear(N_COLUMNS, N_LABELS), True
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.is_noisy = mode
+        return self
+
+    def forward(self, X):
+        return self.body(nn.functional.dropout(X, 0.3, self.is_noisy))
+
+
+def test_modes_are_set_by_train_which_may_do_more():
+    X, y = make_rows()
+    run = track(make_net(Flagged), X, y, random_state=0)
+    query = MeanLoss(X, y)
+    assert np.corrcoef(run.influence(query), run.leave_one_out(query))[0, 1] > 0.98

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, default_collate
 
 from dit_clean import InfluenceCleaner, track
 from dit_clean.queries import ClassProbability, MeanLoss
-from dit_clean.tracking import TrackedModel
+from dit_clean.tracking import StepRecorder, TrackedModel
 from tests.nets import Linear, make_net, make_rows
 
 
@@ -116,6 +116,29 @@ def test_lazy_layers_are_refused():
             return self.output(X)
 
     refused(make_net(Lazy), ValueError, r"'output' \(LazyLinear\) is lazy.*Give the")
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("compiled", ["net", "layer"])
+def test_modules_of_torchscript_are_refused(compiled):
+    net = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3))
+    if compiled == "net":
+        net = torch.jit.trace(net, torch.zeros(2, 5))
+    else:
+        net[2] = torch.jit.script(net[2])
+    X, y = torch.zeros(4, 5), torch.arange(4) % 3
+    model = TrackedModel.of(net, nn.CrossEntropyLoss(), X, y)
+    with pytest.raises(ValueError, match=r"compiled by TorchScript.*Track the module"):
+        StepRecorder(model, net, torch.optim.SGD(net.parameters(), lr=0.1))
+
+
+def test_an_optimizer_that_is_replaced_is_named():
+    class Renews(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            net.initialize_optimizer()
+
+    net = make_net(callbacks=[("renews", Renews())])
+    refused(net, RuntimeError, r"0 updates.*initialize_optimizer\(\)")
 
 
 class Bag(nn.Module):

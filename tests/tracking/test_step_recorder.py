@@ -30,6 +30,15 @@ def test_a_stage_of_gradual_unfreezing():
     assert np.corrcoef(run.influence(query), run.leave_one_out(query))[0, 1] > 0.99
 
 
+def test_parameters_frozen_since_an_earlier_stage_do_not_hide_the_update_count():
+    net, X, y = make_parts()
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+    record(net, optimizer, X, y)
+    net[0].weight.requires_grad_(False)
+    trajectory = record(net, optimizer, X, y)
+    assert [count for step in trajectory for count in step.counts] == [*range(6, 12)]
+
+
 def test_learning_rates_that_are_tensors_are_replayed_as_such():
     net, X, y = make_parts()
     net[2].p = 0.0

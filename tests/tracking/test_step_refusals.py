@@ -141,6 +141,21 @@ def test_branches_that_are_skipped_under_weight_decay_are_not_to_be_removed(
 
 
 @pytest.mark.parametrize(
+    "make",
+    [partial(torch.optim.SGD, lr=0.1, momentum=0.9), torch.optim.Adam],
+    ids=["momentum", "adam"],
+)
+def test_branches_that_only_an_earlier_stage_has_trained_are_to_be_frozen(make):
+    torch.manual_seed(0)
+    net, (X, y) = Switched(), map(torch.as_tensor, make_rows())
+    optimizer = make(net.parameters())
+    record(net, optimizer, X, y)
+    net.uses_branch = False
+    with pytest.raises(ValueError, match=r"'branch.weight'.*earlier stage.*freeze it"):
+        record(net, optimizer, X, y)
+
+
+@pytest.mark.parametrize(
     "settings", [{}, {"module__multiplies": True, "optimizer__momentum": 0.9}]
 )
 def test_branches_that_are_skipped_harmlessly_are_tracked(settings):
