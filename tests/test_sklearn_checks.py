@@ -13,6 +13,7 @@ from dit_clean import (
 # Many of the checks fit labels and targets that were drawn at random.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::dit_clean.detection.NoSignalWarning"),
+    pytest.mark.filterwarnings("ignore::dit_clean.exceptions.LabelAmongInputsWarning"),
     pytest.mark.filterwarnings("ignore:.*of the (targets|labels) look wrong"),
 ]
 
