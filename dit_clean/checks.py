@@ -37,11 +37,20 @@ def is_one_of(*options: Any) -> Rule:
     )
 
 
+def is_bool() -> Rule:
+    """Return the rule for True or False."""
+    return lambda v: isinstance(v, bool | np.bool_), "True, or False"
+
+
 def is_sizes() -> Rule:
     """Return the rule for a size, or a sequence of sizes, which may be empty."""
     accepts, words = is_int(1)
     return (
-        lambda v: all(map(accepts, v)) if isinstance(v, SEQUENCES) else accepts(v),
+        lambda v: (
+            all(map(accepts, v))
+            if isinstance(v, SEQUENCES) and getattr(v, "shape", None) != ()
+            else accepts(v)
+        ),
         f"{words}, or a list, tuple or array of such",
     )
 

@@ -242,6 +242,8 @@ def _may_take(model: Any, name: str) -> bool:
     if isinstance(model, Pipeline):
         step, _, inner = name.partition("__")
         return step in model.named_steps and _may_take(model.named_steps[step], inner)
+    if not hasattr(model, "fit"):  # "passthrough"
+        return True
     parameters = signature(model.fit).parameters
     return name in parameters or any(
         parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values()

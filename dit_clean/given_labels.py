@@ -6,6 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from dit_clean.columns import column_values
+from dit_clean.gaps import is_missing
 from dit_clean.tables import MATRIX_AXES, is_frame
 from dit_clean.targets import Targets
 from dit_clean.warning import warn
@@ -33,15 +34,16 @@ def warn_of_like_labels(targets: Targets) -> None:
     texts = [label for label in targets.labels.tolist() if isinstance(label, str)]
     alike: dict[str, list[str]] = {}
     for text in texts:
-        alike.setdefault(" ".join(text.casefold().split()), []).append(text)
-    for found in alike.values():
-        if len(found) > 1:
-            warn(
-                f"The labels {found} differ in case or blanks alone, and are taken for "
-                "different classes. Write them alike, for example by "
-                "y.str.strip().str.lower().",
-                LikeLabelsWarning,
-            )
+        alike.setdefault(text.strip().lower(), []).append(text)
+    found = [labels for labels in alike.values() if len(labels) > 1]
+    if found:
+        others = f" (and {len(found) - 1} more like them)" if found[1:] else ""
+        warn(
+            f"The labels {found[0]}{others} differ in case or blanks alone, and are "
+            "taken for different classes. Write them alike, in pandas by "
+            "y.str.strip().str.lower().",
+            LikeLabelsWarning,
+        )
 
 
 def warn_of_label_among(X: Any, targets: Targets) -> None:
@@ -87,6 +89,8 @@ def _tells(column: np.ndarray, targets: Targets, rows: slice) -> bool:
     """Tell whether a column and y tell each other in each of these rows."""
     if targets.is_classifier:
         return _first_seen(column) == _first_seen(targets.codes[rows])
+    if any(map(is_missing, column)):
+        return False
     return np.array_equal(column, targets.given[rows])
 
 

@@ -4,6 +4,7 @@ from numbers import Number
 
 from dit_clean.checks import (
     either,
+    is_bool,
     is_device,
     is_int,
     is_n_jobs,
@@ -46,7 +47,7 @@ PARAMETERS = {
     "max_memory": (lambda amount: parse_bytes(amount) > 0, "an amount of memory"),
     "device": either(is_one_of("auto"), is_device()),
     "n_jobs": is_n_jobs(),
-    "verbose": either(is_int(0), is_one_of(True, False)),
+    "verbose": either(is_int(0), is_bool()),
     "weighting": is_one_of("hard", "soft", "hard-balanced", "soft-balanced"),
     "task": is_one_of("auto", "classification", "regression"),
 }

@@ -14,9 +14,10 @@ SQUASH = 5.0
 badly on single huge values, such as incomes, or words that few texts contain."""
 FAR = 15.0
 """Interquartile ranges from the median beyond which a value may be an outlier."""
-FEW = 5
-"""Different outliers at most: codes of missing values (-999), slips of a decimal point.
-More of them are the tail of what the column measures."""
+FEW, RARE = 5, 0.01
+"""Different outliers at most, and the fraction of rows: slips of a decimal point. More
+of them are the tail of what the column measures, unless they are one value: a code of
+missing values (-999)."""
 RULED = 3.0
 """How many times the standard deviation of the others outliers make the column's."""
 
@@ -81,11 +82,16 @@ def without_outliers(values: np.ndarray) -> np.ndarray:
 
 
 def _outliers(column: np.ndarray) -> np.ndarray:
-    """Return the rows of few different values, far out, that rule a column's scale."""
+    """Return the rows of a code on either side, or of slips, that rule the scale."""
     low, middle, high = np.quantile(column.astype(np.float64), [0.25, 0.5, 0.75])
     is_far = np.abs(column - middle) > FAR * (high - low)
     rows = np.flatnonzero(is_far)
-    if low == high or not len(rows) or len(np.unique(column[rows])) > FEW:
+    if low == high or not len(rows):
+        return rows[:0]
+    values = np.unique(column[rows])
+    are_codes = all(len(values[side]) <= 1 for side in (values < low, values > high))
+    are_slips = len(values) <= FEW and len(rows) <= RARE * len(column)
+    if not (are_codes or are_slips):
         return rows[:0]
     with np.errstate(over="ignore", invalid="ignore"):
         rule = RULED * column[~is_far].std() < column.std() < np.inf

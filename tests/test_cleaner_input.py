@@ -222,7 +222,7 @@ def test_contamination_outside_of_its_range(contamination):
         ({"storage": "some"}, "storage must be one of 'auto', 'all', 'none'"),
         ({"max_memory": "lots"}, "Cannot read 'lots' as an amount of memory"),
         ({"task": "ranking"}, "task must be one of"),
-        ({"verbose": "yes"}, "verbose must be an int of at least 0, or one of True, F"),
+        ({"verbose": "yes"}, "verbose must be an int of at least 0, or True, or Fal"),
     ],
 )
 def test_parameters_outside_of_their_range(settings, match):

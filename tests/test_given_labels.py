@@ -78,3 +78,12 @@ def test_other_labels_are_passed_over():
         warnings.simplefilter("error")
         for y in (LABELS, LABELS == "spam", np.arange(N_ROWS) % 3):
             warn_of_like_labels(encode_targets(y, None))
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "Float64", "string", "boolean", object])
+def test_missing_values_of_any_kind_are_no_copy(dtype):
+    values = pd.array([None, True, False] * (N_ROWS // 3), dtype="boolean")
+    X = pd.DataFrame({"gaps": pd.Series(values).astype(dtype), "late": TARGETS})
+    X.loc[N_ROWS - 1, "late"] = None
+    for y in (TARGETS, LABELS):
+        warn_of_label_among(X, encode_targets(y, None))

@@ -24,7 +24,7 @@ from sklearn.model_selection import (
 )
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from dit_clean import (
@@ -167,6 +167,15 @@ def test_parameters_that_a_model_takes_reach_it(flipped, prefix):
         found = getattr(fitted.estimator_, "best_estimator_", fitted.estimator_)
         last = found[-1] if prefix else found
         assert np.array_equal(last.seen_[2], weight)
+
+
+def test_steps_that_pass_data_through_are_not_asked_what_they_take(flipped):
+    X, y, _ = flipped
+    model = Pipeline([("nothing", "passthrough"), ("last", LogisticRegression())])
+    CleanedClassifier(model, CLEANER).fit(X, y, last__sample_weight=np.ones(len(y)))
+    with pytest.raises(TypeError, match="takes no parameter 'last__verbose'"):
+        CleanedClassifier(model, CLEANER).fit(X, y, last__verbose=1)
+    CleanedClassifier(model, CLEANER).fit(X, y, nothing__verbose=1)
 
 
 def test_models_that_request_weights_get_them_by_routing(flipped):

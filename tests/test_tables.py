@@ -138,11 +138,12 @@ def test_missing_values_are_the_same_however_they_are_written(name):
         assert np.array_equal(encoder.transform(written), expected)
 
 
-@pytest.mark.parametrize("code", [-999, 1e5])
+@pytest.mark.parametrize("code", [-999, 1e5, [-999, 1e4]])
 @pytest.mark.parametrize("container", [np.asarray, pd.DataFrame, sparse.csr_array])
 def test_a_few_outliers_leave_the_other_values_apart(container, code):
     X = np.random.RandomState(0).randn(200, 3)
     with_code = X.copy()
+    code = np.resize(code, 10)
     with_code[::20, 1] = code
     others = np.arange(200) % 20 != 0
     found = TableEncoder("squashed").fit_transform(container(with_code))
@@ -157,6 +158,8 @@ def test_long_tails_and_rare_values_rule_their_scale_as_before():
     rng = np.random.RandomState(0)
     rare = np.arange(200) % 50 == 0
     X = np.column_stack([np.exp(2 * rng.randn(200, 3)), rare, np.zeros(200)])
+    X[:, 0] = rng.randn(200)
+    X[:40, 0] = [100, 200, 300, 400] * 10  # one apart from the other
     expected = squashed(StandardScaler().fit_transform(X))
     assert np.array_equal(TableEncoder("squashed").fit_transform(X), expected)
 

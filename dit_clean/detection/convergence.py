@@ -4,6 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+LEAST_FALL = 0.04
+"""Fall of held-out loss, as a part of it, below which it may be jitter."""
+
 
 def convergence_window(
     held_out_loss: np.ndarray, explained: Callable[[slice], float] | None = None
@@ -46,7 +49,10 @@ def convergence_window(
 
 
 def late_fall(held_out_loss: np.ndarray) -> float:
-    """Return how much of its fall the held-out loss made in the last third of training.
+    """Return how much of the fall of held-out loss came at the end of training.
+
+    Of the fall from the first third of training to the last one, the part from the
+    second on: means over thirds, since single epochs jitter.
 
     Parameters
     ----------
@@ -56,15 +62,20 @@ def late_fall(held_out_loss: np.ndarray) -> float:
     Returns
     -------
     share : float
-        At most 1, negative where it rises again, 0 where it has never fallen.
+        At most 1, negative where the loss rises again; 0 where it hardly falls at all,
+        or there are fewer than three epochs.
 
     Examples
     --------
-    >>> late_fall(np.array([2.0, 1.0, 0.6, 0.5, 0.5, 0.5]))
-    0.0
+    >>> round(late_fall(np.array([2.0, 1.0, 0.6, 0.5, 0.5, 0.5])), 2)
+    0.05
     >>> late_fall(np.array([2.0, 1.75, 1.5, 1.25, 1.0, 0.75]))
-    0.4
+    0.5
     """
-    fall = held_out_loss[0] - held_out_loss.min()
-    late = held_out_loss[-1 - len(held_out_loss) // 3] - held_out_loss[-1]
-    return float(late / fall) if fall > 0 else 0.0
+    if len(held_out_loss) < 3:  # noqa: PLR2004
+        return 0.0
+    thirds = np.array_split(held_out_loss, 3)
+    first, second, last = (float(third.mean()) for third in thirds)
+    if first - last < LEAST_FALL * last:
+        return 0.0
+    return min(1.0, (second - last) / (first - last))

@@ -16,9 +16,9 @@ MANY_WRONG_LABELS = 0.45
 """The same for labels: higher, because up to 40 % wrong labels can still be found."""
 
 
-STILL_FALLING = 0.15
-"""Share of the fall of held-out loss in the last third of training from which on more
-training pays."""
+STILL_FALLING = 0.27
+"""Part of the fall of held-out loss at the end of training (see `late_fall`) from which
+on more training pays."""
 
 
 class NoSignalWarning(UserWarning):
@@ -143,8 +143,9 @@ def warn_of_unfinished_training(late_fall: float, signal: float) -> None:
         return
     warn(
         f"Held-out loss was still falling when training ended: {late_fall:.0%} of its "
-        "fall came in the last third. Right labels that the networks have not learned "
-        "yet look wrong. Raise max_epochs or lr, or lower batch_size.",
+        "fall from the first third of training to the last came after the second. "
+        "Right labels that the networks have not learned yet look wrong. Raise "
+        "max_epochs or lr, or lower batch_size.",
         UnfinishedTrainingWarning,
     )
 

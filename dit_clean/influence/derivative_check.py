@@ -225,9 +225,10 @@ def _check_own(culprit: str, step: _Step) -> None:
     if _compared(step, _follows_statistics) is False:
         raise ValueError(
             f"{culprit} reads running statistics of batch normalization in a way that "
-            "gradients do not follow, by detach(), torch.no_grad() or .data. Influence "
-            "goes through them, for they depend on earlier steps: read them as they "
-            "are, self.running_mean.clone()."
+            "gradients do not follow: by detach(), torch.no_grad() or .data, or after "
+            "the same pass has moved them. Influence goes through them, for they "
+            "depend on earlier steps: read them before the pass of their layer, "
+            "self.running_mean.clone()."
         )
 
 

@@ -174,10 +174,11 @@ def _kind_asked(query: Prediction | FeatureImportance, known: Sequence[str]) -> 
     return "output"
 
 
-def _is_within(index: Sequence[int], shape: Sequence[int]) -> bool:
+def _is_within(index: Sequence[Any], shape: Sequence[int]) -> bool:
     """Tell whether there is an entry at an index, which may count from the end."""
     return len(index) == len(shape) and all(
-        -size <= place < size for place, size in zip(index, shape, strict=True)
+        hasattr(place, "__index__") and -size <= place < size
+        for place, size in zip(index, shape, strict=True)
     )
 
 

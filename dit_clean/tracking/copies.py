@@ -44,8 +44,7 @@ def _rebind(container: Any, copies: dict[int, Any], depth: int = 3) -> None:
         if isinstance(value, FunctionType):
             found = _rebound(value, copies)
         elif isinstance(value, partial):
-            function = _rebound(value.func, copies)
-            found = partial(function, *value.args, **value.keywords)
+            found = _rebound_partial(value, copies)
         elif isinstance(value, dict | list) and depth > 0:
             _rebind(value, copies, depth - 1)
         elif type(value) is tuple and depth > 0:
@@ -70,6 +69,17 @@ def _rebound(value: Any, copies: dict[int, Any]) -> Any:
     found.__kwdefaults__ = {name: _rebound(v, copies) for name, v in named.items()}
     vars(found).update(vars(value))
     return found
+
+
+def _rebound_partial(value: Any, copies: dict[int, Any]) -> Any:
+    """Return a partial function that refers to copies, itself or by its arguments."""
+    parts = [value.func, *value.args, *value.keywords.values()]
+    function, *arguments = rebound = [_rebound(part, copies) for part in parts]
+    if all(map(operator.is_, parts, rebound)):
+        return value
+    n_placed = len(value.args)
+    named = zip(value.keywords, arguments[n_placed:], strict=True)
+    return partial(function, *arguments[:n_placed], **dict(named))
 
 
 def _rebound_cell(cell: CellType, copies: dict[int, Any]) -> CellType:

@@ -36,13 +36,13 @@ def check_is_tensor(output: Any) -> None:
 
 
 def check_holds_none(criterion: nn.Module, module: nn.Module) -> None:
-    """Raise if a criterion holds parameters of the network that it is the loss of.
+    """Raise if a criterion holds trained parameters of the network that it judges.
 
     Copies of the two share nothing.
     """
     held = {id(parameter) for parameter in criterion.parameters()}
     for name, parameter in module.named_parameters():
-        if id(parameter) in held:
+        if id(parameter) in held and parameter.requires_grad:
             raise ValueError(
                 f"{type(criterion).__name__} holds {name!r}, a parameter of the "
                 f"network, which a loss takes for a constant. {PENALTY}"

@@ -308,11 +308,10 @@ def get_modes(modules: Iterable[nn.Module]) -> tuple[bool, ...] | None:
 
 
 def set_modes(modules: Iterable[nn.Module], modes: tuple[bool, ...] | None) -> None:
-    """Put each module into its mode; None: all into training mode.
-
-    `modules` are those of ``module.modules()``: each comes before its own.
-    """
-    for module, mode in zip(modules, modes or repeat(True), strict=False):
-        if module.training != mode:
-            module.train(mode)  # which may do more, in classes of one's own
-            module.training = mode
+    """Put each module into its mode; None: all into training mode."""
+    pairs = list(zip(modules, modes or repeat(True), strict=False))
+    others = [(module, mode) for module, mode in pairs if module.training != mode]
+    for module, mode in others:
+        module.train(mode)  # which may do more, in classes of one's own
+    for module, mode in pairs if others else ():  # it has set those below, too
+        module.training = mode

@@ -94,8 +94,8 @@ def test_implausibly_many_wrong_labels_are_warned_of():
 
 def test_training_that_ends_too_early_is_warned_of():
     falling = late_fall(np.linspace(2.0, 0.5, 9))
-    assert falling == pytest.approx(3 / 8)
-    with pytest.warns(UnfinishedTrainingWarning, match="38% of its fall came in the"):
+    assert falling == pytest.approx(1 / 2)
+    with pytest.warns(UnfinishedTrainingWarning, match="50% of its fall from the fir"):
         warn_of_unfinished_training(falling, signal=5.0)
     warn_of_unfinished_training(falling, signal=0.0)  # of which there is a warning
 
@@ -113,3 +113,10 @@ def test_training_that_has_converged_or_overfits_is_not_warned_of(loss):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn_of_unfinished_training(late_fall(np.array(loss)), signal=5.0)
+
+
+@pytest.mark.parametrize("n_epochs", [3, 20, 30])
+def test_jitter_is_no_fall(n_epochs):
+    jitter = 0.6 + 0.01 * np.random.RandomState(0).randn(n_epochs)
+    assert late_fall(jitter) == 0
+    assert late_fall(np.r_[1.0, 0.9, 5.0, 5.0, 5.0, 0.85]) <= 1

@@ -1,5 +1,7 @@
 """Copies of modules have their own of what they hold."""
 
+from functools import partial
+
 import pytest
 from torch import nn
 
@@ -60,3 +62,21 @@ def test_settings_without_functions_are_left_alone():
     module = nn.Linear(1, 1)
     module.settings = Frozen(sizes=(1, 2))
     assert copied(module).settings == {"sizes": (1, 2)}
+
+
+class Applied(nn.Module):
+    """Holds partial functions that refer to it, by themselves or by an argument."""
+
+    def __init__(self):
+        super().__init__()
+        self.own = partial(lambda: self)
+        self.given = partial(lambda which: which(), which=lambda: self)
+        self.other = partial(int, "7")
+
+
+def test_partial_functions_refer_to_the_copy():
+    module = Applied()
+    copy = copied(module)
+    assert copy.own() is copy.given() is copy
+    assert module.own() is module.given() is module
+    assert copy.other() == 7

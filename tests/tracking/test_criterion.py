@@ -584,3 +584,11 @@ def test_penalties_within_the_loss_are_refused(way):
     message = r"(holds '0\.weight'|or its loss computes with a parameter).*weight_decay"
     with pytest.raises(ValueError, match=message):
         check_replay(record(net, optimizer, X, y, criterion=criterion))
+
+
+def test_losses_may_hold_frozen_parameters_of_the_network():
+    X, y = map(torch.as_tensor, make_rows())
+    net = nn.Sequential(nn.Linear(N_COLUMNS, 8), nn.Tanh(), nn.Linear(8, N_LABELS))
+    criterion = Penalized(net[0].requires_grad_(False), "module")
+    optimizer = torch.optim.SGD(net[2].parameters(), lr=0.1)
+    check_replay(record(net, optimizer, X, y, criterion=criterion))

@@ -12,6 +12,7 @@ from dit_clean import TrackedRun, track
 from dit_clean.influence import check_replay
 from dit_clean.queries import ClassProbability, MeanLoss
 from dit_clean.tracking import StepRecorder, TrackedModel
+from dit_clean.tracking.model import get_modes, set_modes
 from tests.nets import N_COLUMNS, N_LABELS, make_net, make_rows
 from tests.tracking.loops import (
     LOSS,
@@ -330,3 +331,15 @@ def test_modes_are_set_by_train_which_may_do_more():
     run = track(make_net(Flagged), X, y, random_state=0)
     query = MeanLoss(X, y)
     assert np.corrcoef(run.influence(query), run.leave_one_out(query))[0, 1] > 0.98
+
+
+def test_modes_of_a_layer_with_two_parents_are_its_own():
+    shared = nn.Dropout()
+    net = nn.Sequential(nn.Sequential(shared), nn.Sequential(shared))
+    modules = list(net.modules())
+    net.train()
+    net[1].training = False
+    modes = get_modes(modules)
+    net.eval()
+    set_modes(modules, modes)
+    assert get_modes(modules) == modes == (True, True, True, False)
