@@ -1,74 +1,29 @@
 """Refusing networks whose second derivatives torch does not have, or has wrong."""
 
-from collections.abc import Callable
-from contextlib import nullcontext
 from itertools import islice
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from dit_clean.influence.criterion_check import check_criterion
-from dit_clean.influence.functional import (
-    batch_gradient,
-    leaves_of,
-    loss_gradient,
+from dit_clean.influence.difference_quotients import (
+    BatchAt,
+    follows_statistics,
+    has_right_products,
+    products,
 )
-from dit_clean.influence.padding import check_padding, keep_padding
-from dit_clean.influence.stand_ins import InDouble
-from dit_clean.influence.statistics import check_norms, statistics_names
-from dit_clean.tracking import StepRecord, TrackedModel, TrainingState, Trajectory
-from dit_clean.tracking.copies import copied
+from dit_clean.influence.functional import leaves_of
+from dit_clean.influence.padding import check_padding
+from dit_clean.influence.statistics import check_norms
+from dit_clean.tracking import StepRecord, TrackedModel, Trajectory
 from dit_clean.tracking.criterion_checks import PENALTY
 from dit_clean.tracking.generator import get_rng_state
 from dit_clean.tracking.layers import is_known
-from dit_clean.tracking.layout import ParameterLayout
-from dit_clean.tracking.rows import cast_floats, subset_rows
 from dit_clean.tracking.storage import are_same
 from dit_clean.warning import warn
 
-
-class _Precision(NamedTuple):
-    """How closely products are compared with difference quotients.
-
-    Attributes
-    ----------
-    dtype : torch.dtype or None
-        What the network computes in; None: whatever it is in.
-    steps : tuple of float
-        Relative sizes of the steps. Larger ones cross kinks, of which a network of
-        convolutions has millions, smaller ones drown in rounding: one has to agree.
-    rounding : float
-        Allowed error relative to the gradient.
-    """
-
-    dtype: torch.dtype | None
-    steps: tuple[float, ...]
-    rounding: float
-
-
-class _Step(NamedTuple):
-    """A batch at some parameters: what derivatives are taken of, and where."""
-
-    model: TrackedModel
-    layout: ParameterLayout
-    record: StepRecord
-    state: TrainingState
-
-    def at(self, theta: Tensor) -> "_Step":
-        """Return the batch at other parameters."""
-        return self._replace(state=TrainingState(theta, {}, self.state.buffers))
-
-
-DOUBLE = _Precision(torch.float64, (1e-9, 1e-6, 1e-4), 1e-6)
-AS_IS = _Precision(None, (1e-2, 1e-3), 1e-3)
-"""For networks that cannot compute in double precision."""
 N_ROWS = 4
 """Samples of the batch that derivatives are compared on."""
-SHIFT = 0.01
-"""Relative distance from the parameters, since they may be a special place: zeros."""
-TOLERANCE = 0.05
-"""Allowed error of a product, relative to it."""
 SAME = 1e-4
 """Relative difference of losses that are the same: a GPU may sum in another order."""
 N_REPEATS = 8
@@ -120,7 +75,7 @@ def check_differentiable(trajectory: Trajectory) -> None:
     state = trajectory.store[0] if begun else trajectory.replayer.reader.state()
     rows = _rows_that_count(model)
     record = StepRecord(0, 0, rows, (), (), get_rng_state(model.device))
-    step, name = _Step(model, layout, record, state), type(model.module).__name__
+    step, name = BatchAt(model, layout, record, state), type(model.module).__name__
     has_own = not all(map(is_known, model.module.modules()))
     if has_own:
         check_norms(trajectory, record, state)
@@ -128,7 +83,7 @@ def check_differentiable(trajectory: Trajectory) -> None:
     if has_own or not is_known(model.loss.criterion):
         _check_parameters(name, step)
     try:
-        grad, *_ = _products(step, torch.zeros_like(state.params))
+        grad, *_ = products(step, torch.zeros_like(state.params))
     except (NotImplementedError, RuntimeError) as error:
         if not any(words in str(error) for words in NO_DERIVATIVE):
             raise
@@ -145,7 +100,7 @@ def check_differentiable(trajectory: Trajectory) -> None:
     trajectory.is_differentiable = True
 
 
-def _check_parameters(name: str, step: _Step) -> None:
+def _check_parameters(name: str, step: BatchAt) -> None:
     """Raise if a pass computes with other parameters than those it is given."""
     model, losses = step.model, _losses(step)  # a pass may make constants, too
     own = dict(model.module.named_parameters())
@@ -162,7 +117,7 @@ def _check_parameters(name: str, step: _Step) -> None:
             )
 
 
-def _check_late_buffers(name: str, step: _Step) -> None:
+def _check_late_buffers(name: str, step: BatchAt) -> None:
     """Raise if passes go on to change buffers that an earlier pass has registered.
 
     No state holds these, so that they are constants.
@@ -187,7 +142,7 @@ def _check_late_buffers(name: str, step: _Step) -> None:
             )
 
 
-def _losses(step: _Step) -> Tensor:
+def _losses(step: BatchAt) -> Tensor:
     """Return the losses of a pass whose parameters require gradients."""
     model, layout, record, state = step
     params = layout.unflatten(state.params.detach().requires_grad_())
@@ -196,7 +151,7 @@ def _losses(step: _Step) -> Tensor:
     return model.batch_losses(variables, rows, rng_state)[0]
 
 
-def _check_own(culprit: str, step: _Step) -> None:
+def _check_own(culprit: str, step: BatchAt) -> None:
     """Check what torch's own layers and losses need no check of."""
     if not _repeats_itself(step):
         raise ValueError(
@@ -206,7 +161,7 @@ def _check_own(culprit: str, step: _Step) -> None:
             "(a temperature, a rate) from a number of passes, which the forward pass "
             "itself counts in an integer buffer."
         )
-    are_right = _compared(step, _has_right_products)
+    are_right = has_right_products(step)
     if are_right is None:
         warn(
             f"The second derivatives of {culprit} cannot be checked: it does not "
@@ -222,7 +177,7 @@ def _check_own(culprit: str, step: _Step) -> None:
             "within the forward pass, and torch.utils.checkpoint. Replace them while "
             "training is tracked."
         )
-    if _compared(step, _follows_statistics) is False:
+    if follows_statistics(step) is False:
         raise ValueError(
             f"{culprit} reads running statistics of batch normalization in a way that "
             "gradients do not follow: by detach(), torch.no_grad() or .data, or after "
@@ -238,7 +193,7 @@ def _replacement(error: str) -> str:
     return next(known, "Replace it by other operations, while training is tracked.")
 
 
-def _repeats_itself(step: _Step) -> bool:
+def _repeats_itself(step: BatchAt) -> bool:
     """Tell whether losses come out the same, up to rounding, from one random state."""
     model, layout, record, state = step
     params = layout.unflatten(state.params)
@@ -256,101 +211,6 @@ def _repeats_itself(step: _Step) -> bool:
     return not any(bool(difference > allowed) for difference in differences)
 
 
-def _compared(
-    step: _Step, agrees: Callable[[_Step, _Precision], bool | None]
-) -> bool | None:
-    """Compare derivatives with what gradients show.
-
-    In double precision if the network can compute in it; None if nothing can be told.
-    """
-    for precision, context in ((DOUBLE, InDouble()), (AS_IS, nullcontext())):
-        try:
-            with context:
-                return agrees(_in_precision(step, precision.dtype), precision)
-        except (NotImplementedError, RuntimeError, TypeError):
-            continue
-    return True  # the second derivatives are there: torch has computed them before
-
-
-def _has_right_products(step: _Step, precision: _Precision) -> bool | None:
-    """Compare a Hessian product and gradient products."""
-    theta, v = _near(step.state.params)
-    keep_padding(step.model, step.layout, v)
-    v /= v.norm()
-    gradient, hvp, dots, _ = _products(step.at(theta), v)
-    rounding = precision.rounding * gradient.norm()
-    if not rounding.isfinite():
-        return True  # nothing to compare
-    if not _close(dots.sum(), gradient @ v, rounding):
-        return False
-
-    def quotient(h: float) -> Tensor:
-        gradients = (loss_gradient(*step.at(theta.add(v, alpha=x))) for x in (h, -h))
-        return next(gradients).sub_(next(gradients)).div_(2 * h)
-
-    return _is_met(hvp, quotient, precision, _scale(theta), rounding)
-
-
-def _follows_statistics(step: _Step, precision: _Precision) -> bool | None:
-    """Compare the derivative of a gradient product by running statistics."""
-    names, buffers = statistics_names(step.model.module), step.state.buffers
-    if not names:
-        return True
-    theta, v = _near(step.state.params)
-    v /= v.norm()
-    start = torch.cat([buffers[name] for name in names])
-    near, ds = _near(start)
-    near, ds = start + (near - start).abs(), ds / ds.norm()  # variances stay positive
-
-    def at(statistics: Tensor) -> _Step:
-        parts = statistics.split([len(buffers[name]) for name in names])
-        moved = {**buffers, **dict(zip(names, parts, strict=True))}
-        return step._replace(state=TrainingState(theta, {}, moved))
-
-    gradient, _, _, by_statistics = _products(at(near), v)
-
-    def quotient(h: float) -> Tensor:
-        gradients = (loss_gradient(*at(near + x * ds)) for x in (h, -h))
-        return (next(gradients) - next(gradients)) @ v / (2 * h)
-
-    rounding = precision.rounding * gradient.norm()
-    if not rounding.isfinite():
-        return True
-    return _is_met(by_statistics @ ds, quotient, precision, _scale(start), rounding)
-
-
-def _is_met(
-    found: Tensor,
-    quotient: Callable[[float], Tensor],
-    precision: _Precision,
-    scale: float,
-    rounding: Tensor,
-) -> bool | None:
-    """Tell whether a derivative is what difference quotients show; None: unknown."""
-    quotients: list[Tensor] = []
-    for size in precision.steps:
-        quotients.append(quotient(size * scale))
-        if _close(found, quotients[-1], rounding):
-            return True
-    # If they differ, each step crosses kinks; in double precision not the smallest.
-    is_double = precision.dtype is not None
-    is_told = is_double or _close(quotients[0], quotients[1], rounding)
-    return False if is_told else None
-
-
-def _products(step: _Step, v: Tensor) -> tuple[Tensor, ...]:
-    """Return the gradient g, and derivatives of <g, v>.
-
-    By the parameters, by the weight of each sample (its part of <g, v>), and by the
-    running statistics of batch normalization.
-    """
-    gradient = batch_gradient(*step)
-    names = statistics_names(step.model.module)
-    n_statistics = sum(step.state.buffers[name].numel() for name in names)
-    found = gradient.products(v[None], v.new_zeros(1, n_statistics))
-    return gradient.grad, *(part[0] for part in found)
-
-
 def _rows_that_count(model: TrackedModel) -> Tensor:
     """Return the first samples whose loss counts: labels may be ignored or weigh 0.
 
@@ -364,50 +224,3 @@ def _rows_that_count(model: TrackedModel) -> Tensor:
     found = list(islice(filter(counts, range(model.n_samples)), N_ROWS))
     others = (row for row in range(model.n_samples) if row not in found)
     return torch.as_tensor([*found, *islice(others, N_ROWS - len(found))])
-
-
-def _in_precision(step: _Step, dtype: torch.dtype | None) -> _Step:
-    """Return the step in a precision, of a model that holds no other samples."""
-    model, layout, record, state = step
-    dtype = state.params.dtype if dtype is None else dtype
-    rows = record.sample_indices
-    inputs = cast_floats(subset_rows(model.inputs, rows), dtype)
-    targets = model.targets[rows]
-    theta = state.params.to(dtype)
-    # The module's own values of these are never used: no second copy of them is made.
-    held = dict(model.module.named_parameters())
-    shared = {
-        id(held[name]): nn.Parameter(part)
-        for name, part in layout.unflatten(theta).items()
-    }
-    cast = TrackedModel(
-        copied(model.module, shared=shared).to(dtype),
-        model.loss.to(dtype),
-        inputs,
-        targets.to(dtype) if targets.is_floating_point() else targets,
-    )
-    record = record._replace(sample_indices=torch.arange(len(rows)))
-    buffers: Any = cast_floats(dict(state.buffers), dtype)
-    return _Step(cast, layout, record, TrainingState(theta, {}, buffers))
-
-
-def _near(theta: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a place near theta, and a direction."""
-    generator = torch.Generator().manual_seed(0)
-    # In single precision, in which torch draws four times as fast.
-    shift, v = (
-        torch.randn(len(theta), generator=generator).to(theta) for _ in range(2)
-    )
-    shift *= SHIFT * _scale(theta) / shift.norm()
-    return shift.add_(theta), v
-
-
-def _scale(theta: Tensor) -> float:
-    """Return the length of theta, or 1 where it is shorter: it may be all zeros."""
-    return max(float(theta.norm()), 1.0)
-
-
-def _close(found: Tensor, expected: Tensor, rounding: Tensor) -> bool:
-    """Compare, up to `TOLERANCE` and `rounding`."""
-    allowed = TOLERANCE * expected.norm() + rounding
-    return bool((found - expected).norm() <= allowed)

@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from dit_clean import InfluenceCleaner, TrackedRun, track
-from dit_clean.influence import check_replay, derivative_check
+from dit_clean.influence import check_replay, derivative_check, difference_quotients
 from dit_clean.influence.stand_ins import InDouble
 from dit_clean.queries import MeanLoss
 from tests.nets import N_COLUMNS, N_LABELS, make_net, make_regressor, make_rows
@@ -733,13 +733,13 @@ def test_other_threads_make_what_they_always_do():
 
 
 def test_without_double_precision_kinks_are_no_reason_to_refuse(images, monkeypatch):
-    monkeypatch.setattr(derivative_check, "DOUBLE", derivative_check.AS_IS)
+    monkeypatch.setattr(difference_quotients, "DOUBLE", difference_quotients.AS_IS)
     with pytest.warns(UserWarning, match="derivatives of Image cannot be checked"):
         track(make_net(Image, max_epochs=1), *images, random_state=0)
 
 
 def test_without_double_precision_smooth_networks_are_refused(monkeypatch):
-    monkeypatch.setattr(derivative_check, "DOUBLE", derivative_check.AS_IS)
+    monkeypatch.setattr(difference_quotients, "DOUBLE", difference_quotients.AS_IS)
     net = make_net(Layers, module__between="detached")
     with pytest.raises(ValueError, match="second derivatives of Layers are wrong"):
         track(net, *make_rows(), random_state=0)
