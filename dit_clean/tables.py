@@ -245,6 +245,7 @@ class TableEncoder(  # type: ignore[call-arg]
         if self.scaling is None:
             scaler = FunctionTransformer(dense_values, accept_sparse=True)
             unscaled = FunctionTransformer(accept_sparse=True)
+            unscaled.set_output(transform="default")
             return _frame_encoder(X, scaler) if is_frame(X) else unscaled
         scaler = ColumnScaler(squash=self.scaling == "squashed")
         if is_frame(X):
