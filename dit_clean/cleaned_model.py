@@ -1,6 +1,6 @@
 """What cleaned classifiers and regressors share: clean, then fit a model."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from inspect import Parameter, signature
 from typing import Any
 
@@ -179,8 +179,8 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
     def _model(self) -> Any:
         return self._made_model() if self.estimator is None else self.estimator
 
-    def _defaults(self) -> dict[str, Any]:
-        return super()._defaults() | {"estimator": self._made_model()}
+    def _defaults(self) -> dict[str, Callable[[], Any]]:
+        return super()._defaults() | {"estimator": self._made_model}
 
     def _made_model(self) -> Any:
         model = clone(self._default_model)

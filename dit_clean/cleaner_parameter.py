@@ -1,5 +1,6 @@
 """The parameter `cleaner` of the estimators that contain one."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -39,18 +40,18 @@ class CleanerParameter:
         -------
         self : object
         """
-        for part, default in self._defaults().items():
+        for part, make_default in self._defaults().items():
             prefix = f"{part}__"
             nested = [name for name in params if name.startswith(prefix)]
             if nested and params.get(part, getattr(self, part)) is None:
                 own = {name.removeprefix(prefix): params.pop(name) for name in nested}
                 # Complete before it is set: a wrong name leaves nothing behind.
-                params[part] = default.set_params(**own)
+                params[part] = make_default().set_params(**own)
         return super().set_params(**params)
 
-    def _defaults(self) -> dict[str, Any]:
-        """Return what stands for the parts that are None, unfitted."""
-        return {"cleaner": InfluenceCleaner()}
+    def _defaults(self) -> dict[str, Callable[[], Any]]:
+        """Return what makes the parts that stand for None, unfitted."""
+        return {"cleaner": InfluenceCleaner}
 
     @property
     def _is_frozen(self) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import torch
 from torch import Tensor
@@ -90,8 +90,14 @@ def check_update(
     share = max(NOISE, N_ROUNDINGS * torch.finfo(grad.dtype).eps)
     counts = grad > share * grad.max()
     odd = _odd_parameters(changes, counts, look.sizes)
-    if as_it_should and not odd:
-        return
+    if not as_it_should or odd:
+        _refuse_update(trajectory, record, odd)
+
+
+def _refuse_update(
+    trajectory: Trajectory, record: StepRecord, odd: list[int]
+) -> NoReturn:
+    """Raise since an update is not what it should be, as `odd` parameters show."""
     first = trajectory.store.nearest(record.step)
     where = f"steps {first} to {record.step}"
     if first == record.step:

@@ -17,6 +17,7 @@ from dit_clean.tracking.criterion import SampleLoss
 from dit_clean.tracking.criterion_checks import check_is_tensor
 from dit_clean.tracking.exclusive import borrowed_generators
 from dit_clean.tracking.loader import IndexedLoader
+from dit_clean.tracking.probabilities import warn_of_softmax
 from dit_clean.tracking.recorder_checks import check_module
 from dit_clean.tracking.rows import Rows, cast_floats, n_rows, take_rows
 from dit_clean.warning import warn
@@ -43,8 +44,6 @@ INSTEAD = {
     ),
 }
 """Options of data loaders that rows have no numbers under, and what to do."""
-SAME = 1e-3
-"""Rounding of probabilities that sum to 1."""
 BINARY = 2
 """Classes that others train one output for."""
 FEW_CHANGES = 0.2
@@ -282,19 +281,7 @@ def check_outputs(
         )
     if is_classifier:
         SampleLoss.of(trial.criterion_).check_classes(output)
-        _warn_of_softmax(trial, output)
-
-
-def _warn_of_softmax(net: NeuralNet, output: Tensor) -> None:
-    """Warn if outputs are probabilities and the criterion makes some of them again."""
-    is_softmax = bool((output >= 0).all() and (output.sum(1) - 1).abs().max() < SAME)
-    if is_softmax and isinstance(net.criterion_, nn.CrossEntropyLoss):
-        warn(
-            f"{type(net.module_).__name__} returns probabilities, and CrossEntropyLoss "
-            "applies a softmax to them once more: the network learns little, and more "
-            "labels look wrong. Leave the softmax at its end out, or use "
-            "criterion=torch.nn.NLLLoss, of which skorch takes the logarithm first."
-        )
+        warn_of_softmax(trial, output)
 
 
 def _shape_remedy(output: Tensor, n_outputs: int, *, is_classifier: bool) -> str:

@@ -1,4 +1,4 @@
-"""skorch's convention for `NLLLoss`: it takes the logarithm of the module's output."""
+"""Losses that take probabilities, as `NLLLoss` in skorch, and losses of logits."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import torch
 from skorch import NeuralNet
 
 from dit_clean.tracking.rows import Rows, n_rows, take_rows
+from dit_clean.warning import warn
 
 CHECKED_ROWS = 64
 TOLERANCE = 1e-3
@@ -49,3 +50,17 @@ def check_probabilities(net: NeuralNet, X: Rows) -> None:
         f"but its outputs lie between {low:.3g} and {high:.3g}. For logits and for "
         "log-probabilities use criterion=torch.nn.CrossEntropyLoss."
     )
+
+
+def warn_of_softmax(net: NeuralNet, output: torch.Tensor) -> None:
+    """Warn if outputs are probabilities and the criterion makes some of them again."""
+    is_softmax = bool(
+        (output >= 0).all() and (output.sum(1) - 1).abs().max() < TOLERANCE
+    )
+    if is_softmax and isinstance(net.criterion_, torch.nn.CrossEntropyLoss):
+        warn(
+            f"{type(net.module_).__name__} returns probabilities, and CrossEntropyLoss "
+            "applies a softmax to them once more: the network learns little, and more "
+            "labels look wrong. Leave the softmax at its end out, or use "
+            "criterion=torch.nn.NLLLoss, of which skorch takes the logarithm first."
+        )
