@@ -47,7 +47,7 @@ def timed_fit(cell: Cell, problem: Problem) -> tuple[InfluenceCleaner, Verdict]:
 def save_evidence(cleaner: InfluenceCleaner, problem: Problem, path: Path) -> None:
     """Keep what `judge_labels` judges by, with the true labels."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    evidence = cleaner._evidence
+    evidence = cleaner._findings.evidence
     epochs = scheduled_epochs(evidence.n_epochs)
     np.savez_compressed(
         path,
@@ -56,7 +56,7 @@ def save_evidence(cleaner: InfluenceCleaner, problem: Problem, path: Path) -> No
         in_sample=evidence.in_sample.astype(np.float32),
         held_out=evidence.held_out.astype(np.float32),
         epochs=epochs,
-        influence=cleaner._influence.at(epochs),
+        influence=cleaner._findings.by_epoch.at(epochs),
         n_folds=evidence.n_folds,
     )
 
@@ -89,14 +89,14 @@ def paper_query(cleaner: InfluenceCleaner) -> Verdict:
     The same runs, window and hold-out; only the query is the paper's.
     """
     begin = time.process_time()
-    maker = cleaner._data.make_query
+    maker = cleaner._findings.data.make_query
 
     def make_query(fold):
         rows = fold.held_out
         return MeanLoss(subset_rows(maker.X, rows), maker.targets.encoded[rows])
 
     influence = average_timeline(
-        cleaner._recorded.ready, make_query, [cleaner.window_], "window"
+        cleaner._findings.recorded.ready, make_query, [cleaner.window_], "window"
     )
     return Verdict(-influence[-1, :, 0], seconds=time.process_time() - begin)
 

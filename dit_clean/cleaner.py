@@ -1,6 +1,7 @@
 """`InfluenceCleaner`: finds, filters and weighs training samples that are wrong."""
 
 import copy
+from functools import partial
 
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
@@ -14,15 +15,17 @@ from dit_clean.crossfit import (
     Measurements,
     RecordedRuns,
     TrainingData,
-    kept_signal,
+    kept,
     make_folds,
 )
 from dit_clean.detection import (
+    held_out_signal,
     late_fall,
     warn_of_no_signal,
     warn_of_unfinished_training,
 )
 from dit_clean.failed_fits import unchanged_on_failure
+from dit_clean.findings import Findings
 from dit_clean.given_labels import warn_of_label_among, warn_of_like_labels
 from dit_clean.influence import resolve_window
 from dit_clean.inputs import (
@@ -46,7 +49,7 @@ from dit_clean.tracking.exclusive import thread_count, with_gradients
 from dit_clean.tracking.networks import (
     check_net,
     check_outputs,
-    warn_of_order,
+    warn_of_sorted_labels,
     warn_of_weights,
 )
 from dit_clean.versions import library_versions
@@ -290,7 +293,7 @@ class InfluenceCleaner(
         if targets.is_classifier:
             warn_of_like_labels(targets)
             if self.net is not None:
-                warn_of_order(self.net, targets.codes)
+                warn_of_sorted_labels(self.net, targets.codes)
         warn_of_other_order(X, sample_weight, ("X", "sample_weight"))
         weight = relative_weight(sample_weight, len(y))
         warn_of_other_order(X, groups, ("X", "groups"))
@@ -308,15 +311,13 @@ class InfluenceCleaner(
         data = TrainingData(X, encoder, targets, weight, validation)
         measured, recorded = self._trained(data, folds)
         evidence = measured.evidence(data)
-        self._data, self._recorded, self._evidence = data, recorded, evidence
-        self._influence = EpochInfluence(measured.influence, recorded)
-        memory = self._memory_of(recorded.key)
-        self._signal = kept_signal(memory, recorded.key, evidence)
-        warn_of_no_signal(self._signal)
-        unfinished = late_fall(evidence.held_out_loss())
-        warn_of_unfinished_training(unfinished, self._signal)
-        self._window_influence, self._judged = {}, {}
-        self._training = self._training_parameters()
+        by_epoch = EpochInfluence(measured.influence, recorded)
+        judge_signal = partial(held_out_signal, evidence)
+        signal = kept(self.memory, recorded.key, "signal", judge_signal)
+        warn_of_no_signal(signal)
+        warn_of_unfinished_training(late_fall(evidence.held_out_loss()), signal)
+        self._findings = Findings(data, recorded, evidence, by_epoch, signal)
+        self._trained_with = self._training_parameters()
         self.history_, self.fit_seconds_ = evidence.curves(), measured.seconds
         self.__dict__.pop("classes_", None)
         if targets.is_classifier:
@@ -335,7 +336,6 @@ class InfluenceCleaner(
         plan = CrossFit(
             net=net,
             make_query=data.make_query,
-            is_classifier=data.targets.is_classifier,
             storage=self.storage,
             max_bytes=parse_bytes(self.max_memory),
             n_threads=max(1, thread_count() // len(folds)),
@@ -359,8 +359,8 @@ class InfluenceCleaner(
         data : AuditData
             Labels, decisions and evidence in the row order of X, and the settings.
         """
-        check_is_fitted(self, "_evidence")
-        targets, X = self._data.targets, self._data.X
+        check_is_fitted(self, "_findings")
+        targets, X = self._findings.data.targets, self._findings.data.X
         fitted = copy.copy(self)  # as it is now, whatever is fitted next
         return AuditData(
             X=X,
@@ -371,7 +371,7 @@ class InfluenceCleaner(
             weight=self.sample_weight_,
             read_influence=lambda: fitted.influence_,
             read_timeline=lambda: fitted.influence_timeline_,
-            margin=targets.scale * self._evidence.margin(self.window_.slice),
+            margin=targets.scale * self._findings.evidence.margin(self.window_.slice),
             window=(self.window_.start, self.window_.stop),
             curves=self.history_,
             threshold=self.threshold_,

@@ -79,8 +79,8 @@ class CleanerParameter:
         cleaner = self.cleaner.estimator
         _check_is_cleaner(cleaner)
         check_is_fitted(cleaner)
-        is_classifier = cleaner._data.targets.is_classifier
-        self._check_task("classification" if is_classifier else "regression")
+        findings = cleaner._findings
+        self._check_task("classification" if findings.is_classifier else "regression")
         given = [name for name, value in fit_params.items() if value is not None]
         if given:
             raise ValueError(
@@ -88,7 +88,7 @@ class CleanerParameter:
                 "fitted already. Give it to the cleaner's own fit."
             )
         n_fitted, n_given = len(cleaner.keep_mask_), len(y)
-        if not cleaner._data.equals(X, np.asarray(y)):
+        if not findings.data.equals(X, np.asarray(y)):
             raise ValueError(
                 f"The frozen cleaner was fitted on {n_fitted} samples, but fit got "
                 f"{n_given} samples, or other inputs or labels. Fit it on the same "

@@ -14,7 +14,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from dit_clean.targets import Targets
 from dit_clean.tracking.exclusive import borrowed_generators
 from dit_clean.tracking.layers import labeled
-from dit_clean.tracking.networks import cuda_devices, make_default_net
+from dit_clean.tracking.networks import make_default_net
 from dit_clean.warning import warn
 
 DEFAULT_LR = {"sgd": 0.1, "adagrad": 0.01, "adadelta": 1.0}
@@ -124,7 +124,7 @@ def can_be_kept(net: NeuralNet) -> bool:
 
 def _parametrized_layer(net: NeuralNet) -> str:
     """Return what errors call the first parametrized layer of a net, "" without one."""
-    with borrowed_generators(cuda_devices(net)):
+    with borrowed_generators(net.device):
         module = clone(net).initialize().module_
     layers = module.named_modules()
     found = (labeled(name, layer) for name, layer in layers if is_parametrized(layer))

@@ -1,6 +1,6 @@
 """The influence questions that a fitted cleaner answers from its recorded runs."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -8,25 +8,11 @@ import numpy as np
 import torch
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
 from dit_clean.audit.groups import group_table
-from dit_clean.crossfit import (
-    EpochInfluence,
-    Fold,
-    RecordedRuns,
-    TrainingData,
-    average_timeline,
-    predict_together,
-    steps_to_go_back,
-)
-from dit_clean.detection import (
-    LabelEvidence,
-    TargetEvidence,
-    convergence_window,
-    window_likelihood,
-)
-from dit_clean.influence import SampleLosses, Steps, Window, resolve_window
+from dit_clean.crossfit import Fold, predict_together
+from dit_clean.findings import Findings
+from dit_clean.influence import SampleLosses, Steps, Window
 from dit_clean.influence.queries import Query, SampleQuery
 from dit_clean.influence.scores import History, check_history
 from dit_clean.influence.windows import (
@@ -48,15 +34,11 @@ QUERY_CHUNK = 32
 class InfluenceQuestions:
     """Influence over any window, on any query, by sample or by group; no training."""
 
-    _data: TrainingData
-    _recorded: RecordedRuns
-    _evidence: LabelEvidence | TargetEvidence
-    _influence: EpochInfluence
+    _findings: Findings
+    _trained_with: dict[str, Any]
     window_: Window
     history: Any
     verbose: int
-    _window_influence: dict[tuple[Window | Steps, str], np.ndarray]
-    _training: dict[str, Any]
 
     @property
     def influence_timeline_(self):
@@ -64,8 +46,9 @@ class InfluenceQuestions:
 
         Epochs that the decisions did not need are replayed at the first access.
         """
-        check_is_fitted(self, "_evidence")
-        return self._timeline(range(self._evidence.n_epochs))
+        check_is_fitted(self, "_findings")
+        epochs = range(self._findings.evidence.n_epochs)
+        return self._findings.timeline(epochs, verbose=self.verbose)
 
     @property
     def influence_(self):
@@ -99,13 +82,10 @@ class InfluenceQuestions:
             that train on the sample; (n_queries, n_samples) for a `query` of several
             values.
         """
-        check_is_fitted(self, "_evidence")
+        check_is_fitted(self, "_findings")
         window, history = self._window_of(window), self._history_of(history)
         if query is None:
-            key = (window, history)
-            if key not in self._window_influence:
-                self._window_influence[key] = self._default_influence(*key)
-            return self._window_influence[key].copy()
+            return self._findings.influence(window, history, verbose=self.verbose)
         make_query = self._query_maker(query)
         values = self._averaged([make_query], [window], history)[:, :, 0]
         return values[0] if len(values) == 1 else values
@@ -131,7 +111,7 @@ class InfluenceQuestions:
         Cost: a reverse pass over each fold's run; see `influence_timeline` in
         `dit_clean.influence`.
         """
-        check_is_fitted(self, "_evidence")
+        check_is_fitted(self, "_findings")
         grid, history = self._grid_of(windows), self._history_of(history)
         values = self._averaged([self._query_maker(query)], grid, history)
         return values[-1] if query is None or len(values) == 1 else values
@@ -189,8 +169,8 @@ class InfluenceQuestions:
             `dit_clean.influence.top_samples` lists the strongest of each query.
         """
         if y is None:
-            rows, is_classifier = self.encode(X), self._data.targets.is_classifier
-            encoded = predict_together(self._recorded.ready, rows, is_classifier)
+            rows, runs = self.encode(X), self._findings.recorded.ready
+            encoded = predict_together(runs, rows, self._findings.is_classifier)
         else:
             rows, encoded = self.encode(X, y)
         window, history = self._window_of(window), self._history_of(history)
@@ -229,13 +209,13 @@ class InfluenceQuestions:
         >>> cleaner.influence(query=query).shape
         (150,)
         """
-        check_is_fitted(self, "_evidence")
+        check_is_fitted(self, "_findings")
         warn_of_other_order(X, y)
         X = checked_data(self, X)
-        rows = self._data.encoded(X)
+        rows = self._findings.data.encoded(X)
         if y is None:
             return rows
-        targets = self._data.targets.encode(y)
+        targets = self._findings.data.targets.encode(y)
         check_consistent_length(X, targets)
         return rows, targets
 
@@ -245,51 +225,15 @@ class InfluenceQuestions:
         names = [name for name in object.__dir__(self) if name not in REPLAYED]
         return [name for name in names if name[0] == "_" or hasattr(self, name)]
 
-    def _default_influence(
-        self, window: Window | Steps, history: History
-    ) -> np.ndarray:
-        """Return influence over a window on the last query, (n_samples,)."""
-        is_epoch = isinstance(window, Window) and len(window) == 1
-        if history == "window" and is_epoch:
-            return self._timeline([window.start])[:, 0]
-        return self._averaged([self._data.make_query], [window], history)[-1, :, 0]
-
-    @with_gradients()
     def _averaged(
         self,
-        make_queries: list[Callable[[Fold], Query]],
+        make_queries: Sequence[Callable[[Fold], Query]],
         windows: Sequence[Window | Steps] | int,
         history: History,
     ) -> np.ndarray:
-        """Return influence on all queries, (n_queries, n_samples, n_windows).
-
-        A reverse pass over all runs for each of `make_queries`.
-        """
-        runs = self._recorded.ready
-        n_steps = len(make_queries) * steps_to_go_back(runs, windows, history)
-        with tqdm(
-            desc="influence", total=n_steps, unit="step", disable=not self.verbose
-        ) as bar:
-            values = [
-                average_timeline(runs, make_query, windows, history, on_step=bar.update)
-                for make_query in make_queries
-            ]
-        return np.concatenate(values)
-
-    @with_gradients()
-    def _timeline(self, epochs: Iterable[int]) -> np.ndarray:
-        """Return influence as labeled on the last query, (n_samples, n_epochs)."""
-        epochs = list(epochs)
-        self._influence.measure(epochs, verbose=self.verbose)
-        # One by one: all epochs at once would take n_classes times the memory of what
-        # is kept.
-        columns = (self._influence.at([epoch])[-1][:, 0] for epoch in epochs)
-        if self._data.targets.is_classifier:
-            rows = np.arange(len(self._data.targets.codes))
-            columns = (values[rows, self._data.targets.codes] for values in columns)
-        timeline = np.stack(list(columns), axis=1).astype(np.float64)
-        weight = self._data.sample_weight  # what is measured is for a weight of 1
-        return timeline if weight is None else timeline * weight[:, None]
+        return self._findings.averaged(
+            make_queries, windows, history, verbose=self.verbose
+        )
 
     def _history_of(self, history: Any) -> History:
         return check_history(self.history if history is None else history)
@@ -297,15 +241,15 @@ class InfluenceQuestions:
     def _query_maker(self, query: Query | None) -> Callable[[Fold], Query]:
         """Return what gives each fold its query: the one given, or the default."""
         if query is None:
-            return self._data.make_query
+            return self._findings.data.make_query
         self._check_query(query)
         return partial(_same_query, query)
 
     def _check_query(self, query: Query) -> None:
         """Raise if the default network cannot take a query's samples."""
-        if self._training["net"] is not None:
+        if self._trained_with["net"] is not None:
             return
-        expected = type(self._data.rows)
+        expected = type(self._findings.data.rows)
         for each in getattr(query, "queries", [query]):
             if isinstance(each, SampleQuery) and not isinstance(each.X, expected):
                 name = type(each).__name__
@@ -317,7 +261,7 @@ class InfluenceQuestions:
 
     def _grid_of(self, windows: GridLike) -> list[Window | Steps] | int:
         if windows is None:
-            return [Window(e, e + 1) for e in range(self._evidence.n_epochs)]
+            return [Window(e, e + 1) for e in range(self._findings.evidence.n_epochs)]
         if isinstance(windows, int | np.integer):
             return int(windows)
         return [self._window_of(window) for window in listed_windows(windows)]
@@ -326,25 +270,12 @@ class InfluenceQuestions:
         if window is None:
             return self.window_
         if isinstance(window, Steps):
-            runs = [result.run.trajectory for result in self._recorded.ready]
+            runs = [result.run.trajectory for result in self._findings.recorded.ready]
             # Beyond the second-longest run some rows have no network that trained on
             # them: see CrossFit.train.
             window_in_steps(window, sorted(runs, key=len)[-2])
             return window
-        return epochs_of(window, self._evidence)
-
-
-def epochs_of(window: WindowLike, evidence: LabelEvidence | TargetEvidence) -> Window:
-    """Return the epochs that a window stands for in a fitted cleaner.
-
-    Of those that count, where networks have stopped early.
-    """
-    if not (isinstance(window, str) and window == "convergence"):
-        return resolve_window(window, evidence.n_epochs)
-    explained = None
-    if isinstance(evidence, LabelEvidence):
-        explained = partial(window_likelihood, evidence)
-    return Window(*convergence_window(evidence.held_out_loss(), explained))
+        return self._findings.epochs_of(window)
 
 
 def _same_query(query: Query, fold: Fold) -> Query:

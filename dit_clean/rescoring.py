@@ -3,26 +3,14 @@
 from typing import Any, Self
 
 import numpy as np
-from joblib import Memory
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from dit_clean.checks import check_parameters
-from dit_clean.crossfit import (
-    EpochInfluence,
-    RecordedRuns,
-    TrainingData,
-    decision_epochs,
-    kept_judgement,
-)
 from dit_clean.crossfit.hashing import hash_of
 from dit_clean.detection import (
     Decision,
-    Judgement,
-    LabelEvidence,
     TargetEvidence,
-    judge_labels,
-    judge_targets,
     sample_weights,
     warn_of_doubtful_classes,
     warn_of_many_wrong,
@@ -32,23 +20,17 @@ from dit_clean.detection import (
     warn_of_skewed_targets,
 )
 from dit_clean.failed_fits import unchanged_on_failure
+from dit_clean.findings import Findings
 from dit_clean.influence import Window
-from dit_clean.memory import as_memory
 from dit_clean.parameters import PARAMETERS, TRAINING_PARAMETERS
-from dit_clean.questions import epochs_of
 from dit_clean.tracking.exclusive import with_gradients
 
 
 class Rescoring:
     """Which samples are wrong, under the present parameters; no training."""
 
-    _data: TrainingData
-    _evidence: LabelEvidence | TargetEvidence
-    _influence: EpochInfluence
-    _judged: dict[tuple[Window, str], Judgement]
-    _recorded: RecordedRuns
-    _signal: float
-    _training: dict[str, Any]
+    _findings: Findings
+    _trained_with: dict[str, Any]
     window_: Window
     window: Any
     scoring: str
@@ -79,13 +61,13 @@ class Rescoring:
         UserWarning
             As `fit`, of labels or targets that look wrong and are more likely right.
         """
-        check_is_fitted(self, "_evidence")
+        check_is_fitted(self, "_findings")
         check_parameters(self, PARAMETERS)
         now = self._training_parameters()
         changed = [
             name
-            for name in now | self._training
-            if _differ(now.get(name), self._training.get(name))
+            for name in now | self._trained_with
+            if _differ(now.get(name), self._trained_with.get(name))
         ]
         if "net" in changed:  # another one altogether
             changed = [name for name in changed if not name.startswith("net__")]
@@ -109,10 +91,13 @@ class Rescoring:
         }
 
     def _decide(self) -> Self:
-        """Set what follows from the evidence under the present parameters."""
+        """Set what follows from the findings under the present parameters."""
         with tqdm(desc="deciding", total=1, disable=not self.verbose) as bar:
-            self.window_ = epochs_of(self.window, self._evidence)
-            decision = self._judgement().decide(self.contamination)
+            self.window_ = self._findings.epochs_of(self.window)
+            judgement = self._findings.judgement(
+                self.window_, self.scoring, memory=self.memory, verbose=self.verbose
+            )
+            decision = judgement.decide(self.contamination)
             bar.update()
         if self.contamination == "auto":
             self._warn_of_right_ones(decision)
@@ -120,43 +105,21 @@ class Rescoring:
 
     def _warn_of_right_ones(self, decision: Decision) -> None:
         """Warn where what looks wrong is more likely right."""
-        evidence: Any = self._evidence
-        targets, signal = self._data.targets, self._signal
-        if targets.is_classifier:
-            warn_of_many_wrong_labels(decision.contamination, targets.labels, signal)
-            warn_of_doubtful_classes(decision, targets.codes, targets.labels, signal)
-        else:
+        evidence, signal = self._findings.evidence, self._findings.signal
+        targets = self._findings.data.targets
+        if isinstance(evidence, TargetEvidence):
             residual = evidence.targets - evidence.prediction(self.window_.slice)
             shift = targets.scale * residual
             warn_of_repeated_target(targets.given)
             if not warn_of_shifted_predictions(shift, targets.given):
                 warn_of_many_wrong(decision.contamination)
                 warn_of_skewed_targets(decision, residual, signal)
-
-    def _judgement(self) -> Judgement:
-        evidence: Any = self._evidence
-        window, scoring, key = self.window_, self.scoring, self._recorded.key
-
-        def judge() -> Judgement:
-            is_classifier = self._data.targets.is_classifier
-            epochs = decision_epochs(window, evidence.n_epochs)
-            influence = self._influence.at(epochs, verbose=self.verbose)
-            judge_all = judge_labels if is_classifier else judge_targets
-            return judge_all(evidence, influence, window.slice, scoring)
-
-        if (window, scoring) not in self._judged:
-            memory = self._memory_of(key)
-            self._judged[window, scoring] = kept_judgement(
-                memory, key, window, scoring, judge
-            )
-        return self._judged[window, scoring]
-
-    def _memory_of(self, key: str | None) -> Memory:
-        """Return where to keep what a run has shown: nowhere if it has no key."""
-        return as_memory(None if key is None else self.memory)
+        else:
+            warn_of_many_wrong_labels(decision.contamination, targets.labels, signal)
+            warn_of_doubtful_classes(decision, targets.codes, targets.labels, signal)
 
     def _set_decision(self, decision: Decision) -> Self:
-        targets = self._data.targets
+        targets = self._findings.data.targets
         self._decided_with = self.get_params(deep=False)
         # A copy: the decision shares its judgement with later ones.
         self.suspicion_ = decision.suspicion.copy()

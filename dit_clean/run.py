@@ -27,7 +27,7 @@ from dit_clean.tracking import (
 from dit_clean.tracking.copies import copied
 from dit_clean.tracking.criterion_checks import check_holds_none
 from dit_clean.tracking.exclusive import borrowed_generators, with_gradients
-from dit_clean.tracking.networks import cuda_devices, tracked_clone
+from dit_clean.tracking.networks import tracked_clone
 from dit_clean.tracking.probabilities import check_probabilities, takes_log
 from dit_clean.tracking.recorder_checks import check_module
 from dit_clean.tracking.rows import (
@@ -198,7 +198,7 @@ def fit_tracked(  # noqa: PLR0913
     tracked = tracked_clone(net, callbacks)
     if tracked.max_epochs < 1:
         raise ValueError(f"max_epochs={tracked.max_epochs}: nothing would be trained.")
-    with borrowed_generators(cuda_devices(tracked), seed):
+    with borrowed_generators(tracked.device, seed):
         tracked.initialize()
         update_rule_of(type(tracked.optimizer_))
         check_module(tracked.module_)

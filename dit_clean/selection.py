@@ -7,8 +7,8 @@ from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
-from dit_clean.crossfit import TrainingData
 from dit_clean.detection import nearest_target_rows, replacement_rows
+from dit_clean.findings import Findings
 from dit_clean.inputs import checked_data, warn_of_other_order
 from dit_clean.tables import MATRIX_AXES, is_frame, select_rows
 from dit_clean.warning import warn
@@ -21,7 +21,7 @@ class RowSelection(OneToOneFeatureMixin, TransformerMixin):
     class that defines it.
     """
 
-    _data: TrainingData
+    _findings: Findings
     keep_mask_: np.ndarray
     sample_indices_: np.ndarray
     fit: Any
@@ -49,7 +49,7 @@ class RowSelection(OneToOneFeatureMixin, TransformerMixin):
             stay in y, and no kept row goes with them.
         """
         self.fit(X, y, **fit_params)
-        targets = self._data.targets
+        targets = self._findings.data.targets
         stand_in = replacement_rows if targets.is_classifier else nearest_target_rows
         if not targets.is_classifier:
             warn_of_far_targets(targets.given, self.keep_mask_)
@@ -71,9 +71,9 @@ class RowSelection(OneToOneFeatureMixin, TransformerMixin):
         X : same container
             As given, checked.
         """
-        check_is_fitted(self, "_evidence")
+        check_is_fitted(self, "_findings")
         X = checked_data(self, X)
-        self._data.encoder.check_kinds(X)
+        self._findings.data.encoder.check_kinds(X)
         # set_output gives names to the columns of what it gets: not to the user's.
         return X.copy(deep=False) if hasattr(X, "iloc") else X
 
@@ -94,8 +94,8 @@ class RowSelection(OneToOneFeatureMixin, TransformerMixin):
         ValueError
             If samples are images: these have no columns.
         """
-        check_is_fitted(self, "_evidence")
-        shape = self._data.X.shape
+        check_is_fitted(self, "_findings")
+        shape = self._findings.data.X.shape
         if len(shape) > MATRIX_AXES:
             raise ValueError(
                 f"X has the shape {shape}: such samples have no columns, nor names of "
@@ -144,11 +144,11 @@ class RowSelection(OneToOneFeatureMixin, TransformerMixin):
         UserWarning
             If a frame or series has the index labels of X in another order.
         """
-        check_is_fitted(self, "_evidence")
+        check_is_fitted(self, "_findings")
         for i, array in enumerate(arrays):
             check_may_have_rows(array, i, len(self.keep_mask_))
             check_consistent_length(array, self.keep_mask_)
-            warn_of_other_order(self._data.X, array, ("X", f"arrays[{i}]"))
+            warn_of_other_order(self._findings.data.X, array, ("X", f"arrays[{i}]"))
         kept = tuple(select_rows(array, self.sample_indices_) for array in arrays)
         return kept[0] if len(kept) == 1 else kept
 

@@ -33,7 +33,7 @@ from dit_clean.scalers import ColumnScaler, FlatScaler, dense_values
 PARAMETERS = {"scaling": is_one_of("standard", "squashed", None)}
 MATRIX_AXES = 2
 MIN_ROWS = 3
-"""Rows that a value of such a column needs for a one-hot column of its own."""
+"""Rows that a value needs for a one-hot column of its own, in columns with many."""
 MAX_CATEGORIES = 1000
 """One-hot columns of a categorical column at most; rarer values share one."""
 

@@ -77,6 +77,10 @@ class Targets:
         """Class indices, or given regression targets: shape (n_samples,)."""
         return self.encoded.numpy() if self.is_classifier else self.given
 
+    def are(self, y: np.ndarray) -> bool:
+        """Tell whether y are the targets given to fit."""
+        return np.array_equal(self.given, _inferred(y))
+
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Return encoded labels or targets as the user gives them."""
         if self.is_classifier:

@@ -126,7 +126,7 @@ def warn_of_texts(encoder: TableEncoder, n_rows: int) -> None:
                 "first, for example days since a date.",
                 DatesAsTextWarning,
             )
-        elif are_many_numbers(texts) and name not in named:
+        elif name not in named and are_many_numbers(texts):
             warn(
                 f"The column {name!r} holds {len(texts):,} different numbers as text, "
                 f"such as {texts[0]!r}, which are taken for categories without an "

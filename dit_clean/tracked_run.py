@@ -12,7 +12,7 @@ from dit_clean.influence import (
     influence_timeline,
     leave_out,
 )
-from dit_clean.influence.leave_one_out import as_sample_rows
+from dit_clean.influence.leave_one_out import as_row_groups, as_sample_rows
 from dit_clean.influence.queries import Query
 from dit_clean.influence.scores import History
 from dit_clean.influence.windows import (
@@ -239,10 +239,7 @@ class TrackedRun:
         ValueError
             If the query has several values, or there is no group.
         """
-        n_samples = self.model.n_samples
-        rows = [as_sample_rows(group, n_samples) for group in groups]
-        if not rows:
-            raise ValueError("There is nothing to leave out: give one group at least.")
+        rows = as_row_groups(groups, self.model.n_samples)
         influence = self.influence(query, window, history, query_step)
         if influence.ndim > 1:
             raise ValueError(

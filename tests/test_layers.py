@@ -24,6 +24,7 @@ PARTS = (
     "tracked_run",
     "run",
     "crossfit",
+    "findings",
 )
 ESTIMATORS = (
     "questions",

@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback, PrintLog
 from torch.nn.utils.parametrizations import weight_norm
 
-from dit_clean import InfluenceCleaner, rescoring
+from dit_clean import InfluenceCleaner, findings
 from dit_clean.crossfit import CrossFit, cache
 from dit_clean.detection import NoSignalWarning, held_out_signal, judge_labels
 from tests.nets import Linear, load_mixed_iris, make_net
@@ -78,7 +78,7 @@ def test_candidates_that_cut_elsewhere_share_one_judgement(tmp_path, monkeypatch
         judged.append(1)
         return judge_labels(*args)
 
-    monkeypatch.setattr(rescoring, "judge_labels", counted)
+    monkeypatch.setattr(findings, "judge_labels", counted)
     cleaner = InfluenceCleaner(max_epochs=4, memory=str(tmp_path), random_state=0)
     flagged = [
         (~clone(cleaner).set_params(contamination=fraction).fit(X, y).keep_mask_).sum()
@@ -100,7 +100,7 @@ def test_missing_signal_is_tested_once_and_always_warned_of(tmp_path, monkeypatc
         tested.append(1)
         return held_out_signal(evidence)
 
-    monkeypatch.setattr(cache, "held_out_signal", counted)
+    monkeypatch.setattr("dit_clean.cleaner.held_out_signal", counted)
     for _ in range(2):
         with pytest.warns(NoSignalWarning):
             InfluenceCleaner(max_epochs=2, memory=str(tmp_path), random_state=0).fit(
@@ -147,10 +147,10 @@ def test_decisions_leave_the_recorded_runs_on_the_disk(tmp_path):
     settings = {"max_epochs": 4, "memory": str(tmp_path), "random_state": 0}
     first = InfluenceCleaner(**settings).fit(X, y)
     again = InfluenceCleaner(window="late", **settings).fit(X, y)
-    assert "bare" not in vars(again._recorded)
+    assert "bare" not in vars(again._findings.recorded)
     expected = first.influence(window=2, history="full")
     assert np.array_equal(again.influence(window=2, history="full"), expected)
-    assert "bare" in vars(again._recorded)
+    assert "bare" in vars(again._findings.recorded)
 
 
 def test_large_runs_are_kept_in_parts(tmp_path, monkeypatch, n_trainings):
@@ -275,7 +275,7 @@ def test_what_is_listed_of_a_cleaner_loads_no_runs(tmp_path):
     InfluenceCleaner(**settings).fit(X, y)
     cleaner = InfluenceCleaner(**settings).fit(X, y)
     assert "suspicion_" in dir(cleaner)
-    assert "bare" not in vars(cleaner._recorded)
+    assert "bare" not in vars(cleaner._findings.recorded)
 
 
 @pytest.mark.parametrize("callbacks", ["disable", [Callback()]])
@@ -339,7 +339,7 @@ def test_networks_that_another_fit_keeps_meanwhile_are_taken_for_themselves(
     X, y = load_mixed_iris()
     settings = {"max_epochs": 3, "random_state": 0, "memory": tmp_path}
     expected = InfluenceCleaner(**settings).fit(X, y)
-    shutil.rmtree(next(tmp_path.rglob("_measured")))
+    shutil.rmtree(next(tmp_path.rglob("_finding")))
     shutil.rmtree(max(tmp_path.rglob("_network/*/"), key=lambda path: path.name))
     monkeypatch.setattr(cache.KeptNetworks, "holds", lambda *_: False)
     found = InfluenceCleaner(n_jobs=2, **settings).fit(X, y)

@@ -1,5 +1,7 @@
 """Meta-estimators: what the model is trained on, and what it answers."""
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -243,7 +245,7 @@ def test_metadata_routing_sends_parameters_to_whom_they_were_requested_for(
             FunctionTransformer(), CleanedClassifier(model, cleaner)
         )
         fitted = pipeline.fit(X, y, sample_weight=weight)[-1]
-    assert (fitted.cleaner_._data.sample_weight is not None) == for_cleaner
+    assert (fitted.cleaner_._findings.data.sample_weight is not None) == for_cleaner
     assert (fitted.estimator_.seen_[2] is None) == for_cleaner
 
 
@@ -439,6 +441,14 @@ def test_models_of_the_other_kind_are_refused():
         match = rf"a regressor, got {type(model).__name__} of the kind {kind}\w*\.$"
         with pytest.raises(ValueError, match=match):
             CleanedRegressor(model, CLEANER).fit(X, y)
+
+
+def test_frozen_cleaners_know_targets_of_other_types_again():
+    X, y = load_diabetes(return_X_y=True)
+    prices = np.array([Decimal(str(price)) for price in y], dtype=object)
+    cleaner = InfluenceCleaner(max_epochs=2, random_state=0).fit(X, prices)
+    model = CleanedRegressor(LinearRegression(), FrozenEstimator(cleaner))
+    assert model.fit(X, prices).predict(X[:3]).shape == (3,)
 
 
 @pytest.mark.parametrize("is_frozen", [False, True])

@@ -118,7 +118,7 @@ class TestCleaner:
 
     def test_timeline_over_any_grid(self, fitted):
         X, _ = make_table()
-        query = Prediction(fitted._data.encoded(X[:3]), [0, 1, 2])
+        query = Prediction(fitted._findings.data.encoded(X[:3]), [0, 1, 2])
         windows = ["late", Steps(0, 5), None]
         found = fitted.timeline(windows, query=query, history="full")
         assert found.shape == (3, N_ROWS, 3)
@@ -154,7 +154,7 @@ class TestCleaner:
 
     def test_groups_over_another_window_and_query(self, fitted):
         X, _ = make_table()
-        query = MeanLoss(fitted._data.encoded(X[:5]), [0, 1, 2, 0, 1])
+        query = MeanLoss(fitted._findings.data.encoded(X[:5]), [0, 1, 2, 0, 1])
         table = fitted.group_influence("who", "early", query=query, history="full")
         total = fitted.influence("early", query, "full").sum()
         assert np.isclose(table["influence"].sum(), total)

@@ -3,6 +3,7 @@
 They round, cut, strip, write 1 as 1.0, and a date with or without its time.
 """
 
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -52,7 +53,7 @@ def is_target(cell: Any, target: Any) -> bool:
     if meant_labels(cell, [target]):
         return True
     try:
-        return bool(np.isclose(float(str(cell)), float(target), rtol=ROUNDING))
+        return math.isclose(float(str(cell)), float(target), rel_tol=ROUNDING)
     except ValueError:
         return False
 

@@ -65,7 +65,8 @@ def corrected_labels(
     verdicts = _checked_verdicts(columns["verdict"], rows)
     corrections = columns.get("corrected_label", [""] * len(rows))
     suggestions = columns.get("suggested_label", data.suggested[rows])
-    _check_labels(data, rows, columns.get("label"))
+    classes = [] if data.classes is None else list(data.classes)
+    _check_labels(data, classes, rows, columns.get("label"))
     labels = (data.labels if unreviewed == "given" else data.suggested).copy()
     reviewed = zip(rows, verdicts, corrections, suggestions, strict=True)
     for row, verdict, correction, suggestion in reviewed:
@@ -74,7 +75,7 @@ def corrected_labels(
         if verdict == "right":
             labels[row] = data.labels[row]
         if verdict == "wrong":
-            labels[row] = _right_label(data, row, correction, suggestion)
+            labels[row] = _right_label(data, classes, row, correction, suggestion)
     return labels
 
 
@@ -166,9 +167,10 @@ def _checked_rows(values: list[Any], n_samples: int) -> list[int]:
     return rows
 
 
-def _check_labels(data: AuditData, rows: list[int], labels: list[Any] | None) -> None:
+def _check_labels(
+    data: AuditData, classes: list[Any], rows: list[int], labels: list[Any] | None
+) -> None:
     """Raise if the review is about other labels than those given to fit."""
-    classes = [] if data.classes is None else list(data.classes)
     meant = cache(lambda text: meant_labels(text, classes))
     for row, label in zip(rows, labels or [], strict=False):
         given, text = data.labels[row], str(label)
@@ -200,16 +202,17 @@ def _check_no_correction(row: int, verdict: str, correction: Any) -> None:
         )
 
 
-def _right_label(data: AuditData, row: int, correction: Any, suggestion: Any) -> Any:
+def _right_label(
+    data: AuditData, classes: list[Any], row: int, correction: Any, suggestion: Any
+) -> Any:
     """Return what a person has written or, left blank, the suggestion they saw."""
-    classes = [] if data.classes is None else list(data.classes)
     text, seen = str(correction), str(suggestion)
     is_blank_label = text != "" and text in map(str, classes)
     if text.strip() or is_blank_label:
         return _read_label(classes, f"Row {row} has the corrected", text)
     label = data.labels[row]
     if seen.strip() or seen in map(str, classes):
-        label = _suggested(data, row, seen)
+        label = _suggested(data, classes, row, seen)
     if label == data.labels[row]:
         raise ValueError(
             f"Row {row} is marked wrong, but no other label is suggested for it. Write "
@@ -218,14 +221,13 @@ def _right_label(data: AuditData, row: int, correction: Any, suggestion: Any) ->
     return label
 
 
-def _suggested(data: AuditData, row: int, text: str) -> Any:
+def _suggested(data: AuditData, classes: list[Any], row: int, text: str) -> Any:
     """Return the label of a suggestion, the cleaner's own target if it was rounded."""
-    known = [] if data.classes is None else list(data.classes)
-    if not known:
+    if not classes:
         for target in (data.suggested[row], data.labels[row]):
             if is_target(text, target):
                 return target
-    return _read_label(known, f"Row {row} has the suggested", text)
+    return _read_label(classes, f"Row {row} has the suggested", text)
 
 
 def _read_label(classes: list[Any], whose: str, text: str) -> Any:

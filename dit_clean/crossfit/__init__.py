@@ -5,7 +5,7 @@ from dit_clean.crossfit.averages import (
     predict_together,
     steps_to_go_back,
 )
-from dit_clean.crossfit.cache import kept_judgement, kept_signal
+from dit_clean.crossfit.cache import kept
 from dit_clean.crossfit.data import TrainingData
 from dit_clean.crossfit.epochs import (
     EpochInfluence,
@@ -28,8 +28,7 @@ __all__ = [
     "TrainingData",
     "average_timeline",
     "decision_epochs",
-    "kept_judgement",
-    "kept_signal",
+    "kept",
     "make_folds",
     "predict_together",
     "scheduled_epochs",

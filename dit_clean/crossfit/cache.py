@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import joblib
 
@@ -16,13 +16,7 @@ from dit_clean.crossfit.fold import Fold
 from dit_clean.crossfit.hashing import hash_of
 from dit_clean.crossfit.measurements import Measurements
 from dit_clean.crossfit.result import FoldResult, FoldRun
-from dit_clean.detection import (
-    Judgement,
-    LabelEvidence,
-    TargetEvidence,
-    held_out_signal,
-)
-from dit_clean.influence import Window
+from dit_clean.memory import as_memory
 from dit_clean.tracking.trajectory import FORMAT
 from dit_clean.versions import library_versions
 
@@ -31,7 +25,7 @@ if TYPE_CHECKING:
 
 Train = Callable[[], Generator[FoldResult]]
 Measure = Callable[[Iterator[FoldResult]], Measurements]
-Judge = Callable[[], Judgement]
+Value = TypeVar("Value")
 MAX_PIECE = 64 * 2**20
 """Bytes of what is kept up to which it is stored in one piece."""
 
@@ -62,6 +56,29 @@ def run_key(plan: "CrossFit", data: TrainingData, folds: list[Fold]) -> str:
     )
 
 
+def kept(memory: Any, key: str | None, part: Any, make: Callable[[], Value]) -> Value:
+    """Return what `memory` holds of a run; it is made, and kept, if it does not.
+
+    Parameters
+    ----------
+    memory : str, path, joblib.Memory or None
+        None, or one without a location, keeps nothing.
+    key : str or None
+        Of the run, see `run_key`; None where nothing is kept.
+    part : hashable by joblib
+        What of the run. Not its networks: see `KeptNetworks`.
+    make : callable
+        ``make()`` -> the value.
+    """
+    if key is None:
+        return make()
+    return as_memory(memory).cache(_finding, ignore=["make"])(key, part, make)
+
+
+def _finding(key: str, part: Any, make: Callable[[], Value]) -> Value:
+    return make()
+
+
 def kept_run(
     memory: joblib.Memory, key: str | None, train: Train, measure: Measure
 ) -> tuple[Measurements, Callable[[], list[FoldRun]]]:
@@ -70,7 +87,6 @@ def kept_run(
     Measurements are kept apart, since decisions need no more. Trains only if `memory`
     does not hold them; `train` itself takes from there what `KeptNetworks` hold.
     """
-    measured = memory.cache(_measured, ignore=["train", "measure"])
     trained: list[FoldRun] = []
 
     def train_now() -> Generator[FoldResult]:
@@ -81,20 +97,19 @@ def kept_run(
                 yield result
                 del result  # its outputs are large
 
-    measurements = measured(key, train_now, measure).value
+    def measure_now() -> _Packed:
+        with closing(train_now()) as results:  # an interrupt stops the workers
+            measured = measure(results)
+        arrays = [measured.in_sample, measured.held_out, *measured.influence.values()]
+        arrays += [] if measured.clean is None else [measured.clean]
+        return _Packed(measured, sum(array.nbytes for array in arrays))
+
+    measurements = kept(memory, key, "measurements", measure_now).value
 
     def load() -> list[FoldRun]:
         return trained or [r.recorded for r in train() if r.fold.holds_out]
 
     return measurements, load
-
-
-def _measured(key: str | None, train: Train, measure: Measure) -> "_Packed":
-    with closing(train()) as results:  # an interrupt stops the workers
-        measured = measure(results)
-    arrays = [measured.in_sample, measured.held_out, *measured.influence.values()]
-    arrays += [] if measured.clean is None else [measured.clean]
-    return _Packed(measured, sum(array.nbytes for array in arrays))
 
 
 class KeptNetworks:
@@ -132,6 +147,7 @@ class KeptNetworks:
 def _network(
     key: str | None, seed: int, n_epochs: int, train: Callable[[], FoldResult]
 ) -> "_Packed":
+    # A folder of their own on the disk, since they are many times the size of all else.
     result = train()
     outputs = [*result.outputs, *result.clean_outputs]
     nbytes = sum(output.nbytes for output in outputs)
@@ -179,28 +195,3 @@ class _ByName(pickle.Pickler):
 def _find(module: str, name: str) -> Any:
     """Return what a module has under a name, None if it has nothing."""
     return getattr(sys.modules.get(module), name, None)
-
-
-def kept_judgement(
-    memory: joblib.Memory, key: str | None, window: Window, scoring: str, judge: Judge
-) -> Judgement:
-    """Return what a run's evidence says of each sample: judges it only once.
-
-    Candidates of a search that differ in `contamination` alone share it.
-    """
-    return memory.cache(_judged, ignore=["judge"])(key, window, scoring, judge)
-
-
-def _judged(key: str | None, window: Window, scoring: str, judge: Judge) -> Judgement:
-    return judge()
-
-
-def kept_signal(
-    memory: joblib.Memory, key: str | None, evidence: LabelEvidence | TargetEvidence
-) -> float:
-    """Return how well a run predicts held-out labels or targets: tests it only once."""
-    return memory.cache(_signal, ignore=["evidence"])(key, evidence)
-
-
-def _signal(key: str | None, evidence: LabelEvidence | TargetEvidence) -> float:
-    return held_out_signal(evidence)

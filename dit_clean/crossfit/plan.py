@@ -27,8 +27,7 @@ from dit_clean.prototype import can_be_kept
 from dit_clean.run import fit_tracked
 from dit_clean.tracking import StateStore
 from dit_clean.tracking.exclusive import borrowed_generators, fixed_threads
-from dit_clean.tracking.networks import cuda_devices
-from dit_clean.tracking.rows import Rows, cast_floats, subset_rows
+from dit_clean.tracking.rows import cast_floats, subset_rows
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,6 @@ class CrossFit:
         Prototype; every fold trains a clone.
     make_query : QueryMaker
         Gives each fold the query that influence is measured on.
-    is_classifier : bool
-        Whether outputs are class scores.
     storage : {"auto", "all", "none"}
         States kept: those at the start of each epoch, all, or none after training.
     max_bytes : int
@@ -54,10 +51,14 @@ class CrossFit:
 
     net: NeuralNet
     make_query: QueryMaker
-    is_classifier: bool
     storage: str
     max_bytes: int
     n_threads: int
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether outputs are class scores."""
+        return self.make_query.targets.is_classifier
 
     @property
     def has_callbacks(self) -> bool:
@@ -118,8 +119,8 @@ class CrossFit:
             unit="epoch",
             disable=not verbose,
         )
-        rows = data.rows, data.targets.encoded, data.sample_weight
-        run_all = partial(_run_all, partial(self.run_fold, *rows), kept, n_jobs, bar)
+        run_fold = partial(self.run_fold, data.sample_weight)
+        run_all = partial(_run_all, run_fold, kept, n_jobs, bar)
         with bar:
             if not self.has_callbacks:
                 yield from run_all([everything, *folds], n_epochs)
@@ -135,8 +136,6 @@ class CrossFit:
 
     def run_fold(
         self,
-        X: Rows,
-        y: torch.Tensor,
         sample_weight: np.ndarray | None,
         fold: Fold,
         n_epochs: int,
@@ -147,6 +146,7 @@ class CrossFit:
         The result leaves out the data, to be light to send. Where nothing is held out
         there is no influence to ask about, now or later.
         """
+        X, y = self.make_query.X, self.make_query.targets.encoded
         validation = self.make_query.validation
         storage = self.storage if fold.holds_out else "none"
         watcher = EpochWatcher(
@@ -163,7 +163,7 @@ class CrossFit:
         begin = time.perf_counter()
         with fixed_threads(self.n_threads):
             run = fit_tracked(
-                self._net_of_fold(X, y, fold).set_params(max_epochs=n_epochs),
+                self._net_of_fold(fold).set_params(max_epochs=n_epochs),
                 subset_rows(X, rows),
                 y[rows],
                 store=StateStore(self.max_bytes),
@@ -184,7 +184,7 @@ class CrossFit:
             watcher.clean_outputs,
         )
 
-    def _net_of_fold(self, X: Rows, y: torch.Tensor, fold: Fold) -> NeuralNet:
+    def _net_of_fold(self, fold: Fold) -> NeuralNet:
         """Return the net with the held-out fold as skorch's validation set.
 
         Whatever its own split, which would keep rows from every network. Nets without
@@ -193,8 +193,9 @@ class CrossFit:
         """
         if not self.has_callbacks:
             return clone(self.net).set_params(train_split=None)
+        X, y = self.make_query.X, self.make_query.targets.encoded
         rows = torch.as_tensor(fold.held_out if fold.holds_out else fold.train)
-        with borrowed_generators(cuda_devices(self.net)):
+        with borrowed_generators(self.net.device):
             dtype = next(clone(self.net).initialize().module_.parameters()).dtype
         held_out = cast_floats(subset_rows(X, rows), dtype)
         validation = Dataset(held_out, y[rows])

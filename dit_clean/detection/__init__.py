@@ -1,11 +1,18 @@
 """From evidence to decisions: arrays in, arrays out, no network in sight."""
 
-from dit_clean.detection.convergence import convergence_window, late_fall
+from dit_clean.detection.convergence import (
+    UnfinishedTrainingWarning,
+    convergence_window,
+    late_fall,
+    warn_of_unfinished_training,
+)
 from dit_clean.detection.decision import judge_labels, window_likelihood
 from dit_clean.detection.evidence import CleanEvidence, LabelEvidence
 from dit_clean.detection.judgement import Decision, Judgement
 from dit_clean.detection.plausibility import (
     warn_of_doubtful_classes,
+    warn_of_many_wrong,
+    warn_of_many_wrong_labels,
     warn_of_repeated_target,
     warn_of_shifted_predictions,
     warn_of_skewed_targets,
@@ -13,12 +20,8 @@ from dit_clean.detection.plausibility import (
 from dit_clean.detection.replacement import nearest_target_rows, replacement_rows
 from dit_clean.detection.signal import (
     NoSignalWarning,
-    UnfinishedTrainingWarning,
     held_out_signal,
-    warn_of_many_wrong,
-    warn_of_many_wrong_labels,
     warn_of_no_signal,
-    warn_of_unfinished_training,
 )
 from dit_clean.detection.targets import TargetEvidence, judge_targets
 from dit_clean.detection.weights import sample_weights

@@ -1,11 +1,21 @@
-"""When training has converged, read off the held-out curve."""
+"""Whether, and when, training has converged, read off the held-out curve."""
 
 from collections.abc import Callable
 
 import numpy as np
 
+from dit_clean.detection.signal import MIN_Z
+from dit_clean.warning import warn
+
 LEAST_FALL = 0.04
 """Fall of held-out loss, as a part of it, below which it may be jitter."""
+STILL_FALLING = 0.27
+"""Part of the fall of held-out loss at the end of training (see `late_fall`) from which
+on more training pays."""
+
+
+class UnfinishedTrainingWarning(UserWarning):
+    """Held-out loss was still falling when training ended."""
 
 
 def convergence_window(
@@ -79,3 +89,29 @@ def late_fall(held_out_loss: np.ndarray) -> float:
     if first - last < LEAST_FALL * last:
         return 0.0
     return min(1.0, (second - last) / (first - last))
+
+
+def warn_of_unfinished_training(late_fall: float, signal: float) -> None:
+    """Warn if the networks had not learned yet what they can when training ended.
+
+    Parameters
+    ----------
+    late_fall : float
+        See the function of that name.
+    signal : float
+        See `held_out_signal`; without one, `warn_of_no_signal` has said enough.
+
+    Warns
+    -----
+    UnfinishedTrainingWarning
+        Right labels that they have not learned yet look wrong.
+    """
+    if late_fall < STILL_FALLING or signal < MIN_Z:
+        return
+    warn(
+        f"Held-out loss was still falling when training ended: {late_fall:.0%} of its "
+        "fall from the first third of training to the last came after the second. "
+        "Right labels that the networks have not learned yet look wrong. Raise "
+        "max_epochs or lr, or lower batch_size.",
+        UnfinishedTrainingWarning,
+    )

@@ -55,7 +55,10 @@ the loss of fewer says more of these samples than of their class."""
 
 
 def judge_labels(
-    evidence: LabelEvidence, influence: np.ndarray, window: slice, scoring: str
+    evidence: LabelEvidence,
+    influence: np.ndarray | None,
+    window: slice,
+    scoring: str,
 ) -> Judgement:
     """Return how likely each label is wrong, and what it would be.
 
@@ -63,9 +66,10 @@ def judge_labels(
     ----------
     evidence : LabelEvidence
         From cross-fitted training.
-    influence : ndarray of shape (n_queries, n_samples, n_epochs, n_classes)
+    influence : ndarray of shape (n_queries, n_samples, n_epochs, n_classes) or None
         Influence under each label, of epochs of the window; negative = harmful. The
-        second query, if there is one, is the loss of the clean samples.
+        second query, if there is one, is the loss of the clean samples. Not read, and
+        may be None, where `scoring` is "margin".
     window : slice
         Epochs that count.
     scoring : {"combined", "influence", "margin"}
@@ -79,8 +83,10 @@ def judge_labels(
         them (Bayes' rule), and by the trust in influence.
     """
     rows, labels = np.arange(len(evidence.labels)), evidence.labels
-    help_ = label_help(influence)[: _n_queries_heard(evidence)]
-    readings = Readings(evidence, help_, window)
+    readings = Readings(evidence, [], window)
+    if influence is not None:
+        help_ = label_help(influence)[: _n_queries_heard(evidence)]
+        readings = Readings(evidence, list(help_), window)
     trusts = [(one, _trust(one, evidence)) for one in EXPLANATIONS[scoring]]
     believed = [_believed(readings, one, trust) for one, trust in trusts if trust > 0]
     posteriors, log_odds = zip(*believed, strict=True)
@@ -103,11 +109,7 @@ def window_likelihood(evidence: LabelEvidence, window: slice) -> float:
     by networks that never saw the sample. Unlike the held-out loss it does not mind
     networks that are too sure of their answers: the evidence is weighted.
     """
-    n_classes = evidence.held_out.shape[2]
-    readings = Readings(
-        evidence, np.empty((0, len(evidence.labels), n_classes)), window
-    )
-    return _fitted(readings, ERRORS_ALIKE).log_likelihood
+    return _fitted(Readings(evidence, [], window), ERRORS_ALIKE).log_likelihood
 
 
 @dataclass(frozen=True)
@@ -118,14 +120,14 @@ class Readings:
     ----------
     evidence : LabelEvidence
         From cross-fitted training.
-    help_ : ndarray of shape (n_queries, n_samples, n_classes)
-        How much each label would help other samples, see `label_help`.
+    help_ : list of ndarray of shape (n_samples, n_classes)
+        How much each label would help other samples, by query; see `label_help`.
     window : slice
         Epochs that count.
     """
 
     evidence: LabelEvidence
-    help_: np.ndarray
+    help_: list[np.ndarray]
     window: slice
 
     @cached_property
@@ -160,7 +162,7 @@ class Readings:
         return self._stacked(kinds, self.all_networks if "outputs" in kinds else [])
 
     def _stacked(self, kinds: tuple[str, ...], outputs: list[np.ndarray]) -> np.ndarray:
-        helps = list(self.help_) if "influence" in kinds else []
+        helps = self.help_ if "influence" in kinds else []
         return np.stack([*outputs, *helps], axis=-1)
 
 

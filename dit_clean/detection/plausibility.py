@@ -1,14 +1,19 @@
-"""Whether what is flagged looks like right labels or targets that are merely rare."""
+"""Whether what looks wrong is more likely right: too much of it, or merely rare."""
 
 import numpy as np
 from scipy.stats import binom
 
 from dit_clean.detection.evidence import TINY
 from dit_clean.detection.judgement import Decision
-from dit_clean.detection.signal import MANY_WRONG, MANY_WRONG_LABELS, MIN_Z
+from dit_clean.detection.signal import MIN_Z
 from dit_clean.detection.targets import robust_spread
 from dit_clean.warning import warn
 
+MANY_WRONG = 0.3
+"""Estimated fraction of wrong regression targets from which on the estimate is the
+likelier error."""
+MANY_WRONG_LABELS = 0.45
+"""The same for labels: higher, because up to 40 % wrong labels can still be found."""
 MOST_OF_A_CLASS = 0.5
 """Share of the rows of a class that are flagged, from which on it is asked why."""
 MIN_FLAGGED = 10
@@ -31,6 +36,65 @@ APART = 2.0
 """Times the largest residual that is kept, from which on flagged ones are no tail."""
 SHOWN = 5
 """Classes that a warning names."""
+
+
+def warn_of_many_wrong(contamination: float) -> None:
+    """Warn if an implausible fraction of regression targets looks wrong.
+
+    Parameters
+    ----------
+    contamination : float
+        Estimated fraction of wrong targets.
+
+    Warns
+    -----
+    UserWarning
+        Right targets are assumed to lie around the prediction, closely and evenly.
+    """
+    if contamination < MANY_WRONG:
+        return
+    warn(
+        f"{contamination:.0%} of the targets look wrong. More likely right targets are "
+        "skewed, spread unevenly or hardly predictable here: take the logarithm of "
+        "positive targets, give better features or another net, or set contamination "
+        "to the fraction that you can look through. The order of suspicion_ may still "
+        "be good, keep_mask_ and contamination_ are not."
+    )
+
+
+def warn_of_many_wrong_labels(
+    contamination: float, classes: np.ndarray, signal: float
+) -> None:
+    """Warn if an implausible fraction of labels looks wrong.
+
+    Parameters
+    ----------
+    contamination : float
+        Estimated fraction of wrong labels.
+    classes : ndarray of shape (n_classes,)
+        Labels.
+    signal : float
+        See `held_out_signal`; without one, `warn_of_no_signal` has said enough.
+
+    Warns
+    -----
+    UserWarning
+        Labels are assumed to follow from X, but for the wrong ones.
+    """
+    if contamination < MANY_WRONG_LABELS or signal < MIN_Z:
+        return
+    measured = classes.dtype.kind in "iuf" and len(classes) > 2  # noqa: PLR2004
+    advice = (
+        ' If they measure something, set task="regression", or use CleanedRegressor '
+        "in place of CleanedClassifier."
+    )
+    warn(
+        f"{contamination:.0%} of the labels look wrong. More likely labels hardly "
+        "follow from X here: give better features or another net, or set contamination "
+        f"to the fraction that you can look through.{advice if measured else ''} The "
+        "order of suspicion_ may still be good, keep_mask_, suggested_label_ and "
+        "contamination_ are not."
+    )
 
 
 def doubtful_classes(decision: Decision, codes: np.ndarray) -> dict[int, float]:

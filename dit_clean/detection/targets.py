@@ -87,7 +87,7 @@ class TargetEvidence:
 
 
 def judge_targets(
-    evidence: TargetEvidence, influence: np.ndarray, window: slice, scoring: str
+    evidence: TargetEvidence, window: slice, influence: np.ndarray | None = None
 ) -> Judgement:
     """Return how likely each regression target is wrong, and what it would be.
 
@@ -95,14 +95,13 @@ def judge_targets(
     ----------
     evidence : TargetEvidence
         From cross-fitted training.
-    influence : ndarray of shape (n_queries, n_samples, n_epochs)
-        Influence on errors, of epochs of the window; negative = harmful.
     window : slice
         Epochs that count.
-    scoring : {"combined", "influence", "margin"}
-        Order of the samples: by residual, or with "influence" by influence, which
-        ranks regression targets far worse (docs/benchmarks.md), so that "combined" is
-        "margin".
+    influence : ndarray of shape (n_queries, n_samples, n_epochs), optional
+        Influence on errors, of epochs of the window; negative = harmful. Samples are
+        then ordered by it in place of their residuals. It ranks regression targets far
+        worse (docs/benchmarks.md), so that all but ``scoring="influence"`` leave it
+        out.
 
     Returns
     -------
@@ -113,7 +112,7 @@ def judge_targets(
     probability = wrong_target_probability(
         evidence.targets, evidence.prediction(window)
     )
-    order = probability if scoring != "influence" else -influence[-1].sum(axis=1)
+    order = probability if influence is None else -influence[-1].sum(axis=1)
     suspicion = np.empty_like(probability)
     suspicion[np.argsort(order, kind="stable")] = np.sort(probability)
     return Judgement(

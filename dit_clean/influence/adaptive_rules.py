@@ -70,10 +70,8 @@ def adadelta(theta: Tensor, slots: Slots, grad: Tensor, hyper: Hyper) -> Update:
     return theta - hyper["lr"] * delta, new
 
 
-def adam(
-    theta: Tensor, slots: Slots, grad: Tensor, hyper: Hyper, *, decoupled: bool = False
-) -> Update:
-    """Return the update of ``torch.optim.Adam``; with `decoupled`, of ``AdamW``.
+def adam(theta: Tensor, slots: Slots, grad: Tensor, hyper: Hyper) -> Update:
+    """Return the update of ``torch.optim.Adam``, and of ``AdamW``.
 
     m' = beta1 m + (1 - beta1) g; v' = beta2 v + (1 - beta2) g^2;
     theta' = theta - lr m'/(1 - beta1^t) / (sqrt(v'/(1 - beta2^t)) + eps).
@@ -81,14 +79,15 @@ def adam(
     Weight decay is added to g (Adam) or shrinks theta first (AdamW).
     """
     lr, (beta1, beta2), t = hyper["lr"], hyper["betas"], number_of_update(hyper)
-    theta, grad = _shrunk(theta, grad, hyper, decoupled=decoupled)
+    theta, grad = _shrunk(theta, grad, hyper)
     new = _moments(slots, grad, beta1, beta2)
     square = new["exp_avg_sq"]
     if hyper["amsgrad"]:
         earlier = slots.get("max_exp_avg_sq", torch.zeros_like(grad))
         new["max_exp_avg_sq"] = square = torch.maximum(earlier, square)
     scale = safe_sqrt(square) / (1 - beta2**t) ** 0.5 + hyper["eps"]
-    return theta - lr / (1 - beta1**t) * new["exp_avg"] / scale, new
+    # As in `rmsprop`: the largest square stays while nothing asks for it.
+    return theta - lr / (1 - beta1**t) * new["exp_avg"] / scale, {**slots, **new}
 
 
 def adamax(theta: Tensor, slots: Slots, grad: Tensor, hyper: Hyper) -> Update:
@@ -193,11 +192,9 @@ def safe_sqrt(square: Tensor) -> Tensor:
     return torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt())
 
 
-def _shrunk(
-    theta: Tensor, grad: Tensor, hyper: Hyper, *, decoupled: bool = False
-) -> tuple[Tensor, Tensor]:
+def _shrunk(theta: Tensor, grad: Tensor, hyper: Hyper) -> tuple[Tensor, Tensor]:
     """Return parameters and gradient after weight decay, decoupled or not."""
-    if not (decoupled or hyper.get("decoupled_weight_decay", False)):
+    if not hyper.get("decoupled_weight_decay", False):
         return theta, decayed(theta, grad, hyper)
     grad = -grad if hyper["maximize"] else grad
     return theta * (1 - hyper["lr"] * hyper["weight_decay"]), grad

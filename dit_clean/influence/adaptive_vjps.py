@@ -24,7 +24,7 @@ def adam_vjp(
     slots: Slots, grad: Tensor, hyper: Mapping[str, Any], adjoint: Slots
 ) -> Products | None:
     """Return the products of ``torch.optim.Adam`` or ``AdamW``, without AMSGrad."""
-    if hyper["amsgrad"]:
+    if hyper["amsgrad"] or "max_exp_avg_sq" in slots:
         return None
     (beta1, beta2), t = hyper["betas"], number_of_update(hyper)
     products = _scaled_vjp(

@@ -116,12 +116,7 @@ def sweep_back(
             if is_due:
                 checks.make(record, state, gradient)
             adjoint, contributions = _step_back(
-                trajectory.optimizer_type,
-                trajectory.layout.groups,
-                record,
-                state,
-                gradient,
-                adjoint,
+                trajectory, record, state, gradient, adjoint
             )
             del gradient  # and with it the graph, before the next one is made
             yield record, contributions.unflatten(0, (n_lanes, -1))
@@ -179,19 +174,19 @@ def _planted(
 
 
 def _step_back(
-    optimizer_type: type,
-    groups: tuple[slice, ...],
+    trajectory: Trajectory,
     record: StepRecord,
     state: TrainingState,
     gradient: BatchGradient,
     adjoint: Adjoint,
 ) -> tuple[Adjoint, Tensor]:
     """Return the adjoint one step earlier and the step's contributions."""
-    products = _closed_products(
-        optimizer_type, groups, record, state, gradient, adjoint
-    )
+    products = _closed_products(trajectory, record, state, gradient.grad, adjoint)
     if products is None:
-        rule = update_rule_of(optimizer_type)
+        rule, groups = (
+            update_rule_of(trajectory.optimizer_type),
+            trajectory.layout.groups,
+        )
         products = rule_vjp(rule, groups, record, state, gradient.grad, adjoint)
     earlier, cotangent = products
     hvp, dots, statistics = gradient.products(cotangent, adjoint[STATISTICS])
@@ -200,21 +195,20 @@ def _step_back(
 
 
 def _closed_products(
-    optimizer_type: type,
-    groups: tuple[slice, ...],
+    trajectory: Trajectory,
     record: StepRecord,
     state: TrainingState,
-    gradient: BatchGradient,
+    grad: Tensor,
     adjoint: Adjoint,
 ) -> Products | None:
     """Return what `rule_vjp` returns, faster; None if a group has no closed form."""
     parts = []
-    for where, hyper in zip(groups, record.hyper, strict=True):
+    for where, hyper in zip(trajectory.layout.groups, record.hyper, strict=True):
         products = update_vjp(
-            optimizer_type,
+            trajectory.optimizer_type,
             state.params[where],
             {name: values[where] for name, values in state.slots.items()},
-            gradient.grad[where],
+            grad[where],
             hyper,
             {k: v[:, where] for k, v in adjoint.items() if k != STATISTICS},
         )

@@ -5,7 +5,7 @@ from itertools import islice
 import torch
 from torch import Tensor, nn
 
-from dit_clean.influence.criterion_check import check_criterion
+from dit_clean.influence.batch_norm import check_norms
 from dit_clean.influence.difference_quotients import (
     BatchAt,
     follows_statistics,
@@ -14,7 +14,7 @@ from dit_clean.influence.difference_quotients import (
 )
 from dit_clean.influence.functional import leaves_of
 from dit_clean.influence.padding import check_padding
-from dit_clean.influence.statistics import check_norms
+from dit_clean.influence.separability_check import check_separable
 from dit_clean.tracking import StepRecord, TrackedModel, Trajectory
 from dit_clean.tracking.criterion_checks import PENALTY
 from dit_clean.tracking.generator import get_rng_state
@@ -92,7 +92,7 @@ def check_differentiable(trajectory: Trajectory) -> None:
             f"{error} {_replacement(str(error))}"
         ) from error
     check_padding(model.module, layout.unflatten(grad))
-    check_criterion(model, layout, state)
+    check_separable(model, layout, state)
     if has_own:
         _check_own(name, step)
     elif not is_known(model.loss.criterion):
@@ -195,20 +195,11 @@ def _replacement(error: str) -> str:
 
 def _repeats_itself(step: BatchAt) -> bool:
     """Tell whether losses come out the same, up to rounding, from one random state."""
-    model, layout, record, state = step
-    params = layout.unflatten(state.params)
-
-    def losses() -> Tensor:
-        variables = state.copied_buffers() | params
-        with torch.no_grad():
-            return model.batch_losses(
-                variables, record.sample_indices, record.rng_state
-            )[0]
-
-    first = losses()
-    allowed = SAME * first.norm()
-    differences = ((losses() - first).norm() for _ in range(N_REPEATS))
-    return not any(bool(difference > allowed) for difference in differences)
+    with torch.no_grad():
+        first = _losses(step)
+        allowed = SAME * first.norm()
+        differences = ((_losses(step) - first).norm() for _ in range(N_REPEATS))
+        return not any(bool(difference > allowed) for difference in differences)
 
 
 def _rows_that_count(model: TrackedModel) -> Tensor:

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from dit_clean.influence.batch_norm import statistics_names
 from dit_clean.influence.functional import batch_gradient, loss_gradient
 from dit_clean.influence.padding import keep_padding
 from dit_clean.influence.stand_ins import InDouble
-from dit_clean.influence.statistics import statistics_names
 from dit_clean.tracking import StepRecord, TrackedModel, TrainingState
 from dit_clean.tracking.copies import copied
 from dit_clean.tracking.layout import ParameterLayout
@@ -73,7 +73,8 @@ def _compared(
 ) -> bool | None:
     """Compare derivatives with what gradients show.
 
-    In double precision if the network can compute in it; None if nothing can be told.
+    In double precision if the network can compute in it. True if there are none in
+    either precision: torch has computed the second derivatives before.
     """
     for precision, context in ((DOUBLE, InDouble()), (AS_IS, nullcontext())):
         try:
@@ -81,7 +82,7 @@ def _compared(
                 return agrees(_in_precision(step, precision.dtype), precision)
         except (NotImplementedError, RuntimeError, TypeError):
             continue
-    return True  # the second derivatives are there: torch has computed them before
+    return True
 
 
 def _agree_by_parameters(step: BatchAt, precision: _Precision) -> bool | None:

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dit_clean.influence.lean import lean_derivatives
-from dit_clean.influence.statistics import (
+from dit_clean.influence.batch_norm import (
     differentiable_norm,
     followed_statistics,
     statistics_names,
     variance_names,
 )
+from dit_clean.influence.lean import lean_derivatives
 from dit_clean.tracking import (
     ParameterLayout,
     StepRecord,

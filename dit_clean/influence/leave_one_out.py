@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from dit_clean.influence.batch_norm import variance_names
 from dit_clean.influence.functional import check_query_values
 from dit_clean.influence.queries import HasModel, Query
 from dit_clean.influence.scores import History, check_history, check_steps
-from dit_clean.influence.statistics import variance_names
 from dit_clean.influence.update_check import follows
 from dit_clean.influence.windows import Window
 from dit_clean.tracking import TrainingState, Trajectory
@@ -113,9 +113,7 @@ def leave_out(
     Cost: a training run for each group, and one for the comparison.
     """
     check_history(history)
-    rows_of = [as_sample_rows(group, trajectory.model.n_samples) for group in groups]
-    if not rows_of:
-        raise ValueError("There is nothing to leave out: give one group at least.")
+    rows_of = as_row_groups(groups, trajectory.model.n_samples)
     query_step = check_steps(trajectory, window, query_step)
     context = trajectory if run is None else run
 
@@ -130,7 +128,7 @@ def leave_out(
     nothing = np.array([], dtype=int)
     again = _retrained(trajectory, nothing, removal, points)
     _check_ends_alike(trajectory, again, removal.start)
-    base = {t: value(state) for t, state in again.items()}
+    base = {t: value(again[t]) for t in points}
     changes = []
     for rows in tqdm(rows_of, "retraining", unit="run", disable=not verbose):
         states = _retrained(trajectory, rows, removal, points)
@@ -175,7 +173,10 @@ def _check_ends_alike(
 def _retrained(
     trajectory: Trajectory, rows: np.ndarray, removal: Window, points: list[int]
 ) -> dict[int, TrainingState]:
-    """Return the states at `points` of the run without these rows in `removal`."""
+    """Return states of the run without these rows in `removal`, by step.
+
+    Those at the start and the end of `removal`, and at the `points` after it.
+    """
     removed = torch.zeros(trajectory.model.n_samples, dtype=torch.bool)
     removed[torch.as_tensor(rows)] = True
     state, t, found = trajectory.state(removal.start), removal.start, {}
@@ -188,6 +189,20 @@ def _retrained(
             t += 1
             found |= {t: state} if t in points else {}
     return found
+
+
+def as_row_groups(groups: Iterable[Iterable[int]], n_samples: int) -> list[np.ndarray]:
+    """Return the row numbers of each group of samples.
+
+    Raises
+    ------
+    ValueError
+        If there is no group, or one is no mask and no row numbers.
+    """
+    rows_of = [as_sample_rows(group, n_samples) for group in groups]
+    if not rows_of:
+        raise ValueError("There is nothing to leave out: give one group at least.")
+    return rows_of
 
 
 def as_sample_rows(samples: Iterable[int], n_samples: int) -> np.ndarray:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from dit_clean.influence.statistics import MEAN, differentiable_norm
+from dit_clean.influence.batch_norm import MEAN, differentiable_norm
 from dit_clean.tracking import TrackedModel
 from dit_clean.tracking.criterion_checks import check_same_shape
 from dit_clean.tracking.exclusive import helping, holds_global_state

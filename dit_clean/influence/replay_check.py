@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
+from dit_clean.influence.batch_norm import unfollowed_buffers
 from dit_clean.influence.derivative_check import check_differentiable
 from dit_clean.influence.functional import loss_gradient
-from dit_clean.influence.statistics import unfollowed_buffers
 from dit_clean.influence.update_check import check_update
 from dit_clean.tracking import StepRecord, TrainingState, Trajectory
 from dit_clean.tracking.exclusive import one_thread_at_a_time

@@ -13,7 +13,6 @@ each parameter (NAdam's product) are slots, too, once
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import TypeAlias
 
 import torch
@@ -60,7 +59,7 @@ def sgd(theta: Tensor, slots: Slots, grad: Tensor, hyper: Hyper) -> Update:
 UPDATE_RULES: dict[type, UpdateRule] = {
     torch.optim.SGD: sgd,
     torch.optim.Adam: adam,
-    torch.optim.AdamW: partial(adam, decoupled=True),
+    torch.optim.AdamW: adam,
     torch.optim.RMSprop: rmsprop,
     torch.optim.Adagrad: adagrad,
     torch.optim.Adadelta: adadelta,

@@ -81,9 +81,7 @@ def update_vjp(
     closed = UPDATE_VJPS.get(optimizer_type)
     if closed is None:
         return None
-    decoupled = optimizer_type is torch.optim.AdamW or hyper.get(
-        "decoupled_weight_decay", False
-    )
+    decoupled = hyper.get("decoupled_weight_decay", False)
     decay = 0.0 if decoupled else hyper["weight_decay"]
     if decay == 0 and not hyper["maximize"]:
         return closed(slots, grad, hyper, adjoint)

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -100,23 +100,22 @@ def plain_modes() -> Iterator[None]:
 
 
 @contextmanager
-def borrowed_generators(
-    devices: Sequence[Any] = (), seed: int | None = None
-) -> Iterator[None]:
+def borrowed_generators(device: Any = "cpu", seed: int | None = None) -> Iterator[None]:
     """Have torch's generators alone inside, and leave them as found.
 
     Parameters
     ----------
-    devices : sequence of torch.device or str, default=()
-        GPUs whose generators are borrowed besides the CPU's.
+    device : torch.device or str, default="cpu"
+        If it is a GPU, its generator is borrowed besides the CPU's.
     seed : int, optional
         What the borrowed ones start from; by default they go on where they are.
     """
-    with GLOBAL_STATE, torch.random.fork_rng(devices=devices):
+    on_gpu = "cuda" in str(device)
+    with GLOBAL_STATE, torch.random.fork_rng(devices=[device] if on_gpu else []):
         if seed is not None:
             # Not torch.manual_seed, which seeds those of all GPUs too.
             torch.default_generator.manual_seed(seed)
-            for device in devices:
+            if on_gpu:
                 with torch.cuda.device(device):
                     torch.cuda.manual_seed(seed)
         yield

@@ -1,6 +1,6 @@
 """Batches that know which rows they are made of."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import torch
@@ -44,7 +44,7 @@ class IndexedLoader:
         Whether to draw a new order for each pass, from torch's generator.
     drop_last : bool, default=False
         Whether to leave out a last batch of fewer samples.
-    sampler : iterable of int, optional
+    sampler : sized iterable of int, optional
         Positions in `dataset` in the order of a pass.
     **ignored
         Options of ``DataLoader`` that change nothing for data in memory.
@@ -63,7 +63,7 @@ class IndexedLoader:
         batch_size: int = 1,
         shuffle: bool = False,
         drop_last: bool = False,
-        sampler: Iterable[int] | None = None,
+        sampler: Collection[int] | None = None,
         **ignored: Any,
     ):
         base, self.rows = resolve_subset(dataset)
@@ -72,7 +72,8 @@ class IndexedLoader:
         self.drop_last, self.sampler = drop_last, sampler
 
     def __len__(self) -> int:
-        full, rest = divmod(len(self.rows), self.batch_size)
+        n_rows = len(self.rows) if self.sampler is None else len(self.sampler)
+        full, rest = divmod(n_rows, self.batch_size)
         return full + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[IndexedBatch]:

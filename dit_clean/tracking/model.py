@@ -1,7 +1,7 @@
 """A module, its criterion and its training data as pure functions of the parameters."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import repeat
 from typing import Any
@@ -23,8 +23,8 @@ from dit_clean.tracking.rows import (
     as_targets,
     as_tensor,
     n_rows,
-    on_cpu,
     own_rows,
+    sent_to,
     take_rows,
 )
 
@@ -46,6 +46,9 @@ class TrackedModel:
         Training targets as the criterion takes them.
     sample_weight : Tensor of shape (n_samples,) or None
         Factor of each sample's loss; the divisor of the batch stays.
+    buffer_names : tuple of str or None
+        Buffers whose values are those of a step; others a pass makes by itself. By
+        default those the module has now, before a pass registers more of them.
     """
 
     module: nn.Module
@@ -53,10 +56,13 @@ class TrackedModel:
     inputs: Rows
     targets: Tensor
     sample_weight: Tensor | None = None
+    buffer_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         mend_norms(self.module)
-        _ = self._buffer_names  # before a pass registers more of them
+        if self.buffer_names is None:
+            names = tuple(name for name, _ in self.module.named_buffers())
+            object.__setattr__(self, "buffer_names", names)
 
     @classmethod
     def of(
@@ -110,11 +116,6 @@ class TrackedModel:
         return next(self.module.parameters()).device
 
     @cached_property
-    def _buffer_names(self) -> list[str]:
-        """Buffers whose values are those of a step; others a pass makes by itself."""
-        return [name for name, _ in self.module.named_buffers()]
-
-    @cached_property
     def _modules(self) -> list[nn.Module]:
         return list(self.module.modules())
 
@@ -137,11 +138,14 @@ class TrackedModel:
 
         Batches are sent to the device when they are needed.
         """
-        data = (self.inputs, self.targets, self.sample_weight)
-        module = copied(self.module).to(device)
-        moved = TrackedModel(module, self.loss.to(device), *map(on_cpu, data))
-        vars(moved)["_buffer_names"] = self._buffer_names
-        return moved
+        return replace(
+            self,
+            module=copied(self.module).to(device),
+            loss=self.loss.to(device),
+            inputs=sent_to("cpu", self.inputs),
+            targets=self.targets.cpu(),
+            sample_weight=sent_to("cpu", self.sample_weight),
+        )
 
     @one_thread_at_a_time
     def forward(
@@ -162,17 +166,18 @@ class TrackedModel:
         return self._output({**params, **self._copied_buffers(params)}, X)
 
     def _copied_buffers(self, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        missing = [name for name in self._buffer_names if name not in params]
+        names = self.buffer_names or ()
+        missing = [name for name in names if name not in params]
         if missing:
             raise ValueError(
                 f"The module has buffers, and values were given for its parameters, "
                 f"but not for {missing[0]!r}. Give those of the step too: "
                 "trajectory.variables(trajectory.state(step))."
             )
-        return {name: params[name].clone() for name in self._buffer_names}
+        return {name: params[name].clone() for name in names}
 
     def _output(self, params: dict[str, Tensor], X: Any) -> Tensor:
-        X = self._to_device(X)
+        X = sent_to(self.device, X)
         args, kwargs = ((), dict(X)) if isinstance(X, Mapping) else ((X,), {})
         values = params if torch.is_grad_enabled() else self._as_weights(params)
         with self.kernels:
@@ -202,7 +207,7 @@ class TrackedModel:
         Whose targets may have other shapes than those of training, which a loss of
         one's own would broadcast.
         """
-        output, y = self.forward(params, X), self._to_device(y)
+        output, y = self.forward(params, X), sent_to(self.device, y)
         losses = self.loss.each(output, y)
         self.loss.check_apart(output, y)
         return losses
@@ -263,7 +268,7 @@ class TrackedModel:
             if each_label:
                 shares = shares * factors[:, None]
             else:
-                losses = losses * factors.reshape(-1, *[1] * (losses.ndim - 1))
+                losses = losses * factors
         return losses, shares, self.loss.divisor(y, losses.dtype)
 
     def training_loss(
@@ -280,7 +285,7 @@ class TrackedModel:
         removed : Tensor of bool, shape (n_samples,), or None
             Samples whose loss terms are left out; the divisor stays.
         """
-        y = self._to_device(self.targets[indices])
+        y = sent_to(self.device, self.targets[indices])
         if self.sample_weight is None and removed is None:
             return self.loss.batch(output, y)
         losses = self.loss.each(output, y)
@@ -292,13 +297,8 @@ class TrackedModel:
 
     def batch(self, indices: Tensor) -> tuple[Any, Tensor]:
         """Return inputs and targets of the training rows at `indices`."""
-        X = self._to_device(take_rows(self.inputs, indices))
-        return X, self._to_device(self.targets[indices])
-
-    def _to_device(self, X: Any) -> Any:
-        if isinstance(X, Mapping):
-            return {key: values.to(self.device) for key, values in X.items()}
-        return X.to(self.device)
+        X = sent_to(self.device, take_rows(self.inputs, indices))
+        return X, sent_to(self.device, self.targets[indices])
 
 
 def get_modes(modules: Iterable[nn.Module]) -> tuple[bool, ...] | None:

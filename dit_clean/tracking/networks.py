@@ -42,6 +42,9 @@ INSTEAD = {
         "Rows are taken by number from arrays. Do before what it does: pad all "
         "sequences to one length and give one array, or with track a dict of arrays."
     ),
+    "iterator_train__generator": (
+        "Batches are drawn from torch's own generator, which random_state seeds."
+    ),
 }
 """Options of data loaders that rows have no numbers under, and what to do."""
 BINARY = 2
@@ -147,7 +150,7 @@ def tracked_clone(net: NeuralNet, callbacks: Sequence[Any]) -> NeuralNet:
     return copied
 
 
-def warn_of_order(net: NeuralNet, labels: np.ndarray) -> None:
+def warn_of_sorted_labels(net: NeuralNet, labels: np.ndarray) -> None:
     """Warn if a net is to see the classes one after the other.
 
     Parameters
@@ -255,7 +258,7 @@ def check_outputs(
         If the net cannot be evaluated on X, cannot be tracked, has another number of
         outputs, or cannot be trained on a last batch of one row.
     """
-    with borrowed_generators(cuda_devices(net)):
+    with borrowed_generators(net.device):
         trial = clone(net).initialize()
         check_module(trial.module_)
         trial.module_.eval()
@@ -323,8 +326,3 @@ def _described(batch: Any) -> str:
     if isinstance(batch, Tensor):
         return f"shape {tuple(batch.shape)} of {batch.dtype}"
     return ", ".join(f"{key}: {_described(values)}" for key, values in batch.items())
-
-
-def cuda_devices(net: NeuralNet) -> list[Any]:
-    """Return the GPU that a net draws random numbers on, or nothing."""
-    return [net.device] if "cuda" in str(net.device) else []

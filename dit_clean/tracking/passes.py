@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from dit_clean.tracking.generator import rng_reader
+from dit_clean.tracking.generator import get_rng_state
 from dit_clean.tracking.layers import draws_by_value, may_depend_on_mode, may_draw
 from dit_clean.tracking.model import get_modes
 from dit_clean.tracking.recorder_checks import check_precision, check_same_pass
@@ -48,7 +48,6 @@ class PassWatch:
     def __init__(self, module: nn.Module, criterion: nn.Module):
         self._module, self._modules = module, list(module.modules())
         self._device = next(module.parameters()).device
-        self._read_rng = rng_reader(self._device)
         self._draws = any(map(may_draw, [*self._modules, criterion]))
         # Else a run without some samples would draw other numbers at all later steps.
         self._can_follow = self._draws and not any(map(draws_by_value, self._modules))
@@ -166,7 +165,7 @@ class PassWatch:
     def _look(self) -> _Look | None:
         if not self._draws:
             return None
-        state = self._read_rng()
+        state = get_rng_state(self._device)
         return _Look(state, state.numpy().tobytes())
 
 

@@ -216,8 +216,9 @@ class StepRecorder:
         trajectory, before = self.trajectory, self._start
         check_in_range(trajectory.records[before:], trajectory.model.n_samples)
         self._start = trajectory.n_steps
-        trajectory.store.put(self._start, self._state())
-        check_finite(trajectory)
+        state = self._state()
+        trajectory.store.put(self._start, state)
+        check_finite(state, trajectory)
         check_constants(trajectory.model, self.module, trajectory.layout.names)
         self._passes.begin_epoch()
 

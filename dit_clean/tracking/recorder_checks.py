@@ -41,18 +41,13 @@ def as_row_numbers(sample_indices: Any) -> Tensor:
     TypeError
         If they are no whole numbers: a mask, say.
     """
-    rows: Any = sample_indices
-    is_plain = type(rows) is Tensor and rows.dtype is torch.int64 and rows.is_cpu
-    if is_plain and rows.ndim == 1:
-        return rows.clone()
+    rows: Any
     if isinstance(sample_indices, Tensor):
         rows = sample_indices.clone() if sample_indices.is_cpu else sample_indices.cpu()
     else:
         rows = np.array(sample_indices)
         if rows.dtype.kind in "iu" and rows.dtype != np.uint8:
             rows = torch.from_numpy(rows.astype(np.int64))
-    if rows.dtype == torch.int64 and rows.ndim == 1:
-        return rows
     if rows.dtype not in INTEGERS or rows.ndim != 1:
         raise TypeError(
             "recorder.step needs the row numbers of the batch, one whole number for "
@@ -400,15 +395,15 @@ def check_converges(loss: Tensor, trajectory: Trajectory, epoch: int) -> None:
     )
 
 
-def check_finite(trajectory: Trajectory) -> None:
-    """Raise if the last update so far has left parameters that are not finite.
+def check_finite(state: TrainingState, trajectory: Trajectory) -> None:
+    """Raise if the last update has left a state whose parameters are not finite.
 
     Raises
     ------
     FloatingPointError
         Names the step, the epoch and the setting to lower.
     """
-    if trajectory.state(trajectory.n_steps).params.isfinite().all():
+    if state.params.isfinite().all():
         return
     records = trajectory.records
     where = "before the first step"

@@ -45,7 +45,7 @@ class Replayer:
 
     def to(self, device: Any) -> "Replayer":
         """Return a replayer on a torch device."""
-        moved = Replayer(self.module, self.optimizer)
+        _, moved = copied(self.module, self)
         moved.module.to(device)
         return moved
 

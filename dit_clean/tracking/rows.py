@@ -91,11 +91,11 @@ def subset_rows(rows: Rows, indices: Tensor) -> Rows:
     return rows[indices.numpy()]
 
 
-def on_cpu(values: Any) -> Any:
-    """Return a tensor, or a dict of them, on the CPU; anything else as it is."""
+def sent_to(device: Any, values: Any) -> Any:
+    """Return a tensor, or a dict of them, on a device; anything else as it is."""
     if isinstance(values, Mapping):
-        return {key: on_cpu(part) for key, part in values.items()}
-    return values.cpu() if isinstance(values, Tensor) else values
+        return {key: sent_to(device, part) for key, part in values.items()}
+    return values.to(device) if isinstance(values, Tensor) else values
 
 
 def are_finite(rows: Rows) -> bool:

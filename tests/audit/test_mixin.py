@@ -10,6 +10,7 @@ from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 
 from dit_clean import InfluenceCleaner
+from dit_clean.findings import Findings
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +108,8 @@ def test_looking_at_decisions_replays_no_training(cleaner, monkeypatch):
     def refuse(*arguments, **options):
         raise AssertionError("training was replayed")
 
-    monkeypatch.setattr(type(cleaner), "influence", refuse)
-    monkeypatch.setattr(type(cleaner), "_timeline", refuse)
+    for measures in ("influence", "timeline", "averaged"):
+        monkeypatch.setattr(Findings, measures, refuse)
     cleaner._repr_html_()
     with pytest.raises(ValueError, match="X has no column 'zz'"):
         cleaner.group_influence("zz")

@@ -126,6 +126,18 @@ def test_labels_that_are_large_numbers_are_not_taken_for_each_other():
         corrected_labels(data, review)
 
 
+def test_small_targets_are_told_apart():
+    data = make_target_data()
+    data = replace(data, labels=data.labels * 1e-9, suggested=data.suggested * 1e-9)
+    review = make_review(data, {0: "wrong"})
+    first = review["row"] == 0
+    review.loc[first, "suggested_label"] = 3.21e-9
+    assert corrected_labels(data, review)[0] == 3.21e-9
+    review.loc[first, "label"] = 3.21e-9
+    with pytest.raises(ValueError, match="is the review of other data"):
+        corrected_labels(data, review)
+
+
 def test_targets_take_any_number():
     data = make_target_data()
     review = make_review(data, {0: "wrong", 5: "wrong"}, {0: "1234.5"})

@@ -54,7 +54,7 @@ def test_skorchs_own_split_keeps_no_row_from_training(callbacks):
     net = make_net(**settings)
     X = X.astype(np.float32)
     cleaner = InfluenceCleaner(net, random_state=0).fit(X, y)
-    for result in cleaner._recorded.ready:
+    for result in cleaner._findings.recorded.ready:
         seen = np.unique(
             np.concatenate([r.sample_indices for r in result.run.trajectory])
         )
@@ -98,7 +98,7 @@ def test_epochs_of_the_longest_run_alone_do_not_count():
     net = make_net(callbacks=[StopAfter({40: 6, 50: 4, 60: 2})], max_epochs=20)
     cleaner = InfluenceCleaner(net, cv=make_splits([40, 90]), random_state=0)
     cleaner.fit(X.astype(np.float32), y)
-    assert sorted(r.run.n_epochs for r in cleaner._recorded.ready) == [2, 4, 6]
+    assert sorted(r.run.n_epochs for r in cleaner._findings.recorded.ready) == [2, 4, 6]
     assert cleaner.influence_timeline_.shape == (150, 4)
     assert (cleaner.influence_timeline_ != 0).all()
     assert len(cleaner.history_["held_out"]) == 4

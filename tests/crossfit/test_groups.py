@@ -36,7 +36,7 @@ CLEANER = InfluenceCleaner(max_epochs=2, random_state=0)
 
 
 def assert_kept_together(cleaner, groups):
-    for result in cleaner._recorded.ready:
+    for result in cleaner._findings.recorded.ready:
         fold = result.fold
         assert not set(groups[fold.train]) & set(groups[fold.held_out])
 
@@ -71,7 +71,7 @@ def test_folds_are_shuffled_and_balanced():
         clone(CLEANER)
         .set_params(random_state=seed)
         .fit(X, y, groups=GROUPS)
-        ._recorded.ready[0]
+        ._findings.recorded.ready[0]
         .fold.held_out
         for seed in range(4)
     ]

@@ -5,11 +5,13 @@ import warnings
 import numpy as np
 import pytest
 
-from dit_clean.detection import LabelEvidence, TargetEvidence, late_fall
-from dit_clean.detection.signal import (
+from dit_clean.detection import (
+    LabelEvidence,
     NoSignalWarning,
+    TargetEvidence,
     UnfinishedTrainingWarning,
     held_out_signal,
+    late_fall,
     warn_of_many_wrong,
     warn_of_many_wrong_labels,
     warn_of_no_signal,

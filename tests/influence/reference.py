@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from dit_clean.influence.batch_norm import differentiable_norm
 from dit_clean.influence.functional import check_query_values
-from dit_clean.influence.statistics import differentiable_norm
 from dit_clean.influence.update_rules import apply_rule, update_rule_of
 from dit_clean.tracking.generator import replayed_rng
 from dit_clean.tracking.model import set_modes

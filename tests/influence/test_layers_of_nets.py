@@ -13,7 +13,7 @@ from dit_clean.influence import (
     label_influence,
     queries,
 )
-from dit_clean.influence.statistics import (
+from dit_clean.influence.batch_norm import (
     differentiable_norm,
     followed_statistics,
     statistics_names,

@@ -120,6 +120,28 @@ def test_rule_equals_torch_over_many_steps(optimizer_type, options):
             assert (values - state[slot]).abs().max() < 1e-12
 
 
+@pytest.mark.parametrize(
+    ("optimizer_type", "option"),
+    [(ADAM, "amsgrad"), (torch.optim.RMSprop, "centered")],
+)
+def test_slots_that_an_option_used_stay_when_it_is_switched_off(optimizer_type, option):
+    parameter = torch.nn.Parameter(torch.ones(2, dtype=torch.float64))
+    optimizer = optimizer_type([parameter], lr=LR, **{option: True})
+    reader = StateReader(torch.nn.Identity(), optimizer)
+    for is_on in (True, False, True):
+        optimizer.param_groups[0][option] = is_on
+        parameter.grad = torch.tensor([1.0, -2.0], dtype=torch.float64)
+        before, (hyper,) = reader.state(), hyper_of(reader)
+        theta, slots = update_rule_of(optimizer_type)(
+            before.params, before.slots, parameter.grad, hyper
+        )
+        optimizer.step()
+        after = reader.state()
+        assert torch.allclose(theta, after.params, atol=1e-12)
+        assert slots.keys() == after.slots.keys()
+        assert all(torch.allclose(slots[name], after.slots[name]) for name in slots)
+
+
 @pytest.mark.parametrize(("optimizer_type", "options"), CASES)
 def test_rules_have_finite_derivatives_where_a_parameter_never_had_a_gradient(
     optimizer_type, options

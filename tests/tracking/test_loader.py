@@ -50,6 +50,7 @@ def test_shuffling_draws_a_new_order_for_each_pass_from_torch():
 def test_sampler_gives_the_order():
     loader = IndexedLoader(make_dataset(), batch_size=2, sampler=[3, 1, 4, 1])
     assert indices_of(loader) == [[3, 1], [4, 1]]
+    assert len(loader) == 2
 
 
 def test_rows_of_nested_subsets_are_rows_of_the_data():

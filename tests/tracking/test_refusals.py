@@ -216,7 +216,11 @@ def test_nets_that_train_in_a_way_of_their_own_are_refused(method):
 
 @pytest.mark.parametrize(
     ("option", "remedy"),
-    [("collate_fn", "pad all .* a dict of arrays"), ("batch_sampler", "_shuffle")],
+    [
+        ("collate_fn", "pad all .* a dict of arrays"),
+        ("batch_sampler", "_shuffle"),
+        ("generator", "random_state"),
+    ],
 )
 def test_options_of_loaders_are_refused_with_what_stands_in_for_them(option, remedy):
     net = make_net(**{f"iterator_train__{option}": default_collate})

@@ -418,6 +418,15 @@ def test_buffers_that_the_first_pass_makes_are_constants(is_registered, max_byte
         assert np.isfinite(found.leave_one_out(query, [0])).all()
 
 
+def test_copies_of_a_run_hold_no_buffers_that_a_pass_has_made():
+    run = recorded(lambda: nn.Sequential(Caches(False), nn.BatchNorm1d(N_LABELS)), None)
+    query = MeanLoss(*make_rows())
+    before = run.leave_one_out(query, [0])  # a replay, so that its copy holds the mask
+    moved = run.trajectory.to("cpu")
+    check_replay(moved)
+    assert np.array_equal(TrackedRun(moved).leave_one_out(query, [0]), before)
+
+
 @pytest.mark.parametrize("module", [CountsLate, AveragesLate])
 def test_buffers_that_the_first_pass_makes_and_others_change_are_refused(module):
     with pytest.raises(ValueError, match=r"registers its buffer .* in its first pass"):

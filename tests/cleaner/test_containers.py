@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 from scipy import sparse
 
+from tests.cleaner.cases import N_ROWS, NAMES, WRONG, make_cleaner, make_labels
 from tests.nets import make_net
-from tests.test_cleaner import N_ROWS, NAMES, WRONG, make_cleaner, make_labels
 
 
 def make_frame():
@@ -230,7 +230,7 @@ class TestSparse:
         X, y = make_labels()
         X = sparse.csr_matrix(np.maximum(X, 0))
         cleaner = make_cleaner(make_net(), contamination=0.2).fit(X, y)
-        assert sparse.issparse(cleaner._recorded.ready[0].run.model.inputs)
+        assert sparse.issparse(cleaner._findings.recorded.ready[0].run.model.inputs)
         kept = cleaner.sample_indices_
         assert np.array_equal(cleaner.filter(X).toarray(), X[kept].toarray())
         assert np.array_equal(cleaner.filter(X.tocoo()).toarray(), X[kept].toarray())

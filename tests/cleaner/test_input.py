@@ -22,8 +22,8 @@ from torch.utils.data import WeightedRandomSampler
 
 from dit_clean import CleanedClassifier, InfluenceCleaner, InfluenceSampler
 from dit_clean.texts import NumbersAsTextWarning
+from tests.cleaner.cases import N_ROWS, make_cleaner, make_labels, make_targets
 from tests.nets import Convolution, Linear, Mixed, make_net, make_regressor
-from tests.test_cleaner import N_ROWS, make_cleaner, make_labels, make_targets
 
 SAMPLER = InfluenceSampler(make_cleaner())
 
@@ -363,7 +363,7 @@ def test_fewer_rows_than_a_batch_that_must_be_full():
 @pytest.mark.usefixtures("trains")
 def test_fewer_rows_than_a_batch_are_fine_otherwise():
     cleaner = make_cleaner(batch_size=1000).fit(*make_labels())
-    assert cleaner._recorded.ready[0].run.trajectory.n_steps == 4
+    assert cleaner._findings.recorded.ready[0].run.trajectory.n_steps == 4
 
 
 @pytest.mark.usefixtures("trains")

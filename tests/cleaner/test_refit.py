@@ -8,8 +8,8 @@ import pytest
 from sklearn.base import clone
 
 from dit_clean import CleanedClassifier, InfluenceCleaner, InfluenceSampler
+from tests.cleaner.cases import N_ROWS, make_cleaner, make_labels, make_targets
 from tests.nets import make_net
-from tests.test_cleaner import N_ROWS, make_cleaner, make_labels, make_targets
 
 CLEANER = make_cleaner(max_epochs=1, hidden_layer_sizes=(4,), contamination=0.1)
 pytestmark = pytest.mark.filterwarnings("ignore:The networks hardly predict")
@@ -84,7 +84,7 @@ def test_an_interrupted_rescore_changes_nothing(monkeypatch):
 
     cleaner = make_cleaner(max_epochs=3).fit(X, Y).set_params(window=(0, 1))
     before = dict(vars(cleaner))
-    monkeypatch.setattr("dit_clean.rescoring.judge_labels", interrupted)
+    monkeypatch.setattr("dit_clean.findings.judge_labels", interrupted)
     with pytest.raises(KeyboardInterrupt):
         cleaner.rescore()
     assert vars(cleaner) == before

@@ -11,7 +11,7 @@ N_ROWS = 17
 """Samples whose losses are compared, in batches of several sizes."""
 
 
-def check_criterion(
+def check_separable(
     model: TrackedModel, layout: ParameterLayout, state: TrainingState
 ) -> None:
     """Raise if the loss of a batch is not made up of losses of single samples.
@@ -31,7 +31,7 @@ def check_criterion(
     Raises
     ------
     ValueError
-        If it does.
+        If it is not, or depends on them.
     """
     if is_known(model.loss.criterion):
         return

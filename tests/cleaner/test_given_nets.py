@@ -1,0 +1,113 @@
+"""`InfluenceCleaner` with a network of the user."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from skorch.callbacks import EarlyStopping
+from torch import nn
+
+from tests.cleaner.cases import N_ROWS, WRONG, make_cleaner, make_targets
+from tests.nets import (
+    N_LABELS,
+    Convolution,
+    Linear,
+    Mixed,
+    Probabilities,
+    make_net,
+    make_regressor,
+)
+
+
+class Masked(Linear):
+    """Registers a constant in its first pass."""
+
+    def forward(self, X):
+        if not hasattr(self, "mask"):
+            self.register_buffer("mask", torch.ones(N_LABELS))
+        return super().forward(X) * self.mask
+
+
+class TestGivenNets:
+    def test_buffers_that_the_first_pass_makes_are_constants(self, data):
+        found, expected = (
+            make_cleaner(make_net(module), storage="none").fit(*data)
+            for module in (Masked, Linear)
+        )
+        assert np.allclose(found.influence("late"), expected.influence("late"))
+        loaded = pickle.loads(pickle.dumps(found))
+        for cleaner in (found, loaded):
+            assert np.allclose(cleaner.influence_, expected.influence_)
+
+    def test_net_is_cloned_and_never_touched(self, data):
+        net = make_net()
+        before = {k: repr(v) for k, v in net.get_params(deep=False).items()}
+        make_cleaner(net).fit(*data)
+        after = {k: repr(v) for k, v in net.get_params(deep=False).items()}
+        assert after == before
+        assert not net.initialized_
+
+    def test_log_probabilities_and_logits_give_the_same(self, data):
+        logits = make_cleaner(make_net()).fit(*data)
+        net = make_net(Probabilities, criterion=nn.NLLLoss)
+        probabilities = make_cleaner(net).fit(*data)
+        assert np.allclose(
+            logits.suspicion_, probabilities.suspicion_, atol=1e-3, rtol=1e-2
+        )
+
+    def test_regressor_is_tracked_in_the_given_unit(self):
+        X, y = make_targets()
+        cleaner = make_cleaner(make_regressor(max_epochs=9)).fit(X, y - 50)
+        assert not hasattr(cleaner, "classes_")
+        assert (~cleaner.keep_mask_[WRONG]).all()
+        assert np.abs(cleaner.suggested_label_).max() < 60
+
+    def test_targets_beyond_single_precision_are_gross_errors(self):
+        X, y = make_targets()
+        y[3] = 1e60
+        cleaner = make_cleaner().fit(X, y - 50)
+        assert not cleaner.keep_mask_[3]
+        assert np.isfinite(cleaner.influence_).all()
+        assert np.abs(cleaner.suggested_label_).max() < 60
+
+    def test_regressor_takes_whole_numbers(self):
+        X, y = make_targets()
+        with pytest.warns(UserWarning, match="not learned where targets lie"):
+            cleaner = make_cleaner(make_regressor()).fit(X, (y - 50).astype(int))
+        assert not hasattr(cleaner, "classes_")
+
+    @pytest.mark.slow
+    def test_image_net(self):
+        generator = np.random.RandomState(0)
+        y = np.arange(60) % 3
+        X = 0.1 * generator.randn(60, 1, 8, 8)
+        X[np.arange(60), 0, y * 2] += 1
+        y[WRONG[:6]] = (y[WRONG[:6]] + 1) % 3
+        net = make_net(Convolution, max_epochs=12, lr=0.3, batch_size=8)
+        for images in (X, (np.clip(X, 0, 2) * 100).astype(np.uint8) / np.float32(100)):
+            cleaner = make_cleaner(net).fit(images, y)
+            assert set(np.argsort(-cleaner.suspicion_)[:6]) == set(WRONG[:6])
+        assert cleaner.fit_transform(X, y).shape == X.shape
+        default = make_cleaner().fit(X, y)
+        assert default.influence_on(X[:2]).shape == (2, 60)
+
+    def test_double_precision_net(self, data):
+        class Double(Mixed):
+            def __init__(self):
+                super().__init__()
+                self.double()
+
+        cleaner = make_cleaner(make_net(Double)).fit(*data)
+        assert cleaner.influence_on(data[0][:2]).shape == (2, N_ROWS)
+        assert cleaner.influence(history="full").shape == (N_ROWS,)
+
+    @pytest.mark.parametrize("monitor", ["train_loss", "valid_loss"])
+    def test_folds_may_stop_early(self, data, monitor):
+        stop = EarlyStopping(monitor=monitor, patience=2, threshold=0.05)
+        net = make_net(max_epochs=40, callbacks=[stop])
+        cleaner = make_cleaner(net).fit(*data)
+        n_epochs = cleaner.influence_timeline_.shape[1]
+        assert n_epochs < 40
+        assert cleaner.influence(window=n_epochs, history="full").shape == (N_ROWS,)
+        assert np.isfinite(cleaner.suspicion_).all()
