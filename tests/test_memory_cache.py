@@ -60,7 +60,9 @@ def n_trainings(monkeypatch):
 
 def test_grid_search_over_windows_trains_once_per_fold(tmp_path, n_trainings):
     X, y = load_mixed_iris()
-    cleaner = InfluenceCleaner(max_epochs=4, memory=str(tmp_path), random_state=0)
+    cleaner = InfluenceCleaner(
+        max_epochs=4, lr=0.1, memory=str(tmp_path), random_state=0
+    )
     model = make_pipeline(cleaner, LogisticRegression(max_iter=1000))
     grid = {
         "influencecleaner__window": ["early", "late", "full", (1, 3)],
@@ -306,7 +308,7 @@ def test_networks_trained_before_an_interrupt_are_kept(
 def test_networks_are_kept_by_the_process_of_the_cleaner(tmp_path, monkeypatch):
     """Workers may know a script's classes by other names."""
     X, y = load_mixed_iris()
-    settings = {"max_epochs": 3, "memory": tmp_path, "random_state": 0}
+    settings = {"max_epochs": 3, "lr": 0.1, "memory": tmp_path, "random_state": 0}
     first = InfluenceCleaner(n_jobs=2, **settings).fit(X, y)
     assert len(list(tmp_path.rglob("_network/*/output.pkl"))) == N_NETWORKS
     again = InfluenceCleaner(n_jobs=2, **settings).fit(X, y)

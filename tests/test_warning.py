@@ -70,7 +70,7 @@ def test_columns_and_seeds_are_warned_of_where_the_user_fits(tmp_path):
 
 def test_far_targets_are_warned_of_where_the_user_fits():
     X, _ = make_noise()
-    cleaner = clone(CLEANER).set_params(max_epochs=20)
+    cleaner = clone(CLEANER).set_params(max_epochs=20, lr=0.1)
     with pytest.warns(UserWarning, match="outside the range of the kept") as seen:
         cleaner.fit_transform(X, np.r_[1e3, X[1:, 0]])
     assert_named_here(seen, UnfinishedTrainingWarning, UserWarning)

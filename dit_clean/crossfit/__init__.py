@@ -13,6 +13,7 @@ from dit_clean.crossfit.epochs import (
     scheduled_epochs,
 )
 from dit_clean.crossfit.fold import Fold, make_folds
+from dit_clean.crossfit.learning_rate import run_until_learned
 from dit_clean.crossfit.measurements import Measurements
 from dit_clean.crossfit.plan import CrossFit
 from dit_clean.crossfit.recorded import RecordedRuns
@@ -31,6 +32,7 @@ __all__ = [
     "kept",
     "make_folds",
     "predict_together",
+    "run_until_learned",
     "scheduled_epochs",
     "steps_to_go_back",
 ]

@@ -58,7 +58,7 @@ def convergence_window(
     return 0, stop
 
 
-def late_fall(held_out_loss: np.ndarray) -> float:
+def late_fall(held_out_loss: np.ndarray, least: float = LEAST_FALL) -> float:
     """Return how much of the fall of held-out loss came at the end of training.
 
     Of the fall from the first third of training to the last one, the part from the
@@ -68,6 +68,8 @@ def late_fall(held_out_loss: np.ndarray) -> float:
     ----------
     held_out_loss : ndarray of shape (n_epochs,)
         Mean loss of held-out samples at the end of each epoch.
+    least : float, default=0.04
+        Fall, as a part of the loss, below which it may be jitter.
 
     Returns
     -------
@@ -86,7 +88,7 @@ def late_fall(held_out_loss: np.ndarray) -> float:
         return 0.0
     thirds = np.array_split(held_out_loss, 3)
     first, second, last = (float(third.mean()) for third in thirds)
-    if first - last < LEAST_FALL * last:
+    if first - last < least * last:
         return 0.0
     return min(1.0, (second - last) / (first - last))
 

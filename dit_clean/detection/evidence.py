@@ -59,8 +59,26 @@ class LabelEvidence:
 
     def held_out_loss(self) -> np.ndarray:
         """Return the mean held-out cross-entropy of each epoch, (n_epochs,)."""
-        own = np.maximum(self._of_label(self.held_out), 1e-6)
-        return -np.log(own).mean(axis=0, dtype=np.float64)
+        return self.loss_of(self.held_out, np.arange(len(self.labels)))
+
+    def loss_of(self, outputs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return the mean cross-entropy of each epoch, (n_epochs,).
+
+        Parameters
+        ----------
+        outputs : ndarray of shape (n_rows, n_epochs, n_classes)
+            Class probabilities for some samples.
+        rows : ndarray of int, shape (n_rows,)
+            Which samples.
+        """
+        own = outputs[np.arange(len(rows)), :, self.labels[rows]]
+        return -np.log(np.maximum(own, 1e-6)).mean(axis=0, dtype=np.float64)
+
+    def guess_loss(self, rows: np.ndarray) -> float:
+        """Return the cross-entropy of the shares of the classes, whatever X is."""
+        shares = np.bincount(self.labels, minlength=self.held_out.shape[2])
+        guess = np.tile(shares / shares.sum(), (len(rows), 1, 1))
+        return float(self.loss_of(guess, rows)[0])
 
     def curves(self) -> dict[str, np.ndarray]:
         """Return the mean probability of the given label by epoch, (n_epochs,) each."""

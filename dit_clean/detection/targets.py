@@ -60,7 +60,24 @@ class TargetEvidence:
 
     def held_out_loss(self) -> np.ndarray:
         """Return the median absolute held-out residual of each epoch, (n_epochs,)."""
-        return np.median(np.abs(self.held_out - self.targets[:, None]), axis=0)
+        return self.loss_of(self.held_out, np.arange(len(self.targets)))
+
+    def loss_of(self, outputs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return the median absolute residual of each epoch, (n_epochs,).
+
+        Parameters
+        ----------
+        outputs : ndarray of shape (n_rows, n_epochs)
+            Predictions for some samples.
+        rows : ndarray of int, shape (n_rows,)
+            Which samples.
+        """
+        return np.median(np.abs(outputs - self.targets[rows, None]), axis=0)
+
+    def guess_loss(self, rows: np.ndarray) -> float:
+        """Return the median absolute residual of the median, whatever X is."""
+        guess = np.full((len(rows), 1), np.median(self.targets))
+        return float(self.loss_of(guess, rows)[0])
 
     def curves(self) -> dict[str, np.ndarray]:
         """Return minus the median absolute residual by epoch, (n_epochs,) each."""
