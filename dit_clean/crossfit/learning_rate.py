@@ -1,10 +1,10 @@
 """A higher learning rate, where held-out loss still falls when training ends."""
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import joblib
 import numpy as np
 from sklearn.base import clone
 from tqdm.auto import tqdm
@@ -20,24 +20,23 @@ from dit_clean.detection import LabelEvidence, TargetEvidence
 from dit_clean.detection.convergence import STILL_FALLING, late_fall
 
 RAISES = (4.0, 2.0)
-"""Factors that are tried, the first that is better is taken."""
+"""Factors that are tried; the first that is better is taken."""
 GAIN = 0.05
-"""By how much more of the loss a network explains, if it is to be better."""
+"""By how much more of the loss a network has to explain for that."""
 LEAST_FALL = 0.01
 """Fall of held-out loss, as a part of it, from which on higher rates are tried: less
 than what counts elsewhere (see `late_fall`), since a trial costs nothing but time."""
 
 
 def run_until_learned(
-    plan: CrossFit,
-    data: TrainingData,
-    folds: list[Fold],
-    *,
-    memory: joblib.Memory,
-    n_jobs: int | None = None,
-    verbose: int = 0,
+    plan: CrossFit, data: TrainingData, folds: list[Fold], **options: Any
 ) -> tuple[Measurements, RecordedRuns, float]:
     """Run a cross-fit, and again if a higher learning rate is better.
+
+    Parameters
+    ----------
+    plan, data, folds, **options
+        As `CrossFit.run` takes them.
 
     Returns
     -------
@@ -48,35 +47,48 @@ def run_until_learned(
     lr : float
         Learning rate of the last run.
     """
-    options: dict[str, Any] = {"n_jobs": n_jobs, "verbose": verbose}
-    measured, recorded = plan.run(data, folds, memory=memory, **options)
-    evidence = measured.evidence(data)
-    find = partial(higher_lr, plan, data, folds[0], evidence, verbose=verbose)
-    lr, seconds = kept(memory, recorded.key, "learning rate", find)
-    total = _sum(measured.seconds, seconds)
+    memory, verbose = options["memory"], options["verbose"]
+    measured, recorded = plan.run(data, folds, **options)
+    key, first = recorded.key, measured.seconds
+    find = partial(higher_lr, plan, data, folds, measured.evidence(data), verbose)
+    part = ("learning rate", RAISES, GAIN, LEAST_FALL, STILL_FALLING)
+    lr, seconds = kept(memory, key, part, find)
+    seconds = _sum(first, seconds)
     if lr > plan.net.lr:
-        try:
-            faster = _with_lr(plan, lr)
-            measured, recorded = faster.run(data, folds, memory=memory, **options)
-            total = _sum(total, measured.seconds)
-        except FloatingPointError:  # diverges on another fold
+        del measured, recorded, find  # not two runs at a time
+        raised = _with_lr(plan, lr)
+        runs: list[tuple[Measurements, RecordedRuns]] = []
+
+        def is_trained() -> bool:
+            with suppress(FloatingPointError):  # it may diverge on another fold
+                runs.append(raised.run(data, folds, **options))
+            return bool(runs)
+
+        if kept(memory, key, ("is trained", lr), is_trained):
+            measured, recorded = (
+                runs.pop() if runs else raised.run(data, folds, **options)
+            )
+            seconds = _sum(seconds, measured.seconds)
+        else:
             lr = plan.net.lr
-    return replace(measured, seconds=total), recorded, lr
+            measured, recorded = plan.run(data, folds, **options)
+    return replace(measured, seconds=seconds), recorded, lr
 
 
 def higher_lr(
     plan: CrossFit,
     data: TrainingData,
-    fold: Fold,
+    folds: list[Fold],
     evidence: LabelEvidence | TargetEvidence,
-    *,
     verbose: int = 0,
 ) -> tuple[float, dict[str, float]]:
     """Find the learning rate that a plan had better be run with.
 
     Four times or twice its own, if held-out loss was still falling at the end of
-    training (see `late_fall`) and the networks explain clearly more of it for that.
-    What they explain is the loss of a guess without X less their own at the end.
+    training (see `late_fall`) and a network explains clearly more of it for that. What
+    it explains is the loss of a guess without X less its own at the end of training.
+    The loss may rise again then where it is lowest earlier, and detection gain all the
+    same: the convergence window ends soon after the lowest.
 
     Parameters
     ----------
@@ -84,8 +96,8 @@ def higher_lr(
         What has been run.
     data : TrainingData
         What it was run on.
-    fold : Fold
-        One of its folds, which higher rates are tried on.
+    folds : list of Fold
+        Its folds; on the one that holds out most rows, higher rates are tried.
     evidence : LabelEvidence or TargetEvidence
         What it has shown.
     verbose : int, default=0
@@ -98,14 +110,16 @@ def higher_lr(
     seconds : dict of str to float
         What it took to find, as in `Measurements`.
     """
-    seconds, rows = {"training": 0.0, "influence": 0.0}, fold.held_out
+    seconds = {"training": 0.0, "influence": 0.0}
     if late_fall(evidence.held_out_loss(), LEAST_FALL) < STILL_FALLING:
         return plan.net.lr, seconds
+    fold = max(folds, key=lambda fold: len(fold.held_out))
+    rows = fold.held_out
 
-    def explained(outputs: np.ndarray) -> float:
-        return evidence.guess_loss(rows) - evidence.loss_of(outputs, rows)[-1]
+    def explained(last: np.ndarray) -> float:
+        return evidence.guess_loss(rows) - float(evidence.loss_of(last, rows)[0])
 
-    known = explained(evidence.held_out[rows])
+    known = explained(evidence.held_out[rows, -1:])
     for factor in RAISES:
         raised = _with_lr(plan, factor * plan.net.lr)
         try:
@@ -113,9 +127,9 @@ def higher_lr(
         except FloatingPointError:  # it diverges
             continue
         seconds = _sum(seconds, tried.seconds)
-        outputs = np.stack([output[rows] for output in tried.outputs], axis=1)
-        outputs = np.exp(outputs) if plan.is_classifier else outputs[:, :, 0]
-        if explained(outputs) > known + GAIN * abs(known):
+        last = tried.outputs[-1][rows]
+        last = np.exp(last)[:, None] if plan.is_classifier else last
+        if explained(last) > max(0.0, known + GAIN * abs(known)):
             return raised.net.lr, seconds
     return plan.net.lr, seconds
 

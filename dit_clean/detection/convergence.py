@@ -114,6 +114,6 @@ def warn_of_unfinished_training(late_fall: float, signal: float) -> None:
         f"Held-out loss was still falling when training ended: {late_fall:.0%} of its "
         "fall from the first third of training to the last came after the second. "
         "Right labels that the networks have not learned yet look wrong. Raise "
-        "max_epochs or lr, or lower batch_size.",
+        'max_epochs or lr (lr="auto" has tried higher ones), or lower batch_size.',
         UnfinishedTrainingWarning,
     )

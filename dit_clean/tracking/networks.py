@@ -196,7 +196,7 @@ def check_net(net: Any) -> None:
             "iterator_train__sampler are respected)."
         )
     for option, remedy in INSTEAD.items():
-        if option in net.get_params(deep=False):
+        if net.get_params(deep=False).get(option) is not None:
             raise ValueError(f"{option} cannot be tracked. {remedy}")
     for entry in net.callbacks if isinstance(net.callbacks, list) else []:
         callback = entry[1] if isinstance(entry, tuple) else entry
