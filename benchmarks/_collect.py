@@ -11,6 +11,7 @@ PAGE = HERE.parent / "docs" / "benchmarks.md"
 PARTS = {
     "detection": "## Wrong labels: against other methods",
     "regression": "## Wrong regression targets",
+    "learning_rates": "## Few steps: learning rates that are found",
     "fidelity": "## Fidelity: influence against true leave-one-out retraining",
     "fidelity_batch64": "## Fidelity with batches of 64, the cleaner's default",
     "kinks": "## Why rectified linear units limit fidelity",
