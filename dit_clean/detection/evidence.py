@@ -1,6 +1,7 @@
 """What cross-fitted training has shown of each labeled sample, as plain arrays."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -59,20 +60,20 @@ class LabelEvidence:
 
     def held_out_loss(self) -> np.ndarray:
         """Return the mean held-out cross-entropy of each epoch, (n_epochs,)."""
-        return self.loss_of(self.held_out, np.arange(len(self.labels)))
+        return self.loss_of(self.held_out)
 
-    def loss_of(self, outputs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def loss_of(self, outputs: np.ndarray, rows: Any = slice(None)) -> np.ndarray:
         """Return the mean cross-entropy of each epoch, (n_epochs,).
 
         Parameters
         ----------
         outputs : ndarray of shape (n_rows, n_epochs, n_classes)
             Class probabilities for some samples.
-        rows : ndarray of int, shape (n_rows,)
-            Which samples.
+        rows : ndarray of int, shape (n_rows,), optional
+            Which samples, by default all.
         """
-        own = outputs[np.arange(len(rows)), :, self.labels[rows]]
-        return -np.log(np.maximum(own, 1e-6)).mean(axis=0, dtype=np.float64)
+        own = np.maximum(self._of_label(outputs, rows), 1e-6)
+        return -np.log(own).mean(axis=0, dtype=np.float64)
 
     def guess_loss(self, rows: np.ndarray) -> float:
         """Return the cross-entropy of the shares of the classes, whatever X is."""
@@ -109,9 +110,10 @@ class LabelEvidence:
         inside = centered_log(self.in_sample[:, window].mean(axis=1))
         return mean_of_networks(self.outside(window), inside, self.n_folds)
 
-    def _of_label(self, values: np.ndarray) -> np.ndarray:
-        """Return values (n_samples, n_epochs, n_classes) of the given class."""
-        return values[np.arange(len(self.labels)), :, self.labels]
+    def _of_label(self, values: np.ndarray, rows: Any = slice(None)) -> np.ndarray:
+        """Return values (n_rows, n_epochs, n_classes) of the given class."""
+        labels = self.labels[rows]
+        return values[np.arange(len(labels)), :, labels]
 
 
 def mean_of_networks(

@@ -1,7 +1,7 @@
 """From evidence to judgements about regression targets."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.ndimage import median_filter
@@ -60,17 +60,17 @@ class TargetEvidence:
 
     def held_out_loss(self) -> np.ndarray:
         """Return the median absolute held-out residual of each epoch, (n_epochs,)."""
-        return self.loss_of(self.held_out, np.arange(len(self.targets)))
+        return self.loss_of(self.held_out)
 
-    def loss_of(self, outputs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def loss_of(self, outputs: np.ndarray, rows: Any = slice(None)) -> np.ndarray:
         """Return the median absolute residual of each epoch, (n_epochs,).
 
         Parameters
         ----------
         outputs : ndarray of shape (n_rows, n_epochs)
             Predictions for some samples.
-        rows : ndarray of int, shape (n_rows,)
-            Which samples.
+        rows : ndarray of int, shape (n_rows,), optional
+            Which samples, by default all.
         """
         return np.median(np.abs(outputs - self.targets[rows, None]), axis=0)
 

@@ -183,10 +183,8 @@ def _step_back(
     """Return the adjoint one step earlier and the step's contributions."""
     products = _closed_products(trajectory, record, state, gradient.grad, adjoint)
     if products is None:
-        rule, groups = (
-            update_rule_of(trajectory.optimizer_type),
-            trajectory.layout.groups,
-        )
+        rule = update_rule_of(trajectory.optimizer_type)
+        groups = trajectory.layout.groups
         products = rule_vjp(rule, groups, record, state, gradient.grad, adjoint)
     earlier, cotangent = products
     hvp, dots, statistics = gradient.products(cotangent, adjoint[STATISTICS])
