@@ -395,6 +395,7 @@ class InfluenceCleaner(
             parameters=self._decided_with,
             versions=library_versions(),
             seconds=self.fit_seconds_,
+            lr=getattr(self, "lr_", None),
         )
 
     def __sklearn_tags__(self):

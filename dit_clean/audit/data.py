@@ -58,6 +58,9 @@ class AuditData:
         Settings of the cleaner, and versions of the libraries.
     seconds : dict of str to float
         What the time was spent on.
+    lr : float or None
+        Learning rate of the default network, found where "auto" was asked for; None
+        for a given net.
     """
 
     X: Any
@@ -78,6 +81,7 @@ class AuditData:
     parameters: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    lr: float | None = None
 
     @cached_property
     def influence(self) -> np.ndarray:

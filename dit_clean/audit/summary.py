@@ -43,7 +43,8 @@ def summarize(data: AuditData) -> dict[str, Any]:
         - patterns : counts of samples and of flagged samples by pattern
         - stage_correlation : rank correlation of influence between stages
         - window, training : epochs that count, and the curves
-        - seconds, parameters, seed, versions : how it was run
+        - seconds, lr, parameters, seed, versions : how it was run; lr is that of the
+          default network, None for a given one
     """
     n_flagged = int(data.flagged.sum())
     return {
@@ -72,6 +73,7 @@ def summarize(data: AuditData) -> dict[str, Any]:
             **{name: [float(v) for v in curve] for name, curve in data.curves.items()},
         },
         "seconds": {name: float(value) for name, value in data.seconds.items()},
+        "lr": plain(data.lr),
         "parameters": {name: plain(value) for name, value in data.parameters.items()},
         "seed": plain(data.parameters.get("random_state")),
         "versions": dict(data.versions),

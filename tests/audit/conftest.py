@@ -56,6 +56,7 @@ def make_audit_data(n=60, *, classes=("cat", "dog", "eel"), n_epochs=6, X=None):
         parameters={"window": "convergence", "random_state": 7, "net": None},
         versions={"dit_clean": "0"},
         seconds={"training": 1.0, "influence": 2.0},
+        lr=0.4,
     )
 
 

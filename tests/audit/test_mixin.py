@@ -44,6 +44,7 @@ def test_summary_is_json(cleaner):
     summary = cleaner.summary()
     json.dumps(summary, allow_nan=False)
     assert summary["seed"] == 0
+    assert summary["lr"] == cleaner.lr_
     assert summary["versions"]["torch"]
     assert summary["n_flagged"] == (~cleaner.keep_mask_).sum()
 

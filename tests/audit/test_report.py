@@ -75,6 +75,7 @@ def test_report_shows_rows_settings_and_seed(data, tmp_path):
     assert values["city"] == data.X["city"].iloc[data.most_suspicious].tolist()
     assert "<title>Audit of pets</title>" in html
     assert "Seed: 7." in html
+    assert "Learning rate: 0.4." in html
     assert "12 of 60 samples (20.0%) are flagged" in html
 
 
