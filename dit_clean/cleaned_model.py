@@ -102,10 +102,17 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
         to_cleaner, to_model = self._routed(fit_params, estimator)
         X, y = checked_data(self, X, y)
         weight = to_model.pop("sample_weight", None)
-        warn_of_other_order(X, weight, ("X", "sample_weight"))
-        weight = checked_weight(weight, len(y))
         is_weighted = weight is not None or self.strategy == "weight"
         weight_name = _weight_parameter(estimator) if is_weighted else ""
+        if weight is None:
+            weight = to_model.pop(weight_name, None)
+        elif weight_name in to_model:
+            raise TypeError(
+                f"fit got sample_weight and {weight_name}, which are the weights of "
+                "the same rows. Give one of them."
+            )
+        warn_of_other_order(X, weight, ("X", "sample_weight"))
+        weight = checked_weight(weight, len(y))
         cleaner = self._fitted_cleaner(X, y, X_val=X_val, y_val=y_val, **to_cleaner)
         if self.strategy == "weight":
             own = cleaner.sample_weight_
@@ -268,8 +275,8 @@ def _weight_parameter(estimator: Any) -> str:
     """
     is_routed = get_config()["enable_metadata_routing"]
     final, prefix = (estimator, "") if is_routed else _final_model(estimator)
-    takes = has_fit_parameter(final, "sample_weight")
-    if not (takes or (_requests_weights if is_routed else _hands_on_weights)(final)):
+    hands_on = _requests_weights(final) if is_routed else _hands_on_weights(final)
+    if not (has_fit_parameter(final, "sample_weight") or hands_on):
         none = "none"
         if is_routed:
             none += ", and no model in it has requested it (set_fit_request)"

@@ -232,6 +232,22 @@ def test_sample_weight_reaches_the_model_with_its_rows(flipped, strategy, steps)
     assert same.all()
 
 
+def test_weights_by_the_name_of_a_step_are_those_of_the_model(flipped):
+    X, y, _ = flipped
+    weight = np.linspace(0.5, 1.5, len(y))
+    model = make_pipeline(StandardScaler(), Recording())
+    for strategy in ("weight", "relabel"):
+        by_step, plain = (
+            CleanedClassifier(model, CLEANER, strategy).fit(X, y, **{name: weight})
+            for name in ("recording__sample_weight", "sample_weight")
+        )
+        last = plain.estimator_[-1].seen_[2]
+        assert np.array_equal(by_step.estimator_[-1].seen_[2], last)
+    both = {"sample_weight": weight, "recording__sample_weight": weight}
+    with pytest.raises(TypeError, match="sample_weight and recording__sample_weight"):
+        CleanedClassifier(model, CLEANER, "weight").fit(X, y, **both)
+
+
 @pytest.mark.parametrize("for_cleaner", [False, True])
 def test_metadata_routing_sends_parameters_to_whom_they_were_requested_for(
     flipped, for_cleaner
