@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,9 @@ from dit_clean.audit.displays.labels import labels_display
 from dit_clean.audit.extras import require
 from dit_clean.audit.gallery import GalleryItem, gallery_items
 from dit_clean.audit.samples import cells, column_names, is_text, own_columns
-from dit_clean.audit.summary import summarize
+from dit_clean.audit.summary import summarize, with_most_flags
 from dit_clean.audit.svg import SIZE, as_svg
-from dit_clean.audit.table import audit_columns, own_name
+from dit_clean.audit.table import audit_columns, named_apart
 from dit_clean.audit.text import cut_end, number, visible_spaces
 from dit_clean.audit.words import findings
 from dit_clean.tables import is_frame
@@ -129,7 +130,7 @@ def render_report(
     return environment.get_template("report.html.jinja").render(
         title=title,
         summary=summary,
-        classes=_busiest_classes(summary),
+        classes=with_most_flags(summary["classes"], MAX_CLASSES),
         findings=findings(data, summary),
         doubtful=data.is_doubtful,
         table=table,
@@ -162,18 +163,16 @@ def table_payload(
         ``labels``, ``n_left_out`` (rows) and ``n_hidden`` (columns).
     """
     rows = data.most_suspicious[:max_rows]
-    own = _shown_columns(data, columns, samples)
+    given = list(_own_columns(data, columns, samples))  # before influence is read
     parts = audit_columns(data)
     parts.pop("weight")
-    if data.index is not None and not _counts_from_zero(data.index):
-        own = {str(data.index.name or "index"): data.index, **own}
-    found = [(name, values, False) for name, values in parts.items()]
-    found += [(own_name(name, parts), values, True) for name, values in own.items()]
-    lists = [_values(column, rows) for _, column, _ in found]
+    own = named_apart(given, parts)
+    found = parts | own
+    lists = [_values(column, rows) for column in found.values()]
     return {
         "columns": [
-            {"name": name, "own": is_own, "numeric": _is_numeric(values)}
-            for (name, _, is_own), values in zip(found, lists, strict=True)
+            {"name": name, "own": name in own, "numeric": _is_numeric(values)}
+            for name, values in zip(found, lists, strict=True)
         ],
         "values": lists,
         "labels": (
@@ -193,13 +192,18 @@ def _n_hidden(data: AuditData, columns: Any) -> int:
     return max(0, data.X.shape[1] - MAX_COLUMNS)
 
 
-def _shown_columns(data: AuditData, columns: Any, samples: Any) -> dict[str, Any]:
+def _own_columns(
+    data: AuditData, columns: Any, samples: Any
+) -> Iterator[tuple[str, Any]]:
+    """Yield the user's own columns: index, texts, and those asked for."""
+    index = data.index
+    if index is not None and not np.array_equal(index, np.arange(len(index))):
+        yield str(index.name or "index"), index
+    if samples is not None and is_text(samples):
+        yield "text", samples
     if columns is None and is_frame(data.X):
         columns = column_names(data.X)[:MAX_COLUMNS]
-    own = own_columns(data.X, columns, data.n_samples)
-    if samples is not None and is_text(samples):
-        own = {"text": samples, **own}
-    return own
+    yield from own_columns(data.X, columns, data.n_samples).items()
 
 
 def _values(column: Any, rows: np.ndarray) -> list[Any]:
@@ -224,10 +228,6 @@ def _is_numeric(values: list[Any]) -> bool:
         isinstance(value, int | float) and not isinstance(value, bool)
         for value in known
     )
-
-
-def _counts_from_zero(index: Any) -> bool:
-    return bool(np.array_equal(index, np.arange(len(index))))
 
 
 def _pictures(data: AuditData, summary: dict[str, Any]) -> dict[str, str]:
@@ -278,8 +278,3 @@ def _data_address(item: GalleryItem) -> str:
     buffer = io.BytesIO()
     images.imsave(buffer, item.image, format="png", cmap="gray", vmin=0, vmax=255)
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def _busiest_classes(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    rows = sorted(summary["classes"], key=lambda row: -row["n_flagged"])
-    return rows[:MAX_CLASSES]

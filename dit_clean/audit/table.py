@@ -1,6 +1,6 @@
 """The audit table: one row per sample."""
 
-from collections.abc import Container
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,6 @@ from dit_clean.audit.data import AuditData
 from dit_clean.audit.extras import require
 from dit_clean.audit.samples import cells, is_polars, own_columns
 from dit_clean.gaps import is_missing
-from dit_clean.influence.patterns import influence_patterns
 
 TAKEN = ("verdict", "corrected_label")
 """Names of what a review adds."""
@@ -38,7 +37,7 @@ def audit_columns(data: AuditData) -> dict[str, np.ndarray]:
         data.margin,
         data.flagged,
         data.weight,
-        influence_patterns(data.timeline),
+        data.patterns,
     )
     return dict(zip(COLUMNS, columns, strict=True))
 
@@ -72,9 +71,8 @@ def audit_table(
         If pandas is needed and not installed.
     """
     # Before influence is read, which may take as long as the training.
-    own: dict[str, np.ndarray] = {}
-    for name, column in own_columns(data.X, columns, data.n_samples).items():
-        own[own_name(name, [*COLUMNS, *own])] = _as_array(column)
+    found = own_columns(data.X, columns, data.n_samples)
+    own = {k: _as_array(v) for k, v in named_apart(found.items(), COLUMNS).items()}
     if not isinstance(flagged, bool | np.bool_ | None):
         raise ValueError(f"flagged={flagged!r} is none of None, True and False.")
     _check_sort(sort, [*COLUMNS, *own])
@@ -92,9 +90,17 @@ def audit_table(
     return pandas.DataFrame({k: v[rows] for k, v in table.items()}, index=index)
 
 
-def own_name(name: str, columns: Container[str]) -> str:
-    """Return the name of a column of the user's among those of an audit table."""
-    return f"{name} (X)" if name in columns or name in TAKEN else name
+def named_apart(
+    columns: Iterable[tuple[str, Any]], others: Iterable[str]
+) -> dict[str, Any]:
+    """Return the user's columns by names that no other column of a table has."""
+    named: dict[str, Any] = {}
+    for given, values in columns:
+        name = given
+        while name in {*others, *TAKEN, *named}:
+            name = f"{name} (X)"
+        named[name] = values
+    return named
 
 
 def _as_array(column: Any) -> np.ndarray:

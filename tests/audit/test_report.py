@@ -212,6 +212,33 @@ def test_columns_named_like_those_of_a_review_are_renamed(data):
     assert list(audit_table(data, columns=columns))[-2:] == shown[-2:]
 
 
+def test_own_columns_of_one_name_are_all_shown(data):
+    n = data.n_samples
+    columns = {
+        "index": np.arange(n),
+        "text": -np.arange(n),
+        "label": 2 * np.arange(n),
+        "label (X)": 3 * np.arange(n),
+    }
+    payload = table_payload(data, columns, ["some text"] * n, 10)
+    own = {
+        column["name"]: values
+        for column, values in zip(payload["columns"], payload["values"], strict=True)
+        if column["own"]
+    }
+    rows = data.most_suspicious[:10]
+    assert {name: values[0] for name, values in own.items()} == {
+        "index": data.index[rows[0]],
+        "text": "some text",
+        "index (X)": rows[0],
+        "text (X)": -rows[0],
+        "label (X)": 2 * rows[0],
+        "label (X) (X)": 3 * rows[0],
+    }
+    table = audit_table(data, columns=columns)
+    assert np.array_equal(table["label (X) (X)"], columns["label (X)"])
+
+
 def test_large_whole_numbers_are_texts_for_browsers(data):
     labels = 2**60 + np.arange(data.n_samples)
     large = replace(data, labels=labels, suggested=labels, classes=labels)
