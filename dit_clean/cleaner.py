@@ -318,7 +318,7 @@ class InfluenceCleaner(
         data = TrainingData(X, encoder, targets, weight, validation)
         measured, recorded, lr = self._trained(data, folds)
         evidence = measured.evidence(data)
-        by_epoch = EpochInfluence(measured.influence, recorded)
+        by_epoch = EpochInfluence(measured.influence, recorded, self._n_epochs())
         judge_signal = partial(held_out_signal, evidence)
         signal = kept(self.memory, recorded.key, "signal", judge_signal)
         warn_of_no_signal(signal)

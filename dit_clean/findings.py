@@ -14,7 +14,6 @@ from dit_clean.crossfit import (
     RecordedRuns,
     TrainingData,
     average_timeline,
-    decision_epochs,
     kept,
     steps_to_go_back,
 )
@@ -94,11 +93,11 @@ class Findings:
             influence = None
             # Targets are judged by residuals, unless influence alone is asked for.
             if scoring == "influence" or (scoring == "combined" and self.is_classifier):
-                epochs = decision_epochs(window, self.evidence.n_epochs)
+                epochs = self.by_epoch.epochs_for(window)
                 influence = self.by_epoch.at(epochs, verbose=verbose)
             if isinstance(self.evidence, TargetEvidence):
                 return judge_targets(self.evidence, window.slice, influence)
-            return judge_labels(self.evidence, influence, window.slice, scoring)
+            return judge_labels(self.evidence, window.slice, influence, scoring)
 
         if (window, scoring) not in self._judgements:
             part = "judgement", window, scoring

@@ -9,7 +9,6 @@ from dit_clean.crossfit.cache import kept
 from dit_clean.crossfit.data import TrainingData
 from dit_clean.crossfit.epochs import (
     EpochInfluence,
-    decision_epochs,
     scheduled_epochs,
 )
 from dit_clean.crossfit.fold import Fold, make_folds
@@ -28,7 +27,6 @@ __all__ = [
     "RecordedRuns",
     "TrainingData",
     "average_timeline",
-    "decision_epochs",
     "kept",
     "make_folds",
     "predict_together",

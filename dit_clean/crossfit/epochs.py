@@ -30,12 +30,6 @@ def scheduled_epochs(n_epochs: int) -> list[int]:
     return sorted({int(count) - 1 for count in np.round(counts)})
 
 
-def decision_epochs(window: Window, n_epochs: int) -> list[int]:
-    """Return the epochs whose influence stands for a window: never none."""
-    inside = [epoch for epoch in scheduled_epochs(n_epochs) if epoch in window]
-    return inside or [window.stop - 1]
-
-
 def epoch_influence(
     trajectory: Trajectory, query: Query, epoch: int, *, each_label: bool
 ) -> np.ndarray:
@@ -84,10 +78,23 @@ class EpochInfluence:
         Influence by epoch, as far as known.
     runs : RecordedRuns
         To replay the others.
+    n_epochs : int
+        Epochs that networks were to train for; some may have stopped earlier.
     """
 
-    def __init__(self, measured: Mapping[int, np.ndarray], runs: RecordedRuns):
-        self.runs, self._values = runs, dict(measured)
+    def __init__(
+        self, measured: Mapping[int, np.ndarray], runs: RecordedRuns, n_epochs: int
+    ):
+        self.runs, self.n_epochs = runs, n_epochs
+        self._values = dict(measured)
+
+    def epochs_for(self, window: Window) -> list[int]:
+        """Return the epochs whose influence stands for a window: never none.
+
+        Of those whose influence is measured during training.
+        """
+        inside = [epoch for epoch in scheduled_epochs(self.n_epochs) if epoch in window]
+        return inside or [window.stop - 1]
 
     def measure(self, epochs: Iterable[int], *, verbose: int = 0) -> None:
         """Replay those epochs that are not known yet."""

@@ -17,7 +17,7 @@ from dit_clean.tracking.model import TrackedModel
 from dit_clean.tracking.replay import Replayer
 from dit_clean.tracking.storage import MIN_STATES, StateStore, TrainingState
 
-FORMAT = 6
+FORMAT = 7
 """Of runs that are pickled or kept in `memory`, to be raised where they change, or what
 is measured of them."""
 

@@ -8,7 +8,7 @@ from skorch.callbacks import Callback, EarlyStopping
 from skorch.dataset import ValidSplit
 
 from dit_clean import InfluenceCleaner, Window
-from dit_clean.crossfit import Measurements
+from dit_clean.crossfit import EpochInfluence, Measurements
 from tests.nets import Linear, load_mixed_iris, make_net
 
 
@@ -106,6 +106,21 @@ def test_epochs_of_the_longest_run_alone_do_not_count():
     assert (cleaner.influence_ != 0).all()
     with pytest.raises(ValueError, match=r"it has 4 epochs.*Fractions"):
         cleaner.influence(window=(4, 6))
+
+
+def test_runs_that_stop_early_are_judged_by_what_was_measured(monkeypatch):
+    def replayed(self, epoch, on_network):
+        raise AssertionError(f"epoch {epoch} was replayed")
+
+    monkeypatch.setattr(EpochInfluence, "_replayed", replayed)
+    X, y = load_mixed_iris()
+    net = make_net(callbacks=[StopAfter({40: 5, 50: 5, 60: 5})], max_epochs=20)
+    splits = make_splits([40, 90])
+    cleaner = InfluenceCleaner(net, window="full", cv=splits, random_state=0)
+    cleaner.fit(X.astype(np.float32), y)
+    by_epoch = cleaner._findings.by_epoch
+    assert by_epoch.epochs_for(cleaner.window_) == [0, 1, 2]
+    assert by_epoch.epochs_for(Window(3, 5)) == [4]
 
 
 def test_module_instance_is_warned_of():
