@@ -7,7 +7,6 @@ from typing import Any
 from joblib import Memory
 from sklearn.utils.validation import check_memory
 
-from dit_clean.tracking.storage import AUTO_BYTES
 from dit_clean.warning import warn
 
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -20,7 +19,7 @@ def parse_bytes(amount: Any) -> int:
     Parameters
     ----------
     amount : int or str
-        Bytes, or a number with a unit such as "256MiB"; "auto" is 1 GiB.
+        Bytes, or a number with a unit such as "256MiB".
 
     Raises
     ------
@@ -34,8 +33,6 @@ def parse_bytes(amount: Any) -> int:
     """
     if isinstance(amount, int) and not isinstance(amount, bool) and amount > 0:
         return amount
-    if amount == "auto":
-        return AUTO_BYTES
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(amount))
     if match and match[2].upper() in UNITS:
         nbytes = int(float(match[1]) * UNITS[match[2].upper()])

@@ -13,8 +13,8 @@ from dit_clean.detection import (
     TargetEvidence,
     sample_weights,
     warn_of_doubtful_classes,
-    warn_of_many_wrong,
     warn_of_many_wrong_labels,
+    warn_of_many_wrong_targets,
     warn_of_repeated_target,
     warn_of_shifted_predictions,
     warn_of_skewed_targets,
@@ -112,7 +112,7 @@ class Rescoring:
             shift = targets.scale * residual
             warn_of_repeated_target(targets.given)
             if not warn_of_shifted_predictions(shift, targets.given):
-                warn_of_many_wrong(decision.contamination)
+                warn_of_many_wrong_targets(decision.contamination)
                 warn_of_skewed_targets(decision, residual, signal)
         else:
             warn_of_many_wrong_labels(decision.contamination, targets.labels, signal)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dit_clean.memory import AUTO_BYTES, parse_bytes
+from dit_clean.memory import parse_bytes
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,6 @@ from dit_clean.memory import AUTO_BYTES, parse_bytes
         ("1KB", 1000),
         ("1.5 KiB", 1536),
         (" 2 gib ", 2**31),
-        ("auto", AUTO_BYTES),
     ],
 )
 def test_amounts_are_read(amount, expected):

@@ -13,6 +13,7 @@ import numpy as np
 
 from dit_clean.audit.samples import in_microseconds
 from dit_clean.gaps import is_missing
+from dit_clean.influence.patterns import influence_patterns
 
 EVEN = 0.5
 """Suspicion from which on a label is more likely wrong than right."""
@@ -92,6 +93,11 @@ class AuditData:
     def timeline(self) -> np.ndarray:
         """Influence over each epoch; may replay parts of the training."""
         return self.read_timeline()
+
+    @cached_property
+    def patterns(self) -> np.ndarray:
+        """When each sample has its influence, see `influence_patterns`."""
+        return influence_patterns(self.timeline)
 
     @property
     def n_samples(self) -> int:

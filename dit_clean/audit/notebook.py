@@ -1,9 +1,9 @@
 """What a fitted cleaner shows in a notebook, above scikit-learn's own diagram."""
 
 from html import escape
-from typing import Any
 
 from dit_clean.audit.data import AuditData
+from dit_clean.audit.summary import by_class, with_most_flags
 from dit_clean.audit.text import visible_spaces
 from dit_clean.audit.words import caution, expected_wrong, is_or_are
 
@@ -48,15 +48,10 @@ def _trust(data: AuditData) -> str:
 
 
 def _classes(data: AuditData) -> str:
-    if data.classes is None:
-        return ""
-    counts: list[tuple[int, Any]] = [
-        (int(data.flagged[data.labels == label].sum()), label) for label in data.classes
-    ]
-    flagged = sorted((c for c in counts if c[0]), key=lambda c: -c[0])
+    flagged = [row for row in by_class(data) if row["n_flagged"]]
     named = [
-        f"{escape(str(visible_spaces(label)))}: {n:,}"
-        for n, label in flagged[:MAX_CLASSES]
+        f"{escape(str(visible_spaces(row['label'])))}: {row['n_flagged']:,}"
+        for row in with_most_flags(flagged, MAX_CLASSES)
     ]
     more = [f"{len(flagged) - MAX_CLASSES} more classes"] * (len(flagged) > MAX_CLASSES)
     return f"By given label: {', '.join(named + more)}." if named else ""

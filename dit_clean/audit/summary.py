@@ -6,7 +6,6 @@ import numpy as np
 
 from dit_clean.audit.data import AuditData, plain
 from dit_clean.influence.patterns import (
-    influence_patterns,
     pattern_counts,
     stage_correlation,
     stage_slices,
@@ -102,6 +101,11 @@ def by_class(data: AuditData) -> list[dict[str, Any]]:
     return rows
 
 
+def with_most_flags(rows: list[dict[str, Any]], n: int) -> list[dict[str, Any]]:
+    """Return the n labels of `by_class` with most flags, of equals the first."""
+    return sorted(rows, key=lambda row: -row["n_flagged"])[:n]
+
+
 def count_changes(data: AuditData) -> np.ndarray:
     """Return how many samples have given label i and suggested label j.
 
@@ -143,8 +147,8 @@ def suspicion_histogram(data: AuditData) -> dict[str, list[Any]]:
 
 
 def _by_pattern(data: AuditData) -> dict[str, dict[str, int]]:
-    patterns = influence_patterns(data.timeline)
-    total, flagged = pattern_counts(patterns), pattern_counts(patterns[data.flagged])
+    total = pattern_counts(data.patterns)
+    flagged = pattern_counts(data.patterns[data.flagged])
     return {
         name: {"n_samples": total[name], "n_flagged": flagged[name]} for name in total
     }

@@ -10,7 +10,7 @@ import click
 
 from dit_clean.audit.extras import require
 from dit_clean.audit.report import MAX_COLUMNS, REPORT_LIBRARIES
-from dit_clean.audit.summary import by_class
+from dit_clean.audit.summary import by_class, with_most_flags
 from dit_clean.audit.words import caution, expected_wrong
 from dit_clean.cleaner import InfluenceCleaner
 from dit_clean.cli.files import (
@@ -352,8 +352,7 @@ def _print_summary(cleaner: InfluenceCleaner, written: dict[str, Path | None]) -
         click.echo(f"Going by suspicion, {expected_wrong(data)}.")
     if data.is_doubtful:
         click.echo(caution(data, STRICTER))
-    rows = sorted(by_class(data), key=lambda row: -row["n_flagged"])
-    for row in rows[:MAX_CLASSES]:
+    for row in with_most_flags(by_class(data), MAX_CLASSES):
         click.echo(
             f"  {row['label']}: {row['n_flagged']:,} of {row['n_samples']:,} flagged"
         )

@@ -11,8 +11,8 @@ from dit_clean.detection.evidence import CleanEvidence, LabelEvidence
 from dit_clean.detection.judgement import Decision, Judgement
 from dit_clean.detection.plausibility import (
     warn_of_doubtful_classes,
-    warn_of_many_wrong,
     warn_of_many_wrong_labels,
+    warn_of_many_wrong_targets,
     warn_of_repeated_target,
     warn_of_shifted_predictions,
     warn_of_skewed_targets,
@@ -43,8 +43,8 @@ __all__ = [
     "replacement_rows",
     "sample_weights",
     "warn_of_doubtful_classes",
-    "warn_of_many_wrong",
     "warn_of_many_wrong_labels",
+    "warn_of_many_wrong_targets",
     "warn_of_no_signal",
     "warn_of_repeated_target",
     "warn_of_shifted_predictions",

@@ -93,13 +93,13 @@ def late_fall(held_out_loss: np.ndarray, least: float = LEAST_FALL) -> float:
     return min(1.0, (second - last) / (first - last))
 
 
-def warn_of_unfinished_training(late_fall: float, signal: float) -> None:
+def warn_of_unfinished_training(fall: float, signal: float) -> None:
     """Warn if the networks had not learned yet what they can when training ended.
 
     Parameters
     ----------
-    late_fall : float
-        See the function of that name.
+    fall : float
+        What `late_fall` returns.
     signal : float
         See `held_out_signal`; without one, `warn_of_no_signal` has said enough.
 
@@ -108,10 +108,10 @@ def warn_of_unfinished_training(late_fall: float, signal: float) -> None:
     UnfinishedTrainingWarning
         Right labels that they have not learned yet look wrong.
     """
-    if late_fall < STILL_FALLING or signal < MIN_Z:
+    if fall < STILL_FALLING or signal < MIN_Z:
         return
     warn(
-        f"Held-out loss was still falling when training ended: {late_fall:.0%} of its "
+        f"Held-out loss was still falling when training ended: {fall:.0%} of its "
         "fall from the first third of training to the last came after the second. "
         "Right labels that the networks have not learned yet look wrong. Raise "
         'max_epochs or lr (lr="auto" has tried higher ones), or lower batch_size.',

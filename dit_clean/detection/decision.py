@@ -56,8 +56,8 @@ the loss of fewer says more of these samples than of their class."""
 
 def judge_labels(
     evidence: LabelEvidence,
-    influence: np.ndarray | None,
     window: slice,
+    influence: np.ndarray | None,
     scoring: str,
 ) -> Judgement:
     """Return how likely each label is wrong, and what it would be.
@@ -66,12 +66,12 @@ def judge_labels(
     ----------
     evidence : LabelEvidence
         From cross-fitted training.
+    window : slice
+        Epochs that count.
     influence : ndarray of shape (n_queries, n_samples, n_epochs, n_classes) or None
         Influence under each label, of epochs of the window; negative = harmful. The
         second query, if there is one, is the loss of the clean samples. Not read, and
         may be None, where `scoring` is "margin".
-    window : slice
-        Epochs that count.
     scoring : {"combined", "influence", "margin"}
         Evidence used: outputs and influence, influence alone, or outputs alone.
 
@@ -85,8 +85,10 @@ def judge_labels(
     rows, labels = np.arange(len(evidence.labels)), evidence.labels
     readings = Readings(evidence, [], window)
     if influence is not None:
-        help_ = label_help(influence)[: _n_queries_heard(evidence)]
-        readings = Readings(evidence, list(help_), window)
+        help_ = list(label_help(influence))
+        readings = Readings(
+            evidence, help_ if _hears_clean(evidence) else help_[:1], window
+        )
     trusts = [(one, _trust(one, evidence)) for one in EXPLANATIONS[scoring]]
     believed = [_believed(readings, one, trust) for one, trust in trusts if trust > 0]
     posteriors, log_odds = zip(*believed, strict=True)
@@ -201,12 +203,12 @@ def _fitted(readings: Readings, explanation: Explanation) -> LabelNoiseModel:
     return explanation.fit(blind, readings.evidence.labels, known=known)
 
 
-def _n_queries_heard(evidence: LabelEvidence) -> int | None:
-    """Return 1 where clean samples are too few for a query of their own, else None."""
+def _hears_clean(evidence: LabelEvidence) -> bool:
+    """Tell whether influence on the loss of the clean samples is evidence."""
     if evidence.clean is None:
-        return None
+        return False
     counts = np.bincount(evidence.clean.labels, minlength=evidence.held_out.shape[2])
-    return 1 if np.median(counts) < MIN_CLEAN else None
+    return bool(np.median(counts) >= MIN_CLEAN)
 
 
 def _known_labels(

@@ -38,7 +38,7 @@ SHOWN = 5
 """Classes that a warning names."""
 
 
-def warn_of_many_wrong(contamination: float) -> None:
+def warn_of_many_wrong_targets(contamination: float) -> None:
     """Warn if an implausible fraction of regression targets looks wrong.
 
     Parameters

@@ -54,18 +54,6 @@ class Span:
     terms: tuple[Term, ...]
 
 
-def window_terms(
-    window: Window, query_step: int, column: int, *, history: str
-) -> list[Term]:
-    """Return the parts of a window's score; `influence_scores` defines it."""
-    if history == "window":
-        return [Term(query_step, window, column)]
-    terms = [Term(query_step, Window(0, window.stop), column)]
-    if window.start > 0:
-        terms.append(Term(window.start, Window(0, window.start), column, -1.0))
-    return terms
-
-
 def accumulate(
     trajectory: Trajectory,
     gradient_of: Callable[[TrainingState], Tensor],

@@ -1,7 +1,7 @@
 """Vector-Jacobian products of `adaptive_rules` in closed form.
 
 As `update_vjps` explains them: autograd's answers, None where options have none here.
-Weight decay is that of decoupled options: penalties are part of `grad`.
+To be asked by way of `update_vjp`, which sees to weight decay and `maximize`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ def adam_vjp(
     if hyper["amsgrad"] or "max_exp_avg_sq" in slots:
         return None
     (beta1, beta2), t = hyper["betas"], number_of_update(hyper)
-    products = _scaled_vjp(
+    return _scaled_vjp(
         slots,
         grad,
         adjoint,
@@ -36,7 +36,6 @@ def adam_vjp(
         correction=(1 - beta2**t) ** 0.5,
         eps=hyper["eps"],
     )
-    return _shrunk(products, hyper)
 
 
 def nadam_vjp(
@@ -45,7 +44,7 @@ def nadam_vjp(
     """Return the products of ``torch.optim.NAdam``."""
     (_, beta2), t = hyper["betas"], number_of_update(hyper)
     _, *shares = nadam_shares(slots, grad, hyper)
-    products = _scaled_vjp(
+    return _scaled_vjp(
         slots,
         grad,
         adjoint,
@@ -55,7 +54,6 @@ def nadam_vjp(
         correction=(1 - beta2**t) ** 0.5,
         eps=hyper["eps"],
     )
-    return _shrunk(products, hyper)
 
 
 def radam_vjp(
@@ -66,7 +64,7 @@ def radam_vjp(
     if rectified is None:
         return None
     (beta1, _), t = hyper["betas"], number_of_update(hyper)
-    products = _scaled_vjp(
+    return _scaled_vjp(
         slots,
         grad,
         adjoint,
@@ -74,7 +72,6 @@ def radam_vjp(
         rate=hyper["lr"] * rectified / (1 - beta1**t),
         eps=hyper["eps"],
     )
-    return _shrunk(products, hyper)
 
 
 def rmsprop_vjp(
@@ -165,15 +162,6 @@ def adamax_vjp(
         "exp_avg": by_mean.mul_(beta1),
         "exp_inf": by_earlier.mul_(beta2),
     }, cotangent
-
-
-def _shrunk(products: Products, hyper: Mapping[str, Any]) -> Products:
-    """Return the products with decoupled weight decay."""
-    earlier, cotangent = products
-    kept = 1 - hyper["lr"] * hyper["weight_decay"]
-    if kept == 1:
-        return products
-    return earlier | {"params": earlier["params"] * kept}, cotangent
 
 
 def _scaled_vjp(  # noqa: PLR0913

@@ -11,7 +11,6 @@ from dit_clean.influence.accumulate import (
     Term,
     accumulate,
     query_gradient,
-    window_terms,
 )
 from dit_clean.influence.queries import HasModel, Query
 from dit_clean.influence.windows import Window, grid_in_steps
@@ -100,11 +99,9 @@ def influence_scores(
     .. [2] S. Hara, A. Nitanda, T. Maehara, "Data Cleansing for Models Trained with
        SGD", NeurIPS 2019.
     """
-    check_history(history)
-    query_step = check_steps(trajectory, window, query_step)
-    terms = window_terms(window, query_step, 0, history=history)
+    terms = grid_terms(trajectory, [window], history, query_step)
     values = accumulate(trajectory, query_gradient(trajectory, query, run), terms)
-    return InfluenceScores(values[:, :, 0], window, query_step)
+    return InfluenceScores(values[:, :, 0], window, terms[0].query_step)
 
 
 @one_thread_at_a_time
@@ -166,13 +163,22 @@ def grid_terms(
     return [
         term
         for column, window in enumerate(windows)
-        for term in window_terms(
-            window,
-            check_steps(trajectory, window, query_step),
-            column,
-            history=history,
+        for term in _window_terms(
+            window, check_steps(trajectory, window, query_step), column, history
         )
     ]
+
+
+def _window_terms(
+    window: Window, query_step: int, column: int, history: History
+) -> list[Term]:
+    """Return the parts of a window's score; `influence_scores` defines it."""
+    if history == "window":
+        return [Term(query_step, window, column)]
+    terms = [Term(query_step, Window(0, window.stop), column)]
+    if window.start > 0:
+        terms.append(Term(window.start, Window(0, window.start), column, -1.0))
+    return terms
 
 
 @one_thread_at_a_time
@@ -216,8 +222,7 @@ def label_influence(
     Costs what `influence_scores` costs, whatever the number of classes.
     """
     _check_classes(trajectory.model.targets)
-    check_steps(trajectory, window, None)
-    terms = window_terms(window, window.stop, 0, history="window")
+    terms = grid_terms(trajectory, [window], "window")
     gradient_of = query_gradient(trajectory, query, run)
     return accumulate(trajectory, gradient_of, terms, each_label=True)[..., 0]
 

@@ -76,22 +76,27 @@ def update_vjp(
 ) -> Products | None:
     """Return the closed products of an update; None if there are none.
 
-    An L2 penalty and `maximize` are g' = weight_decay theta +- g in the place of g.
+    An L2 penalty and `maximize` are g' = weight_decay theta +- g in the place of g,
+    decoupled weight decay shrinks the parameters before the update.
     """
     closed = UPDATE_VJPS.get(optimizer_type)
     if closed is None:
         return None
-    decoupled = hyper.get("decoupled_weight_decay", False)
-    decay = 0.0 if decoupled else hyper["weight_decay"]
-    if decay == 0 and not hyper["maximize"]:
+    decay, sign = hyper["weight_decay"], -1 if hyper["maximize"] else 1
+    if decay == 0 and sign == 1:
         return closed(slots, grad, hyper, adjoint)
-    sign = -1 if hyper["maximize"] else 1
-    if optimizer_type not in LINEAR_UPDATES:
-        grad = torch.add(sign * grad, params, alpha=decay)
-    rest = hyper if decoupled else {**hyper, "weight_decay": 0.0}
-    products = closed(slots, grad, rest, adjoint)
+    decoupled = hyper.get("decoupled_weight_decay", False)
+    if sign == -1:
+        grad = -grad
+    if not decoupled and optimizer_type not in LINEAR_UPDATES:
+        grad = torch.add(grad, params, alpha=decay)
+    products = closed(slots, grad, hyper, adjoint)
     if products is None:
         return None
     earlier, cotangent = products
-    penalized = torch.add(earlier["params"], cotangent, alpha=decay)
-    return earlier | {"params": penalized}, sign * cotangent
+    by_params = earlier["params"]
+    if decoupled:
+        by_params = by_params * (1 - hyper["lr"] * decay)
+    else:
+        by_params = torch.add(by_params, cotangent, alpha=decay)
+    return earlier | {"params": by_params}, sign * cotangent

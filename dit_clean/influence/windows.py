@@ -93,8 +93,8 @@ def resolve_window(window: Any, n_epochs: int) -> Window:
             f"{window!r} is in steps, and a window of epochs is needed here. Give it "
             "to `influence` or `timeline` of a run or of a fitted cleaner."
         )
-    if window is None or (isinstance(window, str) and window == "full"):
-        return Window(0, n_epochs)
+    if window is None:
+        window = "full"
     if isinstance(window, str):
         return _named_window(window, n_epochs)
     if _is_whole(window):
@@ -179,6 +179,8 @@ def listed_windows(windows: Any) -> list[Any]:
 
 
 def _named_window(name: str, n_epochs: int) -> Window:
+    if name == "full":
+        return Window(0, n_epochs)
     third = THIRDS.get("late" if name == "convergence" else name)
     if third is None:
         raise ValueError(f"Unknown window {name!r}. Known names: {', '.join(NAMED)}.")

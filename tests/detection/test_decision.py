@@ -31,7 +31,7 @@ WRONG = np.arange(0, 120, 10)
 def decide_labels(
     evidence, influence, window, scoring="combined", contamination="auto"
 ):
-    return judge_labels(evidence, influence, window, scoring).decide(contamination)
+    return judge_labels(evidence, window, influence, scoring).decide(contamination)
 
 
 def make_evidence(seed=0, informative="both"):
@@ -83,7 +83,7 @@ def test_influence_counts_as_far_as_it_explains_the_given_labels(informative):
     evidence, influence = make_evidence(informative=informative)
     window, decided = slice(0, 4), {}
     for scoring in ("combined", "margin"):
-        decided[scoring] = judge_labels(evidence, influence, window, scoring).suspicion
+        decided[scoring] = judge_labels(evidence, window, influence, scoring).suspicion
     is_wrong = np.isin(np.arange(N_SAMPLES), WRONG)
     gap = {k: s[is_wrong].mean() - s[~is_wrong].mean() for k, s in decided.items()}
     if informative == "outputs":
@@ -103,7 +103,7 @@ def test_combined_lies_between_its_answers():
             for one in EXPLANATIONS["combined"]
         ]
     )
-    found = judge_labels(evidence, influence, slice(0, 4), "combined").suspicion
+    found = judge_labels(evidence, slice(0, 4), influence, "combined").suspicion
     low, high = answers.min(axis=0), answers.max(axis=0)
     apart = high - low > 1e-6
     assert apart.mean() > 0.2
@@ -120,7 +120,7 @@ def test_influence_that_is_not_trusted_is_not_looked_at():
     assert influence_trust(few.labels, few.n_folds) == 0
     nothing = np.full_like(influence[:, rows], np.nan)
     found, expected = (
-        judge_labels(few, nothing, slice(0, 4), scoring)
+        judge_labels(few, slice(0, 4), nothing, scoring)
         for scoring in ("combined", "margin")
     )
     assert np.array_equal(found.suspicion, expected.suspicion)
@@ -179,7 +179,7 @@ def test_networks_that_trained_on_the_sample_count():
     evidence, influence = make_evidence()
     other = replace(evidence, in_sample=make_evidence(seed=1)[0].in_sample)
     found, expected = (
-        judge_labels(each, influence, slice(0, 4), "margin").suspicion
+        judge_labels(each, slice(0, 4), influence, "margin").suspicion
         for each in (other, evidence)
     )
     assert not np.allclose(found, expected, atol=0.01)
@@ -214,7 +214,7 @@ def test_clean_samples_count_once_however_many_networks_see_them():
     influence, window = np.zeros((1, N_SAMPLES, N_EPOCHS, N_CLASSES)), slice(0, 4)
     twice = CleanEvidence(clean.labels, np.concatenate([clean.outputs] * 2))
     found, expected = (
-        judge_labels(replace(evidence, clean=one), influence, window, "margin")
+        judge_labels(replace(evidence, clean=one), window, influence, "margin")
         for one in (twice, clean)
     )
     assert np.allclose(found.suspicion, expected.suspicion, atol=1e-4)

@@ -12,8 +12,8 @@ from dit_clean.detection import (
     UnfinishedTrainingWarning,
     held_out_signal,
     late_fall,
-    warn_of_many_wrong,
     warn_of_many_wrong_labels,
+    warn_of_many_wrong_targets,
     warn_of_no_signal,
     warn_of_unfinished_training,
 )
@@ -67,10 +67,10 @@ def test_targets_that_cannot_be_predicted_are_warned_of():
 
 def test_implausibly_many_wrong_targets_are_warned_of():
     with pytest.warns(UserWarning, match=r"40% of the targets look wrong.*logarithm"):
-        warn_of_many_wrong(0.4)
+        warn_of_many_wrong_targets(0.4)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warn_of_many_wrong(0.2)
+        warn_of_many_wrong_targets(0.2)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from dit_clean.audit.data import AuditData
 from dit_clean.audit.displays.base import Display
 from dit_clean.audit.samples import row_numbers
 from dit_clean.audit.style import diverging_colors, new_axes
-from dit_clean.influence.patterns import PATTERNS, influence_patterns
+from dit_clean.influence.patterns import PATTERNS
 
 N_ROWS = 60
 KEPT_SHARE = 1 / 3
@@ -55,7 +55,7 @@ class TimelineDisplay(Display):
         rows = row_numbers(rows, data.n_samples)
         if len(rows) == 0:
             raise ValueError("There is no row to draw. Give other rows or n_rows.")
-        patterns = influence_patterns(data.timeline)[rows]
+        patterns = data.patterns[rows]
         ranks = np.array([PATTERNS.index(name) for name in patterns])
         order = np.lexsort((ranks, ~data.flagged[rows]))
         groups = [
