@@ -27,9 +27,9 @@ from dit_clean.tracking import (
 from dit_clean.tracking.copies import copied
 from dit_clean.tracking.criterion_checks import check_holds_none
 from dit_clean.tracking.exclusive import borrowed_generators, with_gradients
+from dit_clean.tracking.module_checks import check_module
 from dit_clean.tracking.networks import tracked_clone
 from dit_clean.tracking.probabilities import check_probabilities, takes_log
-from dit_clean.tracking.recorder_checks import check_module
 from dit_clean.tracking.rows import (
     as_rows,
     as_targets,

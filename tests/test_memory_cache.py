@@ -17,7 +17,7 @@ from skorch.callbacks import Callback, PrintLog
 from torch.nn.utils.parametrizations import weight_norm
 
 from dit_clean import InfluenceCleaner, findings
-from dit_clean.crossfit import CrossFit, cache
+from dit_clean.crossfit import CrossFit, cache, plan
 from dit_clean.detection import NoSignalWarning, held_out_signal, judge_labels
 from tests.nets import Linear, load_mixed_iris, make_net
 
@@ -213,7 +213,7 @@ def test_another_version_trains_again(tmp_path, n_trainings, monkeypatch):
     cleaner = InfluenceCleaner(max_epochs=2, memory=str(tmp_path), random_state=0)
     cleaner.fit(X, y)
     n_before = len(n_trainings)
-    monkeypatch.setattr(cache, "library_versions", lambda: ("99",))
+    monkeypatch.setattr(plan, "library_versions", lambda: ("99",))
     cleaner.fit(X, y)
     assert len(n_trainings) == n_before + N_NETWORKS
 

@@ -250,8 +250,8 @@ def _pictures(data: AuditData, summary: dict[str, Any]) -> dict[str, str]:
 def _gallery(data: AuditData, samples: Any) -> list[dict[str, Any]]:
     """Return the most suspicious samples, images as data addresses.
 
-    Of images all that are flagged, as far as there is room: the table does not show
-    them.
+    All flagged images are shown, as far as there is room, because the table does not
+    show images.
     """
     n_items = max(N_GALLERY, min(MAX_IMAGES, int(data.flagged.sum())))
     items = gallery_items(data, samples=samples, n_items=n_items)

@@ -6,54 +6,20 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import joblib
 
-from dit_clean.crossfit.data import TrainingData
-from dit_clean.crossfit.fingerprint import fingerprint, parameter_order
 from dit_clean.crossfit.fold import Fold
-from dit_clean.crossfit.hashing import hash_of
 from dit_clean.crossfit.measurements import Measurements
 from dit_clean.crossfit.result import FoldResult, FoldRun
 from dit_clean.memory import as_memory
-from dit_clean.tracking.trajectory import FORMAT
-from dit_clean.versions import library_versions
-
-if TYPE_CHECKING:
-    from dit_clean.crossfit.plan import CrossFit
 
 Train = Callable[[], Generator[FoldResult]]
 Measure = Callable[[Iterator[FoldResult]], Measurements]
 Value = TypeVar("Value")
 MAX_PIECE = 64 * 2**20
 """Bytes of what is kept up to which it is stored in one piece."""
-
-
-def run_key(plan: "CrossFit", data: TrainingData, folds: list[Fold]) -> str:
-    """Return the key of everything that a run depends on.
-
-    Data, network with its parameters and code, query, folds, seeds, weights, storage
-    and the versions of the libraries; not what the run is used for.
-
-    Raises
-    ------
-    ValueError
-        If the network cannot be kept: names the class or function, and the remedy.
-    """
-    arrays = (data.rows, data.targets.encoded, data.sample_weight, data.validation)
-    return hash_of(
-        (
-            arrays,
-            folds,
-            fingerprint(plan.net),
-            parameter_order(plan.net),
-            plan.net,
-            (plan.is_classifier, plan.storage, plan.max_bytes, plan.n_threads),
-            (FORMAT, library_versions()),
-        ),
-        hash_name="sha1",  # faster than joblib's default where the CPU knows it
-    )
 
 
 def kept(memory: Any, key: str | None, part: Any, make: Callable[[], Value]) -> Value:
@@ -64,7 +30,7 @@ def kept(memory: Any, key: str | None, part: Any, make: Callable[[], Value]) -> 
     memory : str, path, joblib.Memory or None
         None, or one without a location, keeps nothing.
     key : str or None
-        Of the run, see `run_key`; None where nothing is kept.
+        Of the run, see `CrossFit.key`; None where nothing is kept.
     part : hashable by joblib
         What of the run. Not its networks: see `KeptNetworks`.
     make : callable

@@ -35,9 +35,9 @@ def epoch_influence(
 ) -> np.ndarray:
     """Return the influence of an epoch on a query at the epoch's end.
 
-    Of samples with weights, that per unit of weight: a sample that hardly counts in
-    training would else look as if nothing were wrong with it. Without `each_label` that
-    of samples of weight 0 is 0: they have none that could be divided.
+    With sample weights: per unit of weight, because a sample that hardly counts in
+    training would otherwise look right. Without `each_label`, samples of weight 0 get
+    0.
 
     Parameters
     ----------

@@ -15,10 +15,12 @@ from skorch.dataset import Dataset
 from skorch.helper import predefined_split
 from tqdm.auto import tqdm
 
-from dit_clean.crossfit.cache import KeptNetworks, kept_run, run_key
+from dit_clean.crossfit.cache import KeptNetworks, kept_run
 from dit_clean.crossfit.data import QueryMaker, TrainingData
 from dit_clean.crossfit.epochs import scheduled_epochs
+from dit_clean.crossfit.fingerprint import fingerprint, parameter_order
 from dit_clean.crossfit.fold import Fold
+from dit_clean.crossfit.hashing import hash_of
 from dit_clean.crossfit.measurements import Measurements
 from dit_clean.crossfit.recorded import RecordedRuns
 from dit_clean.crossfit.result import FoldResult, FoldRun, extended
@@ -28,6 +30,8 @@ from dit_clean.run import fit_tracked
 from dit_clean.tracking import StateStore
 from dit_clean.tracking.exclusive import borrowed_generators, fixed_threads
 from dit_clean.tracking.rows import cast_floats, subset_rows
+from dit_clean.tracking.trajectory import FORMAT
+from dit_clean.versions import library_versions
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ class CrossFit:
         asked for.
         """
         keeps = memory.store_backend is not None
-        key = run_key(self, data, folds) if keeps else None
+        key = self.key(data, folds) if keeps else None
         measure = partial(
             Measurements.of, n_folds=len(folds), is_classifier=self.is_classifier
         )
@@ -94,6 +98,31 @@ class CrossFit:
         measurements, load = kept_run(memory, key, train, measure)
         return measurements, RecordedRuns(load, data, key)
 
+    def key(self, data: TrainingData, folds: list[Fold]) -> str:
+        """Return the key of everything that a run depends on.
+
+        Data, network with its parameters and code, query, folds, seeds, weights,
+        storage and the versions of the libraries; not what the run is used for.
+
+        Raises
+        ------
+        ValueError
+            If the network cannot be kept: names the class or function, and the remedy.
+        """
+        arrays = (data.rows, data.targets.encoded, data.sample_weight, data.validation)
+        return hash_of(
+            (
+                arrays,
+                folds,
+                fingerprint(self.net),
+                parameter_order(self.net),
+                self.net,
+                (self.is_classifier, self.storage, self.max_bytes, self.n_threads),
+                (FORMAT, library_versions()),
+            ),
+            hash_name="sha1",  # faster than joblib's default where the CPU knows it
+        )
+
     def train(
         self,
         data: TrainingData,
@@ -104,7 +133,7 @@ class CrossFit:
     ) -> Generator[FoldResult]:
         """Yield the results of all networks, without the data.
 
-        That of the network on all rows first, with outputs for each epoch that counts;
+        The network on all rows comes first, with outputs for each epoch that counts;
         then the folds, in their order. Callbacks may stop a network early by its
         held-out rows, and the one on all rows has none: it trains as long as most of
         the others, after them. Only epochs that at least two folds have reached count:

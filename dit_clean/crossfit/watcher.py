@@ -11,8 +11,8 @@ from dit_clean.crossfit.epochs import epoch_influence
 from dit_clean.influence import check_replay
 from dit_clean.influence.queries import Query, read_in_parts
 from dit_clean.tracking import TrackedModel, Trajectory
-from dit_clean.tracking.recorder_checks import divergence_remedy
 from dit_clean.tracking.rows import Rows, cast_floats
+from dit_clean.tracking.state_checks import divergence_remedy
 
 
 class EpochWatcher:

@@ -230,7 +230,7 @@ def are_skewed(residual: np.ndarray, flagged: np.ndarray) -> bool:
     """Tell whether flagged targets look like the long tail of right ones.
 
     They lie to one side, begin where those end that are kept, and these lean to the
-    same side. Of gross errors to one side the first is true, seldom another.
+    same side. With gross errors to one side the first holds, the other two seldom.
 
     Parameters
     ----------

@@ -18,9 +18,9 @@ class NoSignalWarning(UserWarning):
 def held_out_signal(evidence: LabelEvidence | TargetEvidence) -> float:
     """Return by how many standard errors held-out labels are predicted above chance.
 
-    Of the mean held-out log-probability of the given label, over all epochs, or of the
-    rank correlation of targets and mean held-out predictions. Chance is what permuted
-    labels would get, whatever the shares of the classes.
+    For labels: by the mean held-out log-probability of the given label over all epochs.
+    For targets: by their rank correlation with the mean held-out prediction. Chance is
+    what permuted labels would get, whatever the shares of the classes.
 
     Parameters
     ----------

@@ -111,7 +111,7 @@ class _Convolution(Function):
 class _Pull(Function):
     """Gradients of a convolution: linear in `grad`, and in (input, weight).
 
-    Those of weight and bias are zeros if nobody asks for more than their derivative.
+    Those of weight and bias are zeros if only their derivatives are asked for.
     """
 
     @staticmethod
@@ -171,9 +171,9 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 def _are_transformed() -> bool:
-    """Tell whether this is inside of torch.vmap or torch.func, which take no Function.
+    """Tell whether this is inside of torch.vmap or torch.func.
 
-    None, that is, whose context is set up in its forward.
+    They take no Function whose context is set up in its forward.
     """
     return torch._C._are_functorch_transforms_active()
 

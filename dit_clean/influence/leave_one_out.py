@@ -143,8 +143,8 @@ def _check_ends_alike(
 ) -> None:
     """Raise if training again leads elsewhere than the recorded run.
 
-    Of what is done beside the recorded updates little may be seen in a single step, but
-    it adds up.
+    A single step may show little of what is done beside the recorded updates, but it
+    adds up.
     """
     start = trajectory.state(first)
     for t, state in again.items():

@@ -5,7 +5,7 @@ from collections.abc import Container, Iterator, Mapping
 from torch import Tensor, nn
 
 from dit_clean.tracking import ParameterLayout, TrackedModel
-from dit_clean.tracking.recorder_checks import refuse_trained_padding
+from dit_clean.tracking.module_checks import refuse_trained_padding
 
 
 def check_padding(module: nn.Module, grads: Mapping[str, Tensor]) -> None:

@@ -35,7 +35,7 @@ class StandIns(TorchFunctionMode):
 class InDouble(TorchFunctionMode):
     """Context in which casts, and tensors that are made, are in double precision.
 
-    Of this thread alone: torch's default precision is that of the whole process.
+    In this thread only: torch's default precision is that of the whole process.
     """
 
     CASTS = (Tensor.float, Tensor.half, Tensor.bfloat16)

@@ -110,7 +110,7 @@ class SampleLoss:
     def check_reduction(self, output: Any, target: Tensor) -> None:
         """Raise if a batch's loss is another one than its samples' losses make.
 
-        Of losses that draw random numbers nothing is told. Torch's own are not asked.
+        Losses that draw random numbers, and torch's own, are not checked.
         """
         if self._is_torchs:
             return

@@ -22,7 +22,7 @@ PENALTY = (
     "return it beside its outputs."
 )
 NOISE = 0.1
-"""What is added to outputs that are all the same, of which losses show nothing."""
+"""Noise added to outputs that are all equal: on those a loss shows nothing."""
 
 
 def check_is_tensor(output: Any) -> None:
@@ -120,8 +120,8 @@ def check_apart(unreduced: nn.Module, scores: Any, target: Tensor) -> None:
     Raises
     ------
     ValueError
-        If samples have other losses in a batch of every second one. Of losses that
-        draw random numbers the shapes are compared alone.
+        If samples have other losses in a batch of every second one. If a loss draws
+        random numbers, only shapes are compared.
     """
     n_batch = len(target)
     if not _are_rows(scores, n_batch):

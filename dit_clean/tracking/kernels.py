@@ -90,8 +90,8 @@ class TrackedKernels:
     Parameters
     ----------
     *modules : nn.Module
-        Network and criterion. Of their layers, their classes that are not torch's, and
-        their device it depends what is set.
+        Network and criterion. What is set depends on their layers, on classes that are
+        not torch's, and on their device.
 
     Notes
     -----

@@ -204,8 +204,8 @@ class TrackedModel:
     def losses(self, params: Mapping[str, Tensor], X: Any, y: Tensor) -> Tensor:
         """Return the loss of each given sample, shape (n,), in evaluation mode.
 
-        Whose targets may have other shapes than those of training, which a loss of
-        one's own would broadcast.
+        Targets may have other shapes than those of training; a loss of one's own would
+        broadcast them, so this is checked.
         """
         output, y = self.forward(params, X), sent_to(self.device, y)
         losses = self.loss.each(output, y)

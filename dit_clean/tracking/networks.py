@@ -17,8 +17,8 @@ from dit_clean.tracking.criterion import SampleLoss
 from dit_clean.tracking.criterion_checks import check_is_tensor
 from dit_clean.tracking.exclusive import borrowed_generators
 from dit_clean.tracking.loader import IndexedLoader
+from dit_clean.tracking.module_checks import check_module
 from dit_clean.tracking.probabilities import warn_of_softmax
-from dit_clean.tracking.recorder_checks import check_module
 from dit_clean.tracking.rows import Rows, cast_floats, n_rows, take_rows
 from dit_clean.warning import warn
 
@@ -46,9 +46,9 @@ INSTEAD = {
         "Batches are drawn from torch's own generator, which random_state seeds."
     ),
 }
-"""Options of data loaders that rows have no numbers under, and what to do."""
+"""Options of data loaders under which rows have no numbers, and what to use instead."""
 BINARY = 2
-"""Classes that others train one output for."""
+"""Number of classes for which others use a single output."""
 FEW_CHANGES = 0.2
 """Rows count as sorted by label if neighbors differ less often than this part of what
 chance would have."""

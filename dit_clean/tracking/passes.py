@@ -10,7 +10,6 @@ from torch.utils.hooks import RemovableHandle
 from dit_clean.tracking.generator import get_rng_state
 from dit_clean.tracking.layers import draws_by_value, may_depend_on_mode, may_draw
 from dit_clean.tracking.model import get_modes
-from dit_clean.tracking.recorder_checks import check_precision, check_same_pass
 
 
 class _Look(NamedTuple):
@@ -23,10 +22,10 @@ class _Look(NamedTuple):
 class PassWatch:
     """Tells the modes of layers, and the random state, that passes of steps start from.
 
-    Of a step with several passes that have gradients: those of the first one in the
-    optimizer's closure, if it has one; else the passes have to be alike. Where all
-    passes of a network are alike only the first step of an epoch is looked at: to be
-    told of a pass takes 6 us, a look at the random state 10 us.
+    If a step has several passes with gradients, the first one inside the optimizer's
+    closure counts; without a closure all have to be alike. Where all passes of a
+    network are alike only the first step of an epoch is looked at: to be told of a pass
+    takes 6 us, a look at the random state 10 us.
 
     Passes that draw random numbers mostly go on from where the one before left the
     generator, so that this is all a replay has to know. It is looked at as soon as the
@@ -98,12 +97,12 @@ class PassWatch:
         self._depth += 1  # a module may call itself
         if not torch.is_grad_enabled():
             return
-        check_precision(self._device)
+        _check_precision(self._device)
         if not self._may_differ or (self._is_updating and self._has_passed):
             return
         modes, start = get_modes(self._modules), self._look()
         if self._has_passed:
-            check_same_pass((self.modes, _bits(self._start)), (modes, _bits(start)))
+            _check_same_pass((self.modes, _bits(self._start)), (modes, _bits(start)))
         self._has_passed = self._is_awaited = True
         self._start = start
         self._note_modes(modes)
@@ -191,3 +190,24 @@ class _PassHook:
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         return _PassHook, ()
+
+
+def _check_precision(device: torch.device) -> None:
+    """Raise in a forward pass under autocast, which no record can repeat."""
+    if torch.is_autocast_enabled(device.type):
+        raise RuntimeError(
+            "Training under autocast (mixed precision) cannot be tracked: steps are "
+            "repeated in the precision of the parameters. Train without autocast, in "
+            "float32, or in bfloat16 throughout: module.to(torch.bfloat16)."
+        )
+
+
+def _check_same_pass(before: Any, now: Any) -> None:
+    """Raise if two passes of one step start from other modes or random numbers."""
+    if before != now:
+        raise RuntimeError(
+            "The network runs twice within one step, both times with gradients, in "
+            "other modes of its layers (training, evaluation) or with other random "
+            "numbers: which of the two the step follows cannot be told. Put a look at "
+            "the outputs under torch.no_grad()."
+        )

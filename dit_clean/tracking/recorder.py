@@ -1,9 +1,8 @@
-"""Recording a training run, from skorch or from a plain torch loop."""
+"""Recording a training run, step by step."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from skorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -11,27 +10,29 @@ from dit_clean.tracking import exclusive
 from dit_clean.tracking.kernels import TrackedKernels
 from dit_clean.tracking.layout import ParameterLayout
 from dit_clean.tracking.model import TrackedModel
+from dit_clean.tracking.module_checks import check_module
 from dit_clean.tracking.passes import PassWatch
-from dit_clean.tracking.recorder_checks import (
+from dit_clean.tracking.records import StepRecord
+from dit_clean.tracking.replay import Replayer, StateReader
+from dit_clean.tracking.state_checks import (
     as_row_numbers,
     check_constants,
-    check_converges,
-    check_equal_counts,
     check_finite,
-    check_first_momentum,
     check_in_range,
-    check_module,
+    check_unchanged,
+)
+from dit_clean.tracking.storage import StateStore, TrainingState
+from dit_clean.tracking.trajectory import Trajectory
+from dit_clean.tracking.update_checks import (
+    check_equal_counts,
+    check_first_momentum,
     check_same_groups,
     check_same_parameters,
-    check_unchanged,
     check_unused,
     gradient_flags,
     refuse_no_gradient,
     refuse_updates,
 )
-from dit_clean.tracking.replay import Replayer, StateReader
-from dit_clean.tracking.storage import StateStore, TrainingState
-from dit_clean.tracking.trajectory import StepRecord, Trajectory
 
 
 class StepRecorder:
@@ -337,89 +338,3 @@ class _Step:
                 self.recorder.cancel()
         finally:
             self.lock.release()
-
-
-class TrajectoryRecorder(Callback):
-    """skorch callback that records the run it is a callback of.
-
-    It needs the net's ``iterator_train`` to be `IndexedLoader`, whose batches know
-    their rows; ``dit_clean.track`` and ``InfluenceCleaner`` see to that.
-
-    Parameters
-    ----------
-    make_recorder : callable
-        ``make_recorder(net)`` -> `StepRecorder` for the initialized net. Called before
-        the first batch, when other callbacks have frozen what they freeze.
-    after_epoch : callable, optional
-        ``after_epoch(trajectory, epoch)``, called with the epoch's states still kept.
-    epochs : collection of int, optional
-        Epochs whose states are kept until `after_epoch`, by default all; of the others
-        only the first.
-
-    Attributes
-    ----------
-    recorder_ : StepRecorder
-        Holds the trajectory.
-    """
-
-    recorder_: StepRecorder
-
-    def __init__(
-        self,
-        make_recorder: Callable[[Any], StepRecorder],
-        after_epoch: Callable[[Trajectory, int], None] | None = None,
-        epochs: Collection[int] | None = None,
-    ):
-        self.make_recorder = make_recorder
-        self.after_epoch = after_epoch
-        self.epochs = epochs
-
-    def __reduce__(self) -> tuple[type, tuple[()]]:
-        # A net that is saved in mid-training (skorch's Checkpoint) goes without it.
-        return Callback, ()
-
-    @property
-    def between_epochs(self) -> bool:
-        """Whether the last step of an epoch has been made and no further one begun."""
-        is_done = 0 < self.n_steps_seen_ == self.recorder_.trajectory.n_steps
-        return is_done and not self.recorder_.is_in_step
-
-    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
-        """Count from the start."""
-        self.epoch_ = self.n_steps_seen_ = 0
-        self.is_recording_ = False
-
-    def on_batch_begin(
-        self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
-    ) -> None:
-        """Note what the forward pass starts from; before the first, start to record."""
-        if not training:
-            return
-        if not self.is_recording_:
-            self.recorder_ = self.make_recorder(net)
-            self.is_recording_ = True
-        wanted = self.epochs is None or self.epoch_ in self.epochs
-        self.recorder_.keeps_states = wanted
-        self.recorder_.begin(batch.sample_indices, self.epoch_)
-
-    def on_batch_end(
-        self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
-    ) -> None:
-        """Add the step's record."""
-        if not training:
-            return
-        check_converges(kwargs["loss"], self.recorder_.trajectory, self.epoch_)
-        self.recorder_.end()
-
-    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Hand the epoch to `after_epoch`."""
-        self.recorder_.snapshot()
-        if self.after_epoch is not None:
-            self.after_epoch(self.recorder_.trajectory, self.epoch_)
-        self.epoch_ += 1
-        self.n_steps_seen_ = self.recorder_.trajectory.n_steps
-
-    def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        """Leave the optimizer as it was found."""
-        if self.is_recording_:
-            self.recorder_.close()

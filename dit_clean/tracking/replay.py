@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +16,8 @@ from dit_clean.tracking.layout import (
     optimizer_parameters,
 )
 from dit_clean.tracking.model import TrackedModel, set_modes
+from dit_clean.tracking.records import StepRecord
 from dit_clean.tracking.storage import TrainingState
-
-if TYPE_CHECKING:
-    from dit_clean.tracking.trajectory import StepRecord
 
 NUMBERS = {"mu_product": 1.0}
 """What optimizers keep as one number for each parameter (NAdam's product), beside
@@ -53,7 +51,7 @@ class Replayer:
         self,
         model: TrackedModel,
         state: TrainingState,
-        records: "Sequence[StepRecord]",
+        records: Sequence[StepRecord],
         removed: Tensor | None = None,
     ) -> Iterator[TrainingState]:
         """Yield the state after each of `records`, starting from `state`.
@@ -123,7 +121,7 @@ class Replayer:
     def _step(
         self,
         model: TrackedModel,
-        record: "StepRecord",
+        record: StepRecord,
         removed: Tensor | None,
         rng_state: Tensor | None,
     ) -> Tensor | None:

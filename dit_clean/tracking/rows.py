@@ -14,8 +14,8 @@ Rows: TypeAlias = "Tensor | dict[str, Tensor] | sparse.csr_array"
 class Float16Rows(sparse.csr_array):
     """Sparse rows for a network in half precision, which scipy does not have.
 
-    In single precision themselves; `take_rows` casts each batch. Of a class of their
-    own, since that is what parts of sparse rows keep.
+    In single precision themselves; `take_rows` casts each batch. A class of its own,
+    because slicing sparse rows keeps the class.
     """
 
     batch_dtype = torch.float16
