@@ -289,12 +289,39 @@ class InfluenceCleaner(
             if `memory` is to keep runs whose seeds no later fit has.
         """
         check_parameters(self, PARAMETERS)
+        self._check_training()
+        data, folds = self._read(X, y, X_val, y_val, sample_weight, groups)
+        measured, recorded, lr = self._trained(data, folds)
+        evidence = measured.evidence(data)
+        by_epoch = EpochInfluence(measured.influence, recorded, self._n_epochs())
+        judge_signal = partial(held_out_signal, evidence)
+        signal = kept(self.memory, recorded.key, "signal", judge_signal)
+        warn_of_no_signal(signal)
+        warn_of_unfinished_training(late_fall(evidence.held_out_loss()), signal)
+        self._findings = Findings(data, recorded, evidence, by_epoch, signal)
+        self._trained_with = self._training_parameters()
+        self.history_, self.fit_seconds_ = evidence.curves(), measured.seconds
+        for name in ("classes_", "lr_"):
+            self.__dict__.pop(name, None)
+        if data.targets.is_classifier:
+            self.classes_ = data.targets.classes
+        if self.net is None:
+            self.lr_ = lr
+        return self._decide()
+
+    def _check_training(self) -> None:
+        """Raise, or warn, of what no data are needed to see."""
         warn_of_no_seed(self.memory, self.random_state, self.cv)
         if self.net is not None:
             check_net(self.net)
             check_no_sampler(self.net)
             warn_of_weights(self.net)
         resolve_window(self.window, self._n_epochs())
+
+    def _read(
+        self, X: Any, y: Any, X_val: Any, y_val: Any, sample_weight: Any, groups: Any
+    ) -> tuple[TrainingData, list[Fold]]:
+        """Return the data as networks take them, and the folds."""
         X, y = checked_data(self, X, y)
         targets = encode_targets(y, self.net, self.task)
         if targets.is_classifier:
@@ -315,24 +342,7 @@ class InfluenceCleaner(
             validation = checked_validation(self, X_val, y_val, encoder, targets)
             if not targets.is_classifier and self.scoring != "influence":
                 warn_of_unread_validation(self.scoring)
-        data = TrainingData(X, encoder, targets, weight, validation)
-        measured, recorded, lr = self._trained(data, folds)
-        evidence = measured.evidence(data)
-        by_epoch = EpochInfluence(measured.influence, recorded, self._n_epochs())
-        judge_signal = partial(held_out_signal, evidence)
-        signal = kept(self.memory, recorded.key, "signal", judge_signal)
-        warn_of_no_signal(signal)
-        warn_of_unfinished_training(late_fall(evidence.held_out_loss()), signal)
-        self._findings = Findings(data, recorded, evidence, by_epoch, signal)
-        self._trained_with = self._training_parameters()
-        self.history_, self.fit_seconds_ = evidence.curves(), measured.seconds
-        for name in ("classes_", "lr_"):
-            self.__dict__.pop(name, None)
-        if targets.is_classifier:
-            self.classes_ = targets.classes
-        if self.net is None:
-            self.lr_ = lr
-        return self._decide()
+        return TrainingData(X, encoder, targets, weight, validation), folds
 
     def _trained(
         self, data: TrainingData, folds: list[Fold]

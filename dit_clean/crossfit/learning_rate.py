@@ -1,10 +1,9 @@
 """A higher learning rate, where held-out loss still falls when training ends."""
 
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
+import joblib
 import numpy as np
 from sklearn.base import clone
 from tqdm.auto import tqdm
@@ -29,13 +28,19 @@ than what counts elsewhere (see `late_fall`), since a trial costs nothing but ti
 
 
 def run_until_learned(
-    plan: CrossFit, data: TrainingData, folds: list[Fold], **options: Any
+    plan: CrossFit,
+    data: TrainingData,
+    folds: list[Fold],
+    *,
+    memory: joblib.Memory,
+    n_jobs: int | None = None,
+    verbose: int = 0,
 ) -> tuple[Measurements, RecordedRuns, float]:
     """Run a cross-fit, and again if a higher learning rate is better.
 
     Parameters
     ----------
-    plan, data, folds, **options
+    plan, data, folds, memory, n_jobs, verbose
         As `CrossFit.run` takes them.
 
     Returns
@@ -47,8 +52,15 @@ def run_until_learned(
     lr : float
         Learning rate of the last run.
     """
-    memory, verbose = options["memory"], options["verbose"]
-    measured, recorded = plan.run(data, folds, **options)
+    run = partial(
+        CrossFit.run,
+        data=data,
+        folds=folds,
+        memory=memory,
+        n_jobs=n_jobs,
+        verbose=verbose,
+    )
+    measured, recorded = run(plan)
     key, first = recorded.key, measured.seconds
     find = partial(higher_lr, plan, data, folds, measured.evidence(data), verbose)
     part = ("learning rate", RAISES, GAIN, LEAST_FALL, STILL_FALLING)
@@ -56,22 +68,13 @@ def run_until_learned(
     seconds = _sum(first, seconds)
     if lr > plan.net.lr:
         del measured, recorded, find  # not two runs at a time
-        raised = _with_lr(plan, lr)
-        runs: list[tuple[Measurements, RecordedRuns]] = []
-
-        def is_trained() -> bool:
-            with suppress(FloatingPointError):  # it may diverge on another fold
-                runs.append(raised.run(data, folds, **options))
-            return bool(runs)
-
-        if kept(memory, key, ("is trained", lr), is_trained):
-            measured, recorded = (
-                runs.pop() if runs else raised.run(data, folds, **options)
-            )
-            seconds = _sum(seconds, measured.seconds)
-        else:
+        try:
+            measured, recorded = run(_with_lr(plan, lr))
+        except FloatingPointError:  # it diverges on another fold
             lr = plan.net.lr
-            measured, recorded = plan.run(data, folds, **options)
+            measured, recorded = run(plan)
+        else:
+            seconds = _sum(seconds, measured.seconds)
     return replace(measured, seconds=seconds), recorded, lr
 
 
