@@ -147,6 +147,10 @@ class InfluenceCleaner(
         that always stays.
     contamination_ : float
         Estimated fraction of wrong samples.
+    noise_matrix_ : ndarray of shape (n_classes, n_classes)
+        Estimated P(given label | true label), rows = true labels, both in the order of
+        `classes_`; without the errors that are assumed where two classes meet
+        (classification only).
     influence_ : ndarray of shape (n_samples,)
         Influence over the window on the bounded error of the held-out rows (with
         X_val: on their loss). Negative = harmful. Computed at first access, from what
@@ -301,7 +305,7 @@ class InfluenceCleaner(
         self._findings = Findings(data, recorded, evidence, by_epoch, signal)
         self._trained_with = self._training_parameters()
         self.history_, self.fit_seconds_ = evidence.curves(), measured.seconds
-        for name in ("classes_", "lr_"):
+        for name in ("classes_", "lr_", "noise_matrix_"):
             self.__dict__.pop(name, None)
         if data.targets.is_classifier:
             self.classes_ = data.targets.classes

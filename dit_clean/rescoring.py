@@ -134,6 +134,8 @@ class Rescoring:
             soft=self.weighting.startswith("soft"),
         )
         self.contamination_ = decision.contamination
+        if decision.noise_matrix is not None:
+            self.noise_matrix_ = decision.noise_matrix.copy()
         self.suggested_label_ = np.where(
             decision.flagged, targets.decode(decision.suggestion), targets.given
         )

@@ -30,6 +30,22 @@ def test_wrong_digits_are_found():
 
 
 @pytest.mark.slow
+def test_noise_matrix_tells_which_digits_are_mistaken_for_which():
+    X, y = load_digits(return_X_y=True)
+    generator = np.random.RandomState(0)
+    is_wrong = (y == 7) & (generator.rand(len(y)) < 0.3)
+    given = np.where(is_wrong, 1, y)
+    names = np.array(list("abcdefghij"))
+    cleaner = InfluenceCleaner(random_state=0).fit(X, names[given])
+    counts = np.histogram2d(y, given, bins=np.arange(11) - 0.5)[0]
+    actual = counts / counts.sum(axis=1, keepdims=True)
+    assert np.abs(cleaner.noise_matrix_ - actual).max() < 0.05
+    assert np.allclose(cleaner.noise_matrix_.sum(axis=1), 1)
+    cleaner.set_params(scoring="margin").rescore()
+    assert np.abs(cleaner.noise_matrix_ - actual).max() < 0.05
+
+
+@pytest.mark.slow
 def test_gross_errors_of_regression_targets_are_found():
     X, y = load_diabetes(return_X_y=True)
     generator = np.random.RandomState(0)

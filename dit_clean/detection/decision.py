@@ -28,6 +28,14 @@ class Explanation(NamedTuple):
     kinds: tuple[str, ...]
 
 
+class Belief(NamedTuple):
+    """What one explanation says of true labels, of errors (T), and its own odds."""
+
+    posterior: np.ndarray
+    transition: np.ndarray
+    log_odds: float
+
+
 ERRORS_ALIKE = Explanation(fit_uniform_noise, ("outputs",))
 """Errors alike in all classes, told by outputs alone."""
 EXPLANATIONS = {
@@ -80,7 +88,7 @@ def judge_labels(
     judgement : Judgement
         Suspicion is the posterior probability that the given label is wrong: the mean
         over the `EXPLANATIONS` of the given labels, weighted by how well they explain
-        them (Bayes' rule), and by the trust in influence.
+        them (Bayes' rule), and by the trust in influence. So is the noise matrix.
     """
     rows, labels = np.arange(len(evidence.labels)), evidence.labels
     readings = Readings(evidence, [], window)
@@ -91,8 +99,14 @@ def judge_labels(
         )
     trusts = [(one, _trust(one, evidence)) for one in EXPLANATIONS[scoring]]
     believed = [_believed(readings, one, trust) for one, trust in trusts if trust > 0]
-    posteriors, log_odds = zip(*believed, strict=True)
-    posterior = np.average(posteriors, axis=0, weights=softmax(np.array(log_odds)))
+    weights = softmax([belief.log_odds for belief in believed])
+    posterior, transition = (
+        np.average(parts, axis=0, weights=weights)
+        for parts in (
+            [belief.posterior for belief in believed],
+            [belief.transition for belief in believed],
+        )
+    )
     suspicion = np.clip(1 - posterior[rows, labels], 0, 1)
     posterior[rows, labels] = 0
     return Judgement(
@@ -100,7 +114,7 @@ def judge_labels(
         suspicion=suspicion,
         contamination=float(suspicion.mean()),
         alternative=posterior.argmax(axis=1),
-        is_classifier=True,
+        noise_matrix=transition,
     )
 
 
@@ -178,13 +192,8 @@ def _trust(explanation: Explanation, evidence: LabelEvidence) -> float:
     return influence_trust(evidence.labels, evidence.n_folds)
 
 
-def _believed(
-    readings: Readings, explanation: Explanation, trust: float
-) -> tuple[np.ndarray, float]:
-    """Return P(true label | sample, given label) by one explanation.
-
-    And the log-odds of that explanation, by how well it explains the given labels.
-    """
+def _believed(readings: Readings, explanation: Explanation, trust: float) -> Belief:
+    """Return what one explanation says; its odds are by how well it explains."""
     model = _fitted(readings, explanation)
     if "influence" in explanation.kinds:
         model = _trusting(model, len(readings.help_), trust)
@@ -193,7 +202,8 @@ def _believed(
     if model.errors_alike and "influence" in explanation.kinds:
         log_odds += np.log(ALIKE_ODDS)
     full = readings.full(explanation.kinds)
-    return true_label_posterior(model, full, labels), log_odds
+    posterior = true_label_posterior(model, full, labels)
+    return Belief(posterior, model.transition, log_odds)
 
 
 def _fitted(readings: Readings, explanation: Explanation) -> LabelNoiseModel:

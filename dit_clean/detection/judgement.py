@@ -23,6 +23,8 @@ class Decision:
         Estimated fraction of wrong samples.
     suggestion : ndarray of shape (n_samples,)
         Most likely class index, or regression target.
+    noise_matrix : ndarray of shape (n_classes, n_classes) or None
+        See `Judgement`.
     """
 
     suspicion: np.ndarray
@@ -30,6 +32,7 @@ class Decision:
     threshold: float
     contamination: float
     suggestion: np.ndarray
+    noise_matrix: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -46,15 +49,20 @@ class Judgement:
         Estimated fraction of wrong samples.
     alternative : ndarray of shape (n_samples,)
         What the label or target would be if the given one is wrong.
-    is_classifier : bool
-        Whether the given values are classes, none of which may be emptied.
+    noise_matrix : ndarray of shape (n_classes, n_classes) or None
+        P(given class | true class), rows = true. None for regression targets.
     """
 
     given: np.ndarray
     suspicion: np.ndarray
     contamination: float
     alternative: np.ndarray
-    is_classifier: bool
+    noise_matrix: np.ndarray | None = None
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether the given values are classes, none of which may be emptied."""
+        return self.noise_matrix is not None
 
     def decide(self, contamination: str | float = "auto") -> Decision:
         """Return the decision.
@@ -74,4 +82,5 @@ class Judgement:
             threshold=threshold,
             contamination=self.contamination,
             suggestion=np.where(flagged, self.alternative, self.given),
+            noise_matrix=self.noise_matrix,
         )

@@ -137,7 +137,6 @@ def judge_targets(
         suspicion=suspicion,
         contamination=float(probability.mean()),
         alternative=evidence.held_out[:, window].mean(axis=1),
-        is_classifier=False,
     )
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from sklearn.base import clone
 
 from tests.cleaner.cases import (
     N_EPOCHS,
@@ -13,6 +12,7 @@ from tests.cleaner.cases import (
     make_cleaner,
     make_targets,
 )
+from tests.nets import load_mixed_iris
 
 
 class TestFittedAttributes:
@@ -38,8 +38,12 @@ class TestFittedAttributes:
         self, fitted, regression
     ):
         assert fitted.classes_.tolist() == [0, 1, 2]
-        assert not hasattr(regression, "classes_")
-        assert not hasattr(clone(fitted).fit(*make_targets()), "classes_")
+        assert fitted.noise_matrix_.shape == (3, 3)
+        again = make_cleaner(max_epochs=2).fit(*load_mixed_iris())
+        again.fit(*make_targets())
+        for cleaner in (regression, again):
+            assert not hasattr(cleaner, "classes_")
+            assert not hasattr(cleaner, "noise_matrix_")
 
     def test_rows_are_in_the_order_of_X(self, fitted, regression):
         for cleaner in (fitted, regression):

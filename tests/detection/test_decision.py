@@ -68,6 +68,19 @@ def test_wrong_labels_are_flagged_and_corrected(scoring):
     assert (decision.suggestion[kept] == evidence.labels[kept]).all()
 
 
+@pytest.mark.parametrize("scoring", ["combined", "influence", "margin"])
+def test_noise_matrix_is_how_often_each_class_is_mistaken(scoring):
+    evidence, influence = make_evidence()
+    matrix = decide_labels(evidence, influence, slice(0, 4), scoring).noise_matrix
+    truth = np.arange(N_SAMPLES) % N_CLASSES
+    counts = np.zeros((N_CLASSES, N_CLASSES))
+    np.add.at(counts, (truth, evidence.labels), 1)
+    actual = counts / counts.sum(axis=1, keepdims=True)
+    assert np.allclose(matrix.sum(axis=1), 1)
+    assert np.abs(np.diag(matrix - actual)).max() < 0.05
+    assert np.abs(matrix - actual).max() < 0.1
+
+
 def test_scoring_chooses_the_evidence():
     window = slice(0, 4)
     only = make_evidence(informative="influence")
@@ -142,7 +155,7 @@ def test_influence_gives_way_where_errors_are_alike_in_all_classes(alike):
         gives_way = alike and "influence" in explanation.kinds
         expected = len(evidence.labels) * model.worth
         expected += np.log(ALIKE_ODDS) if gives_way else 0
-        assert _believed(readings, explanation, 1.0)[1] == pytest.approx(expected)
+        assert _believed(readings, explanation, 1.0).log_odds == pytest.approx(expected)
 
 
 def repeated(made, n_times):
@@ -164,10 +177,10 @@ def test_influence_has_a_say_as_far_as_it_is_trusted():
         readings.full(by_influence.kinds),
         evidence.labels,
     )
-    posterior, log_odds = _believed(readings, by_influence, 0.4)
-    assert np.allclose(posterior, expected)
-    full_trust = _believed(readings, by_influence, 1.0)[1]
-    assert log_odds == pytest.approx(full_trust + np.log(0.4))
+    believed = _believed(readings, by_influence, 0.4)
+    assert np.allclose(believed.posterior, expected)
+    full_trust = _believed(readings, by_influence, 1.0).log_odds
+    assert believed.log_odds == pytest.approx(full_trust + np.log(0.4))
 
 
 def test_networks_on_the_sample_count_twice_as_often_as_the_folds_they_are():
