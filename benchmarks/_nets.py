@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from dit_clean.scalers import ColumnScaler
-from dit_clean.tracking.networks import make_default_net
+from dit_clean.tracking.default_net import make_default_net
 
 BATCH_SIZE = 64
 LR = {"mlp": 0.1, "cnn": 0.05}

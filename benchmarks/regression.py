@@ -41,7 +41,7 @@ from torch import nn
 
 from dit_clean import InfluenceCleaner
 from dit_clean.scalers import ColumnScaler
-from dit_clean.tracking.networks import MLP
+from dit_clean.tracking.default_net import MLP
 
 OUTPUT = ROOT / "outputs" / "regression.jsonl"
 N_FOLDS, RATE = 5, 0.1

@@ -48,12 +48,12 @@ from dit_clean.tables import TableEncoder
 from dit_clean.targets import encode_targets
 from dit_clean.texts import warn_of_rare_categories, warn_of_texts
 from dit_clean.tracking.exclusive import thread_count, with_gradients
-from dit_clean.tracking.networks import (
-    check_net,
+from dit_clean.tracking.given_net import (
     check_outputs,
     warn_of_sorted_labels,
     warn_of_weights,
 )
+from dit_clean.tracking.networks import check_net
 from dit_clean.versions import library_versions
 
 

@@ -13,7 +13,7 @@ from dit_clean.checks import (
     is_sizes,
 )
 from dit_clean.memory import parse_bytes
-from dit_clean.tracking.networks import OPTIMIZERS
+from dit_clean.tracking.default_net import OPTIMIZERS
 
 TRAINING_PARAMETERS = (
     "net",

@@ -12,9 +12,9 @@ from skorch import NeuralNet
 from torch.nn.utils.parametrize import is_parametrized
 
 from dit_clean.targets import Targets
+from dit_clean.tracking.default_net import make_default_net
 from dit_clean.tracking.exclusive import borrowed_generators
 from dit_clean.tracking.layers import labeled
-from dit_clean.tracking.networks import make_default_net
 from dit_clean.warning import warn
 
 DEFAULT_LR = {"sgd": 0.1, "adagrad": 0.01, "adadelta": 1.0}

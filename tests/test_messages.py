@@ -12,7 +12,7 @@ from dit_clean import InfluenceCleaner, track
 from dit_clean.prototype import fast_device
 from dit_clean.queries import MeanLoss
 from dit_clean.targets import encode_targets
-from dit_clean.tracking.networks import check_outputs
+from dit_clean.tracking.given_net import check_outputs
 from tests.nets import Linear, Probabilities, make_net, make_rows
 
 

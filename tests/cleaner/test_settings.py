@@ -13,7 +13,7 @@ from dit_clean.crossfit import EpochInfluence
 from dit_clean.crossfit.learning_rate import RAISES
 from dit_clean.detection import NoSignalWarning
 from dit_clean.influence import UPDATE_RULES
-from dit_clean.tracking.networks import OPTIMIZERS
+from dit_clean.tracking.default_net import OPTIMIZERS
 from tests.cleaner.cases import (
     N_EPOCHS,
     N_ROWS,
