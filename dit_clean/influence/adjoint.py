@@ -188,7 +188,8 @@ def _step_back(
         products = rule_vjp(rule, groups, record, state, gradient.grad, adjoint)
     earlier, cotangent = products
     hvp, dots, statistics = gradient.products(cotangent, adjoint[STATISTICS])
-    found = {PARAMS: hvp.add_(earlier[PARAMS]), STATISTICS: statistics}
+    # Not in place: where there is no curvature torch gives zeros that share memory.
+    found = {PARAMS: hvp + earlier[PARAMS], STATISTICS: statistics}
     return earlier | found, -dots
 
 

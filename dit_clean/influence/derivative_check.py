@@ -1,6 +1,7 @@
 """Refusing networks whose second derivatives torch does not have, or has wrong."""
 
-from itertools import islice
+from contextlib import suppress
+from itertools import chain, islice
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +10,9 @@ from dit_clean.influence.batch_norm import check_norms
 from dit_clean.influence.difference_quotients import (
     BatchAt,
     follows_statistics,
+    has_right_gradients,
     has_right_products,
+    outputs,
     products,
 )
 from dit_clean.influence.functional import leaves_of
@@ -67,8 +70,8 @@ def check_differentiable(trajectory: Trajectory) -> None:
     Notes
     -----
     Cost: one double backward of a few samples; for a loss of one's own one more forward
-    pass; and where the network is not made of torch's own layers alone eleven more of
-    these, one more double backward and two to six gradients.
+    pass; and where the network is not made of torch's own layers alone some twenty more
+    of these, one more double backward and six to ten gradients.
     """
     model, layout = trajectory.model, trajectory.layout
     begun = 0 in trajectory.store
@@ -95,6 +98,7 @@ def check_differentiable(trajectory: Trajectory) -> None:
     check_separable(model, layout, state)
     if has_own:
         _check_own(name, step)
+        _check_evaluation(name, step)
     elif not is_known(model.loss.criterion):
         _check_own(type(model.loss.criterion).__name__, step)
     trajectory.is_differentiable = True
@@ -102,11 +106,13 @@ def check_differentiable(trajectory: Trajectory) -> None:
 
 def _check_parameters(name: str, step: BatchAt) -> None:
     """Raise if a pass computes with other parameters than those it is given."""
-    model, losses = step.model, _losses(step)  # a pass may make constants, too
+    model, passes = step.model, [_losses(step)]  # a pass may make constants, too
+    with suppress(NotImplementedError, RuntimeError, TypeError):  # queries will tell
+        passes.append(outputs(step.at(step.state.params.detach().requires_grad_())))
     own = dict(model.module.named_parameters())
     constants = [own[name] for name in own.keys() - step.layout.names]
     known = {*map(id, constants), *map(id, model.loss.unreduced.parameters())}
-    for leaf in leaves_of(losses):
+    for leaf in chain.from_iterable(map(leaves_of, passes)):
         if isinstance(leaf, nn.Parameter) and id(leaf) not in known:
             raise ValueError(
                 f"{name} or its loss computes with a parameter of shape "
@@ -184,6 +190,18 @@ def _check_own(culprit: str, step: BatchAt) -> None:
             "the same pass has moved them. Influence goes through them, for they "
             "depend on earlier steps: read them before the pass of their layer, "
             "self.running_mean.clone()."
+        )
+
+
+def _check_evaluation(name: str, step: BatchAt) -> None:
+    """Check the gradients that queries take, of outputs in evaluation mode."""
+    if has_right_gradients(step) is False:
+        raise ValueError(
+            f"The gradients of {name} in evaluation mode, which queries are asked in, "
+            "are wrong: torch's differ from what its outputs show. detach(), "
+            "torch.no_grad(), torch.set_grad_enabled(self.training) and numpy within "
+            "the forward pass do that. Leave them to the caller: under torch.no_grad() "
+            "no pass keeps anything."
         )
 
 

@@ -13,6 +13,7 @@ from dit_clean.influence.padding import keep_padding
 from dit_clean.influence.stand_ins import InDouble
 from dit_clean.tracking import StepRecord, TrackedModel, TrainingState
 from dit_clean.tracking.copies import copied
+from dit_clean.tracking.generator import same_draws
 from dit_clean.tracking.layout import ParameterLayout
 from dit_clean.tracking.rows import cast_floats, subset_rows
 
@@ -56,6 +57,8 @@ SHIFT = 0.01
 """Relative distance from the parameters, since they may be a special place: zeros."""
 TOLERANCE = 0.05
 """Allowed error of a product, relative to it."""
+N_SUMS = 4
+"""Sums of outputs whose gradients are looked at."""
 
 
 def has_right_products(step: BatchAt) -> bool | None:
@@ -66,6 +69,11 @@ def has_right_products(step: BatchAt) -> bool | None:
 def follows_statistics(step: BatchAt) -> bool | None:
     """Tell whether derivatives by running statistics are right; None: unknown."""
     return _compared(step, _agree_by_statistics)
+
+
+def has_right_gradients(step: BatchAt) -> bool | None:
+    """Tell whether gradients of outputs in evaluation mode are right; None: unknown."""
+    return _compared(step, _agree_in_evaluation)
 
 
 def _compared(
@@ -102,6 +110,43 @@ def _agree_by_parameters(step: BatchAt, precision: _Precision) -> bool | None:
         return next(gradients).sub_(next(gradients)).div_(2 * h)
 
     return _is_met(hvp, quotient, precision, _scale(theta), rounding)
+
+
+def _agree_in_evaluation(step: BatchAt, precision: _Precision) -> bool | None:
+    """Compare gradients of some sums of the outputs that queries are made of."""
+    theta, v = _near(step.state.params)
+    keep_padding(step.model, step.layout, v)
+    v /= v.norm()
+    leaf = theta.clone().requires_grad_()
+    output = outputs(step.at(leaf)).flatten()
+    factors = torch.randn(
+        N_SUMS, len(output), generator=torch.Generator().manual_seed(0)
+    ).to(output)
+    gradients = torch.zeros(N_SUMS, len(theta)).to(theta)
+    if output.requires_grad:
+        for row, each in zip(gradients, factors @ output, strict=True):
+            (row[:],) = torch.autograd.grad(each, leaf, retain_graph=True)
+
+    @torch.no_grad()
+    def quotient(h: float) -> Tensor:
+        ends = (outputs(step.at(theta.add(v, alpha=x))).flatten() for x in (h, -h))
+        return factors @ next(ends).sub(next(ends)).div(2 * h)
+
+    size = gradients.norm() + (factors @ output.detach()).norm()
+    rounding = precision.rounding * size
+    if not rounding.isfinite():
+        return True
+    return _is_met(gradients @ v, quotient, precision, _scale(theta), rounding)
+
+
+def outputs(step: BatchAt) -> Tensor:
+    """Return the outputs of the batch in evaluation mode, as queries see them."""
+    model, layout, record, state = step
+    # Those that a first pass registers are in no state: constants.
+    buffers = dict(model.module.named_buffers()) | state.copied_buffers()
+    variables = buffers | layout.unflatten(state.params)
+    with same_draws(model.device):
+        return model.forward(variables, model.batch(record.sample_indices)[0])
 
 
 def _agree_by_statistics(step: BatchAt, precision: _Precision) -> bool | None:

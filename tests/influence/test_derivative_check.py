@@ -112,6 +112,63 @@ def test_a_loop_that_asks_without_check_replay_is_told_too(between, monkeypatch)
     run.influence(query)  # nothing is checked a second time
 
 
+class StopsInEvaluation(Layers):
+    """Its gradients are right while it trains."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+
+    def forward(self, X):
+        is_stopped = not self.training
+        with torch.set_grad_enabled(not (is_stopped and self.how == "grad mode")):
+            hidden = self.body(X).tanh()
+        if is_stopped and self.how == "detached":
+            hidden = hidden + self.more(hidden).detach()
+        if is_stopped and self.how == "numpy":
+            hidden = torch.as_tensor(hidden.detach().numpy())
+        if is_stopped and self.how == "all":
+            return self.head(hidden).detach()
+        if self.how == "draws":
+            hidden = nn.functional.dropout(hidden, 0.5)
+        if self.how == "saturates":
+            hidden = (1e3 * hidden).sigmoid()
+        return self.head(hidden)
+
+
+@pytest.mark.parametrize("how", ["grad mode", "detached", "numpy", "all"])
+def test_gradients_that_stop_in_evaluation_mode_are_refused(how):
+    net = make_net(StopsInEvaluation, module__how=how)
+    with pytest.raises(
+        ValueError, match=r"gradients of StopsInEvaluation in evaluation mode"
+    ):
+        track(net, *make_rows(), random_state=0)
+
+
+@pytest.mark.parametrize("how", ["nothing", "draws", "saturates"])
+def test_gradients_that_go_on_in_evaluation_mode_are_right(how):
+    X, y = make_rows()
+    run = track(make_net(StopsInEvaluation, module__how=how), X, y, random_state=0)
+    assert run.influence(MeanLoss(X, y)).any()
+
+
+class ReadsAside(Layers):
+    """Computes with a parameter that is held in a list, in evaluation mode only."""
+
+    def __init__(self):
+        super().__init__()
+        self.aside = [self.head.weight]
+
+    def forward(self, X):
+        weight = self.head.weight if self.training else self.aside[0]
+        return nn.functional.linear(self.body(X).tanh(), weight, self.head.bias)
+
+
+def test_parameters_that_evaluation_alone_reads_aside_are_refused():
+    with pytest.raises(ValueError, match="computes with a parameter of shape"):
+        track(make_net(ReadsAside), *make_rows(), random_state=0)
+
+
 class Zeros(nn.Module):
     """Logistic regression that starts from zeros, as it often does."""
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from dit_clean import TrackedRun
 from dit_clean.influence import (
     ClassProbability,
     MeanLoss,
@@ -18,12 +19,14 @@ from dit_clean.influence.batch_norm import (
     followed_statistics,
     statistics_names,
 )
+from dit_clean.queries import SampleLosses
 from tests.cases import N_SAMPLES, QUERIES, Case, make_data, train
 from tests.influence.reference import (
     differences,
     relative_error,
     unrolled_influence,
 )
+from tests.tracking.loops import record
 
 WIDTH = 4
 
@@ -307,3 +310,14 @@ def test_queries_on_many_rows_are_asked_in_parts(monkeypatch):
     monkeypatch.setattr(queries, "QUERY_ROWS", 4)
     parts = influence_scores(trajectory, query, window).values
     assert relative_error(parts, whole) < 1e-12
+
+
+def test_losses_without_curvature_are_asked_about_several_queries_at_once():
+    torch.manual_seed(0)
+    X, y = torch.randn(30, 4).double(), torch.randn(30, 1).double()
+    net = nn.Linear(4, 1).double()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    run = TrackedRun(record(net, optimizer, X, y, criterion=nn.L1Loss()))
+    found = run.influence(SampleLosses(X[:3], y[:3]))
+    each = [run.influence(MeanLoss(X[i : i + 1], y[i : i + 1])) for i in range(3)]
+    assert np.allclose(found, each, rtol=1e-10, atol=1e-14)

@@ -115,6 +115,27 @@ def test_clipping_of_some_steps_is_noticed(clips):
         check_replay(trajectory)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_steps_that_are_hardly_clipped_are_noticed(dtype):
+    """Their derivatives are not those of plain steps, however little is cut off."""
+    torch.manual_seed(0)
+    X, y = torch.randn(40, 5, dtype=dtype), torch.arange(40) % 2
+    module, loss = torch.nn.Linear(5, 2).to(dtype), torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
+    recorder = StepRecorder(TrackedModel.of(module, loss, X, y), module, optimizer)
+    for batch in torch.arange(40).split(10):
+        with recorder.step(batch, 0):
+            optimizer.zero_grad()
+            loss(module(X[batch]), y[batch]).backward()
+            for parameter in module.parameters():
+                parameter.grad *= 0.995
+            optimizer.step()
+    recorder.snapshot()
+    recorder.close()
+    with pytest.raises(RuntimeError, match="gradient clipping"):
+        check_replay(recorder.trajectory)
+
+
 def test_clipping_that_starts_late_is_noticed_in_a_large_network():
     torch.manual_seed(0)
     module = torch.nn.Linear(300, 1000)
