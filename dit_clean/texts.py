@@ -20,6 +20,8 @@ MANY_TEXTS = 0.5
 FEW_VALUES = 50
 MANY_NUMBERS = 15
 """Different numbers from which on a text column is more likely one of amounts."""
+MAX_OTHERS = 3
+"""Different texts that may stand among numbers for a value that is missing."""
 MANY_SHARED = 0.1
 """Fraction of rows whose rare categories may be taken for one without a word."""
 
@@ -88,12 +90,23 @@ def are_texts_like(values: Iterable[Any], pattern: re.Pattern[str]) -> bool:
     )
 
 
-def are_many_numbers(texts: Collection[Any]) -> bool:
-    """Tell whether the distinct values of a text column are numbers, and many.
+def texts_beside_numbers(texts: Collection[Any]) -> list[Any] | None:
+    """Return what stands among many numbers in a text column, such as "?".
 
-    Missing values do not count as texts.
+    Parameters
+    ----------
+    texts : collection
+        Distinct values of the column. Missing values do not count.
+
+    Returns
+    -------
+    others : list or None
+        Up to `MAX_OTHERS` values; None if it is no column of many numbers.
     """
-    return len(texts) >= MANY_NUMBERS and are_texts_like(texts, NUMBER)
+    known = [text for text in texts if not is_missing(text)]
+    others = [text for text in known if not are_texts_like([text], NUMBER)]
+    are_numbers = len(known) - len(others) >= MANY_NUMBERS and len(others) <= MAX_OTHERS
+    return others if are_numbers else None
 
 
 def warn_of_texts(encoder: TableEncoder, n_rows: int) -> None:
@@ -111,8 +124,9 @@ def warn_of_texts(encoder: TableEncoder, n_rows: int) -> None:
     DatesAsTextWarning
         They are dates: the network does not know which follows which.
     NumbersAsTextWarning
-        They are numbers: the network does not know which are near which. Not where the
-        column's dtype says that they are categories.
+        They are numbers, but for some that may stand for missing ones: the network does
+        not know which are near which. Not where the column's dtype says that they are
+        categories.
     ManyTextsWarning
         They are free text or identifiers, nearly all too rare for a category: the
         network learns nothing.
@@ -126,11 +140,13 @@ def warn_of_texts(encoder: TableEncoder, n_rows: int) -> None:
                 "first, for example days since a date.",
                 DatesAsTextWarning,
             )
-        elif name not in named and are_many_numbers(texts):
+        elif name not in named and (others := texts_beside_numbers(texts)) is not None:
+            numbers = [text for text in texts if text not in others]
+            missing = f"Give NaN for {', '.join(map(repr, others))}. " if others else ""
             warn(
-                f"The column {name!r} holds {len(texts):,} different numbers as text, "
-                f"such as {texts[0]!r}, which are taken for categories without an "
-                f"order. {NUMBER_REMEDY} If they are names, make the column "
+                f"The column {name!r} holds {len(numbers):,} different numbers as "
+                f"text, such as {numbers[0]!r}, which are taken for categories without "
+                f"an order. {missing}{NUMBER_REMEDY} If they are names, make the column "
                 "categorical; leave identifiers out.",
                 NumbersAsTextWarning,
             )
@@ -166,7 +182,7 @@ def warn_of_rare_categories(encoder: TableEncoder, X: Any) -> None:
         is_said = (
             are_many_texts(len(values), X.shape[0])
             or are_texts_like(values, DATE)
-            or (are_many_numbers(values) and name not in named)
+            or (texts_beside_numbers(values) is not None and name not in named)
         )
         if shared > MANY_SHARED and not is_said:
             warn(

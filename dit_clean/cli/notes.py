@@ -10,9 +10,9 @@ from dit_clean.cli.files import Table
 from dit_clean.texts import (
     DATE,
     DECIMAL_COMMA,
-    are_many_numbers,
     are_many_texts,
     are_texts_like,
+    texts_beside_numbers,
 )
 
 
@@ -48,11 +48,13 @@ def _warn_of_texts(table: Table, name: Any) -> None:
         )
     elif are_texts_like(column, DATE):
         return
-    elif are_many_numbers(texts):
+    elif (others := texts_beside_numbers(texts)) is not None:
+        among = f", and {', '.join(map(repr, others))} among them" if others else ""
         note(
-            f"column {name!r} has {len(texts):,} different texts that look like "
-            "numbers. Turn them into numbers first. If it is an identifier, add "
-            f"{dropped}."
+            f"column {name!r} has {len(texts) - len(others):,} different texts that "
+            f"look like numbers{among}. Turn them into numbers first"
+            f"{', and leave cells empty where they are missing' if others else ''}. If "
+            f"it is an identifier, add {dropped}."
         )
     elif are_many_texts(len(texts), len(column)):
         note(

@@ -225,7 +225,8 @@ class CrossFit:
         X, y = self.make_query.X, self.make_query.targets.encoded
         rows = torch.as_tensor(fold.held_out if fold.holds_out else fold.train)
         with borrowed_generators(self.net.device):
-            dtype = next(clone(self.net).initialize().module_.parameters()).dtype
+            net = clone(self.net).set_params(compile=False).initialize()
+            dtype = next(net.module_.parameters()).dtype
         held_out = cast_floats(subset_rows(X, rows), dtype)
         validation = Dataset(held_out, y[rows])
         return clone(self.net).set_params(train_split=predefined_split(validation))

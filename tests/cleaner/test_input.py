@@ -587,6 +587,22 @@ def test_numbers_as_text_are_named_whatever_their_share_unless_they_are_categori
 
 
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_placeholders_among_numbers_are_named(frame):
+    X, y = make_labels()
+    texts = [f"{i % 20}" for i in range(N_ROWS)]
+    texts[3], texts[7] = "?", "unknown"
+    table = frame({"hour": texts, "size": X[:, 0]})
+    match = (
+        r"'hour' holds 20 different numbers .*such as '\d+'.*NaN for '\?', 'unknown'"
+    )
+    with pytest.warns(NumbersAsTextWarning, match=match):
+        refused(AssertionError, "training has begun", X=table, y=y)
+    texts[11:14] = "12a", "12b", "7c"  # names
+    table = frame({"hour": texts, "size": X[:, 0]})
+    refused(AssertionError, "training has begun", X=table, y=y)
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
 @pytest.mark.parametrize("time", ["", "T12:30", " 12:30:01.25+02:00", "T12:30:01Z"])
 @pytest.mark.parametrize("n_days", [2, 28])
 def test_dates_as_text_are_to_become_numbers(frame, time, n_days):
