@@ -146,8 +146,8 @@ def warn_of_texts(encoder: TableEncoder, n_rows: int) -> None:
             warn(
                 f"The column {name!r} holds {len(numbers):,} different numbers as "
                 f"text, such as {numbers[0]!r}, which are taken for categories without "
-                f"an order. {missing}{NUMBER_REMEDY} If they are names, make the column "
-                "categorical; leave identifiers out.",
+                f"an order. {missing}{NUMBER_REMEDY} If they are names, make the "
+                "column categorical; leave identifiers out.",
                 NumbersAsTextWarning,
             )
         elif are_many_texts(len(texts), n_rows):
