@@ -109,6 +109,8 @@ def test_parquet_is_read(folder, iris):
         (["iris.csv", "--label=kind", "--window=end"], 2, "'end' is none of full"),
         (["iris.csv", "--label=kind", "--contamination=0.9"], 2, "neither auto nor"),
         (["iris.csv", "--label=kind", "--contamination=few"], 2, "neither auto nor"),
+        (["iris.csv", "--label=kind", "--lr=0"], 2, "neither auto nor a number above"),
+        (["iris.csv", "--label=kind", "--lr=fast"], 2, "neither auto nor a number"),
         (["iris.csv", "--label=Kind"], 2, "Did you mean 'kind'?"),
         (["iris.csv", "--label=kind", "--drop=kin"], 2, "'kin'. Columns: sepal"),
         (["iris.csv", "--label=kind", "--jobs=0"], 2, "'--jobs': 0 networks cannot"),
@@ -399,9 +401,9 @@ def test_separators_are_one_character(folder, iris, sep, is_taken):
 def test_rows_of_a_group_are_held_out_together(folder, iris):
     iris.assign(plant=np.arange(len(iris)) // 3).to_csv("plants.csv", index=False)
     arguments = ["plants.csv", "--label=kind", "--drop=id", "--table=table.csv", *QUICK]
-    call(*arguments, "--group=plant")
+    call(*arguments, "--group=plant", "--lr=0.2", "--batch-size=32")
     found = pd.read_csv("table.csv").sort_values("row")
-    cleaner = InfluenceCleaner(max_epochs=4, random_state=0)
+    cleaner = InfluenceCleaner(max_epochs=4, lr=0.2, batch_size=32, random_state=0)
     X = iris.drop(columns=["id", "kind"])
     cleaner.fit(X, iris["kind"], groups=np.arange(len(iris)) // 3)
     np.testing.assert_allclose(found["suspicion"], cleaner.suspicion_, atol=1e-6)

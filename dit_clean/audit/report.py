@@ -38,6 +38,7 @@ MAX_IMAGES, MAX_PIXELS = 200, 2**20
 """Of flagged images, and of their values: some 1 MB of the file."""
 MAX_EXACT = 2**53
 """Whole numbers up to which a browser tells all apart."""
+SUFFIXES = (".html", ".htm")
 N_DIGITS = 6
 """Significant digits of floats in the table."""
 
@@ -65,8 +66,15 @@ def write_report(data: AuditData, path: Any, **options: Any) -> Path:
         If the folder does not exist.
     IsADirectoryError
         If the path is a folder.
+    ValueError
+        If the path ends like that of another kind of file.
     """
     path = Path(path)
+    if path.suffix.lower() not in ("", *SUFFIXES):
+        raise ValueError(
+            f"{path.name!r} is to hold HTML, and must end in one of "
+            f"{', '.join(SUFFIXES)}."
+        )
     if path.is_dir():
         raise IsADirectoryError(
             f"{str(path)!r} is a folder. Give the file to write: "

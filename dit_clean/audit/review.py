@@ -54,9 +54,9 @@ def corrected_labels(
     ------
     ValueError
         If a column is missing, a row or verdict is unknown, a row is marked wrong and
-        no other label is known for it, a correction or suggestion is no label or may
-        mean several, a row has a correction without being marked wrong, or the column
-        `label`, where there is one, holds other labels.
+        no other label is known or written for it, a correction or suggestion is no
+        label or may mean several, a row has a correction without being marked wrong, or
+        the column `label`, where there is one, holds other labels.
     """
     if unreviewed not in UNREVIEWED:
         raise ValueError(f"unreviewed={unreviewed!r} is none of {UNREVIEWED}.")
@@ -209,7 +209,13 @@ def _right_label(
     text, seen = str(correction), str(suggestion)
     is_blank_label = text != "" and text in map(str, classes)
     if text.strip() or is_blank_label:
-        return _read_label(classes, f"Row {row} has the corrected", text)
+        label = _read_label(classes, f"Row {row} has the corrected", text)
+        if label == data.labels[row]:
+            raise ValueError(
+                f"Row {row} is marked wrong, but its corrected label {text.strip()!r} "
+                "is the one that was given. Write the right one, or mark it 'right'."
+            )
+        return label
     label = data.labels[row]
     if seen.strip() or seen in map(str, classes):
         label = _suggested(data, classes, row, seen)

@@ -10,6 +10,7 @@ import click
 
 from dit_clean.audit.extras import require
 from dit_clean.audit.report import MAX_COLUMNS, REPORT_LIBRARIES
+from dit_clean.audit.report import SUFFIXES as HTML_SUFFIXES
 from dit_clean.audit.summary import by_class, with_most_flags
 from dit_clean.audit.words import caution, expected_wrong
 from dit_clean.cleaner import InfluenceCleaner
@@ -26,6 +27,7 @@ from dit_clean.cli.notes import has_decimal_commas, is_number, note, warn_of_col
 from dit_clean.cli.parameters import (
     read_contamination,
     read_jobs,
+    read_lr,
     read_separator,
     read_window,
 )
@@ -40,6 +42,8 @@ WEIGHT = "sample_weight"
 OPTIONS = {
     "cv": "folds",
     "max_epochs": "epochs",
+    "lr": "lr",
+    "batch_size": "batch-size",
     "n_jobs": "jobs",
     "random_state": "seed",
     "task": "task",
@@ -164,6 +168,22 @@ def main() -> None:
     help="Epochs of training.",
 )
 @click.option(
+    "--lr",
+    type=read_lr,
+    metavar="NUMBER",
+    default="auto",
+    show_default=True,
+    help="Learning rate; auto starts from 0.1 and tries higher ones where training "
+    "is slow.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    default=64,
+    show_default=True,
+    help="Rows of a batch.",
+)
+@click.option(
     "--folds",
     type=click.IntRange(2),
     default=3,
@@ -215,7 +235,7 @@ def audit(  # noqa: PLR0913
     predictions for others, and flags those. DATA itself is not changed.
     """
     taken = [data.resolve()]
-    check_target(report, "--report", taken, (".html", ".htm"))
+    check_target(report, "--report", taken, HTML_SUFFIXES)
     check_target(output, "--output", taken, SUFFIXES)
     check_target(table_path, "--table", taken, SUFFIXES)
     if report is not None:
@@ -293,8 +313,8 @@ def _check_settings(
 
 def _fitted(table: Table, settings: dict[str, Any], quiet: bool) -> InfluenceCleaner:
     """Return the fitted cleaner; what it refuses becomes one line and exit code 1."""
-    parameters = {name: settings[option] for name, option in OPTIONS.items()}
-    parameters |= {k: v for k, v in settings.items() if k not in OPTIONS.values()}
+    names = {option.replace("-", "_"): name for name, option in OPTIONS.items()}
+    parameters = {names.get(option, option): v for option, v in settings.items()}
     cleaner = InfluenceCleaner(**parameters, verbose=0 if quiet else 1)
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)

@@ -1,5 +1,6 @@
 """What some options of the command line take."""
 
+import math
 from typing import Any
 
 import click
@@ -38,6 +39,19 @@ def read_contamination(value: str) -> str | float:
             f"{value!r} is neither auto nor a fraction in (0, 0.5]."
         )
     return fraction
+
+
+def read_lr(value: str) -> str | float:
+    """Return the word auto, or a learning rate."""
+    if value == "auto":
+        return value
+    try:
+        rate = float(value)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < math.inf:
+        raise click.BadParameter(f"{value!r} is neither auto nor a number above 0.")
+    return rate
 
 
 def read_separator(value: str) -> str:

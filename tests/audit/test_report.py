@@ -197,6 +197,8 @@ def test_report_refuses_before_anything_is_replayed(data, tmp_path):
         render(data, tmp_path, max_rows=0)
     with pytest.raises(FileNotFoundError, match="There is no folder"):
         write_report(data, tmp_path / "none" / "audit.html")
+    with pytest.raises(ValueError, match=r"'audit\.pdf' is to hold HTML.*\.html"):
+        write_report(data, tmp_path / "audit.pdf")
     with pytest.raises(IsADirectoryError, match=r"is a folder\. Give the file"):
         write_report(data, tmp_path)
     with pytest.raises(ValueError, match="X has no column 'town'"):

@@ -285,6 +285,13 @@ def test_labels_may_be_dates_or_durations(tmp_path, unit):
         assert labels[:3].tolist() == classes[[2, 2, 2]].tolist()
 
 
+def test_corrections_to_the_given_label_are_refused(data):
+    review = make_review(data, {0: "wrong"})
+    review["corrected_label"] = review["row"].map({0: data.labels[0]}).fillna("")
+    with pytest.raises(ValueError, match=r"Row 0 is marked wrong.*the one that was"):
+        corrected_labels(data, review)
+
+
 @pytest.mark.parametrize("as_file", [False, True])
 def test_wrong_rows_take_the_suggestion_that_the_reviewer_saw(data, tmp_path, as_file):
     review = make_review(data, {0: "wrong", 1: "wrong"})
