@@ -298,8 +298,9 @@ class InfluenceCleaner(
         measured, recorded, lr = self._trained(data, folds)
         evidence = measured.evidence(data)
         by_epoch = EpochInfluence(measured.influence, recorded, self._n_epochs())
-        judge_signal = partial(held_out_signal, evidence)
-        signal = kept(self.memory, recorded.key, "signal", judge_signal)
+        judge_signal = partial(held_out_signal, evidence, data.groups)
+        part = "signal", data.groups
+        signal = kept(self.memory, recorded.key, part, judge_signal)
         warn_of_no_signal(signal)
         warn_of_unfinished_training(late_fall(evidence.held_out_loss()), signal)
         self._findings = Findings(data, recorded, evidence, by_epoch, signal)
@@ -346,7 +347,8 @@ class InfluenceCleaner(
             validation = checked_validation(self, X_val, y_val, encoder, targets)
             if not targets.is_classifier and self.scoring != "influence":
                 warn_of_unread_validation(self.scoring)
-        return TrainingData(X, encoder, targets, weight, validation), folds
+        data = TrainingData(X, encoder, targets, weight, validation, groups)
+        return data, folds
 
     def _trained(
         self, data: TrainingData, folds: list[Fold]

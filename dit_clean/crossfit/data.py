@@ -39,6 +39,8 @@ class TrainingData:
         Factor of each sample's loss.
     validation : pair of inputs and encoded targets, or None
         Clean samples.
+    groups : ndarray of int, shape (n_samples,), or None
+        Numbers of the groups that rows belong to.
     """
 
     def __init__(
@@ -48,9 +50,11 @@ class TrainingData:
         targets: Targets,
         sample_weight: np.ndarray | None = None,
         validation: Validation = None,
+        groups: np.ndarray | None = None,
     ):
         self.X, self.encoder, self.targets = X, encoder, targets
         self.sample_weight, self.validation = sample_weight, validation
+        self.groups = groups
 
     @cached_property
     def rows(self) -> Any:

@@ -1,7 +1,7 @@
 """Whether what the networks have learned can tell which labels are wrong."""
 
 import numpy as np
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 from dit_clean.detection.evidence import TINY, LabelEvidence, centered_log
 from dit_clean.detection.targets import TargetEvidence
@@ -15,20 +15,36 @@ class NoSignalWarning(UserWarning):
     """Held-out labels or targets are hardly predicted better than by chance."""
 
 
-def held_out_signal(evidence: LabelEvidence | TargetEvidence) -> float:
+def held_out_signal(
+    evidence: LabelEvidence | TargetEvidence, groups: np.ndarray | None = None
+) -> float:
     """Return by how many standard errors held-out labels are predicted above chance.
 
     For labels: by the mean held-out log-probability of the given label over all epochs.
     For targets: by their rank correlation with the mean held-out prediction. Chance is
-    what permuted labels would get, whatever the shares of the classes.
+    what permuted labels would get, whatever the shares of the classes. Rows of a group
+    tend to have one label: there the standard error is that of a sum over groups, too,
+    and the larger one counts.
 
     Parameters
     ----------
     evidence : LabelEvidence or TargetEvidence
         From cross-fitted training.
+    groups : ndarray of int, shape (n_samples,), optional
+        Numbers of the groups that rows belong to, from 0.
     """
-    if isinstance(evidence, TargetEvidence):
-        return _target_signal(evidence)
+    if isinstance(evidence, LabelEvidence):
+        gains, error = _label_gains(evidence)
+    else:
+        gains, error = _target_gains(evidence)
+    if groups is not None:
+        of_groups = np.bincount(groups, gains)
+        error = max(error, float(of_groups.std(ddof=1) * np.sqrt(len(of_groups))))
+    return float(gains.sum() / (error + TINY))
+
+
+def _label_gains(evidence: LabelEvidence) -> tuple[np.ndarray, float]:
+    """Return each sample's part of the sum, and the standard error by permutation."""
     # Epoch by epoch: all at once would copy every output in double precision.
     epochs = range(evidence.n_epochs)
     logs = sum(centered_log(evidence.held_out[:, epoch]) for epoch in epochs)
@@ -36,19 +52,17 @@ def held_out_signal(evidence: LabelEvidence | TargetEvidence) -> float:
     labels, n_samples = evidence.labels, len(evidence.labels)
     counts = np.bincount(labels, minlength=outputs.shape[1])
     excess = outputs - outputs.mean(axis=0)
-    gain = excess[np.arange(n_samples), labels].sum()
-    # The variance of that sum over all permutations of the labels (Hoeffding 1951).
     excess = excess - excess @ counts[:, None] / n_samples
+    # The variance of their sum over all permutations of the labels (Hoeffding 1951).
     variance = (excess**2 @ counts).sum() / (n_samples - 1)
-    return float(gain / (np.sqrt(variance) + TINY))
+    return excess[np.arange(n_samples), labels], float(np.sqrt(variance))
 
 
-def _target_signal(evidence: TargetEvidence) -> float:
-    prediction = evidence.held_out.mean(axis=1)
-    if np.ptp(prediction) == 0:
-        return 0.0
-    correlation = spearmanr(prediction, evidence.targets).statistic
-    return float(correlation * np.sqrt(len(prediction) - 1))
+def _target_gains(evidence: TargetEvidence) -> tuple[np.ndarray, float]:
+    """Return the same of targets: a sum that is their rank correlation."""
+    ranks = [rankdata(evidence.held_out.mean(axis=1)), rankdata(evidence.targets)]
+    units = [(r - r.mean()) / (np.linalg.norm(r - r.mean()) + TINY) for r in ranks]
+    return units[0] * units[1], 1 / np.sqrt(len(units[0]) - 1)
 
 
 def warn_of_no_signal(signal: float) -> None:

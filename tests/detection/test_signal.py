@@ -39,6 +39,32 @@ def test_chance_is_zero_whatever_the_class_shares():
     assert 0.6 < np.std(values) < 1.5
 
 
+@pytest.mark.parametrize("are_labels", [True, False])
+def test_chance_is_that_of_groups_where_rows_belong_together(are_labels):
+    """Labels that rows of a group share repeat what chance has made of the group."""
+    groups = np.repeat(np.arange(40), 20)
+    with_groups, without = [], []
+    for seed in range(40):
+        generator = np.random.RandomState(seed)
+        of_group, scores = generator.randint(2, size=40), generator.randn(40, 1, 1)
+        scores = scores[groups] + 0.1 * generator.randn(800, 4, 1)
+        if are_labels:
+            outputs = 1 / (1 + np.exp(np.concatenate([scores, -scores], axis=2)))
+            evidence = LabelEvidence(of_group[groups], outputs, outputs, n_folds=3)
+        else:
+            targets = (of_group[groups] + 0.1 * generator.randn(800)).astype(float)
+            evidence = TargetEvidence(targets, scores[..., 0], scores[..., 0], 3)
+        without.append(held_out_signal(evidence))
+        with_groups.append(held_out_signal(evidence, groups))
+    assert np.std(without) > 3
+    assert 0.6 < np.std(with_groups) < 1.5
+
+
+def test_predictable_labels_of_groups_have_signal():
+    groups = np.random.RandomState(1).randint(60, size=300)
+    assert held_out_signal(make_evidence(0.5), groups) > 4
+
+
 def test_labels_that_cannot_be_predicted_are_warned_of():
     with pytest.warns(NoSignalWarning, match="standard errors better than chance"):
         warn_of_no_signal(held_out_signal(make_evidence(0.0)))
