@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from dit_clean.influence.batch_norm import statistics_names
 from dit_clean.influence.functional import batch_gradient, loss_gradient
@@ -118,7 +119,7 @@ def _agree_in_evaluation(step: BatchAt, precision: _Precision) -> bool | None:
     keep_padding(step.model, step.layout, v)
     v /= v.norm()
     leaf = theta.clone().requires_grad_()
-    output = outputs(step.at(leaf)).flatten()
+    output = outputs(step.at(leaf))
     factors = torch.randn(
         N_SUMS, len(output), generator=torch.Generator().manual_seed(0)
     ).to(output)
@@ -129,7 +130,7 @@ def _agree_in_evaluation(step: BatchAt, precision: _Precision) -> bool | None:
 
     @torch.no_grad()
     def quotient(h: float) -> Tensor:
-        ends = (outputs(step.at(theta.add(v, alpha=x))).flatten() for x in (h, -h))
+        ends = (outputs(step.at(theta.add(v, alpha=x))) for x in (h, -h))
         return factors @ next(ends).sub(next(ends)).div(2 * h)
 
     size = gradients.norm() + (factors @ output.detach()).norm()
@@ -140,13 +141,18 @@ def _agree_in_evaluation(step: BatchAt, precision: _Precision) -> bool | None:
 
 
 def outputs(step: BatchAt) -> Tensor:
-    """Return the outputs of the batch in evaluation mode, as queries see them."""
+    """Return the outputs of the batch in evaluation mode, as queries see them.
+
+    In one row, whatever they come in: losses of one's own may take several.
+    """
     model, layout, record, state = step
     # Those that a first pass registers are in no state: constants.
     buffers = dict(model.module.named_buffers()) | state.copied_buffers()
     variables = buffers | layout.unflatten(state.params)
     with same_draws(model.device):
-        return model.forward(variables, model.batch(record.sample_indices)[0])
+        found = model.forward(variables, model.batch(record.sample_indices)[0])
+    leaves = [leaf for leaf in tree_leaves(found) if isinstance(leaf, Tensor)]
+    return torch.cat([leaf.flatten() for leaf in leaves if leaf.is_floating_point()])
 
 
 def _agree_by_statistics(step: BatchAt, precision: _Precision) -> bool | None:
