@@ -1,6 +1,6 @@
 """What some options of the command line take."""
 
-import math
+import sys
 from typing import Any
 
 import click
@@ -28,30 +28,12 @@ def read_window(value: str) -> Any:
 
 def read_contamination(value: str) -> str | float:
     """Return the word auto, or a fraction."""
-    if value == "auto":
-        return value
-    try:
-        fraction = float(value)
-    except ValueError:
-        fraction = 0.0
-    if not 0 < fraction <= MAX_CONTAMINATION:
-        raise click.BadParameter(
-            f"{value!r} is neither auto nor a fraction in (0, 0.5]."
-        )
-    return fraction
+    return _auto_or_number(value, MAX_CONTAMINATION, "a fraction in (0, 0.5]")
 
 
 def read_lr(value: str) -> str | float:
     """Return the word auto, or a learning rate."""
-    if value == "auto":
-        return value
-    try:
-        rate = float(value)
-    except ValueError:
-        rate = 0.0
-    if not 0 < rate < math.inf:
-        raise click.BadParameter(f"{value!r} is neither auto nor a number above 0.")
-    return rate
+    return _auto_or_number(value, sys.float_info.max, "a number above 0")
 
 
 def read_separator(value: str) -> str:
@@ -74,3 +56,15 @@ def read_jobs(value: Any) -> int:
 
 def _number(text: str) -> int | float:
     return float(text) if "." in text else int(text)
+
+
+def _auto_or_number(value: str, most: float, words: str) -> str | float:
+    if value == "auto":
+        return value
+    try:
+        number = float(value)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= most:
+        raise click.BadParameter(f"{value!r} is neither auto nor {words}.")
+    return number
