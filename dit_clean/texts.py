@@ -141,8 +141,9 @@ def warn_of_texts(encoder: TableEncoder, n_rows: int) -> None:
                 DatesAsTextWarning,
             )
         elif name not in named and (others := texts_beside_numbers(texts)) is not None:
-            numbers = [text for text in texts if text not in others]
-            missing = f"Give NaN for {', '.join(map(repr, others))}. " if others else ""
+            numbers = [t for t in texts if t not in others and not is_missing(t)]
+            these = ", ".join(map(repr, others))
+            missing = f"If {these} means a missing value, give NaN. " if others else ""
             warn(
                 f"The column {name!r} holds {len(numbers):,} different numbers as "
                 f"text, such as {numbers[0]!r}, which are taken for categories without "

@@ -50,10 +50,13 @@ def _warn_of_texts(table: Table, name: Any) -> None:
         return
     elif (others := texts_beside_numbers(texts)) is not None:
         among = f", and {', '.join(map(repr, others))} among them" if others else ""
+        empty = (
+            ", and leave cells empty if these mean a missing value" if others else ""
+        )
         note(
             f"column {name!r} has {len(texts) - len(others):,} different texts that "
             f"look like numbers{among}. Turn them into numbers first"
-            f"{', and leave cells empty where they are missing' if others else ''}. If "
+            f"{empty}. If "
             f"it is an identifier, add {dropped}."
         )
     elif are_many_texts(len(texts), len(column)):

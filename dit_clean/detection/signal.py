@@ -23,8 +23,8 @@ def held_out_signal(
     For labels: by the mean held-out log-probability of the given label over all epochs.
     For targets: by their rank correlation with the mean held-out prediction. Chance is
     what permuted labels would get, whatever the shares of the classes. Rows of a group
-    tend to have one label: there the standard error is that of a sum over groups, too,
-    and the larger one counts.
+    tend to have one label: there the means of groups are tested, too, and the smaller
+    number counts.
 
     Parameters
     ----------
@@ -37,10 +37,12 @@ def held_out_signal(
         gains, error = _label_gains(evidence)
     else:
         gains, error = _target_gains(evidence)
+    signal = gains.sum() / (error + TINY)
     if groups is not None:
-        of_groups = np.bincount(groups, gains)
-        error = max(error, float(of_groups.std(ddof=1) * np.sqrt(len(of_groups))))
-    return float(gains.sum() / (error + TINY))
+        means = np.bincount(groups, gains) / np.bincount(groups)
+        error_of_means = means.std(ddof=1) * np.sqrt(len(means))
+        signal = min(signal, means.sum() / (error_of_means + TINY), key=abs)
+    return float(signal)
 
 
 def _label_gains(evidence: LabelEvidence) -> tuple[np.ndarray, float]:

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from dit_clean.influence.batch_norm import statistics_names
 from dit_clean.influence.functional import batch_gradient, loss_gradient
@@ -141,18 +140,21 @@ def _agree_in_evaluation(step: BatchAt, precision: _Precision) -> bool | None:
 
 
 def outputs(step: BatchAt) -> Tensor:
-    """Return the outputs of the batch in evaluation mode, as queries see them.
+    """Return what queries see of the batch in evaluation mode, in one row.
 
-    In one row, whatever they come in: losses of one's own may take several.
+    The outputs, or the losses where these take several outputs, not all of which they
+    may read.
     """
     model, layout, record, state = step
     # Those that a first pass registers are in no state: constants.
     buffers = dict(model.module.named_buffers()) | state.copied_buffers()
     variables = buffers | layout.unflatten(state.params)
     with same_draws(model.device):
-        found = model.forward(variables, model.batch(record.sample_indices)[0])
-    leaves = [leaf for leaf in tree_leaves(found) if isinstance(leaf, Tensor)]
-    return torch.cat([leaf.flatten() for leaf in leaves if leaf.is_floating_point()])
+        X, y = model.batch(record.sample_indices)
+        found: Any = model.forward(variables, X)  # losses of one's own take others
+        if not isinstance(found, Tensor):
+            found = model.loss.each(found, y)
+    return found.flatten()
 
 
 def _agree_by_statistics(step: BatchAt, precision: _Precision) -> bool | None:

@@ -567,7 +567,7 @@ def test_numbers_as_text_are_to_become_numbers(frame, number):
     X, y = make_labels()
     texts = [number.format(i) for i in range(N_ROWS)]
     table = frame({"price": [*texts[1:], None], "size": X[:, 0]})
-    match = r"'price' holds 90 different numbers as text, .*to_numeric"
+    match = r"'price' holds 89 different numbers as text, .*to_numeric"
     with pytest.warns(UserWarning, match=match), pytest.raises(AssertionError):
         make_cleaner().fit(table, y)
 
@@ -592,9 +592,7 @@ def test_placeholders_among_numbers_are_named(frame):
     texts = [f"{i % 20}" for i in range(N_ROWS)]
     texts[3], texts[7] = "?", "unknown"
     table = frame({"hour": texts, "size": X[:, 0]})
-    match = (
-        r"'hour' holds 20 different numbers .*such as '\d+'.*NaN for '\?', 'unknown'"
-    )
+    match = r"'hour' holds 20 different numbers .*such as '\d+'.*'\?', 'unknown' means"
     with pytest.warns(NumbersAsTextWarning, match=match):
         refused(AssertionError, "training has begun", X=table, y=y)
     texts[11:14] = "12a", "12b", "7c"  # names

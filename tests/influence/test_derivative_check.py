@@ -152,6 +152,28 @@ def test_gradients_that_go_on_in_evaluation_mode_are_right(how):
     assert run.influence(MeanLoss(X, y)).any()
 
 
+class ShowsAttention(Layers):
+    """Returns beside its outputs what no loss reads."""
+
+    def forward(self, X):
+        hidden = self.body(X).sin()
+        return self.head(hidden), hidden.softmax(1).detach()
+
+
+class OfFirst(nn.CrossEntropyLoss):
+    def forward(self, output, target):
+        return super().forward(output[0], target)
+
+
+def test_outputs_that_no_loss_reads_may_be_detached():
+    X, y = map(torch.as_tensor, make_rows())
+    net = ShowsAttention()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    trajectory = record(net, optimizer, X, y, criterion=OfFirst())
+    derivative_check.check_differentiable(trajectory)
+    assert trajectory.is_differentiable
+
+
 class ReadsAside(Layers):
     """Computes with a parameter that is held in a list, in evaluation mode only."""
 
