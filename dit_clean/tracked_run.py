@@ -10,10 +10,9 @@ from dit_clean.influence import (
     Removal,
     influence_scores,
     influence_timeline,
-    leave_one_out,
     leave_out,
 )
-from dit_clean.influence.leave_one_out import as_row_groups
+from dit_clean.influence.leave_one_out import as_row_groups, as_sample_rows
 from dit_clean.influence.queries import Query
 from dit_clean.influence.scores import History
 from dit_clean.influence.windows import (
@@ -164,17 +163,10 @@ class TrackedRun:
         -----
         Cost: a training run for each sample.
         """
-        changes = leave_one_out(
-            self.trajectory,
-            query,
-            range(self.model.n_samples) if samples is None else samples,
-            window_in_steps(window, self.trajectory),
-            history=history,
-            query_step=query_step,
-            run=self,
-            verbose=verbose,
-        )
-        return _squeezed(changes)
+        n_samples = self.model.n_samples
+        samples = range(n_samples) if samples is None else samples
+        groups = [[row] for row in as_sample_rows(samples, n_samples)]
+        return self.leave_out(query, groups, window, history, query_step, verbose)
 
     def leave_out(
         self,

@@ -5,11 +5,7 @@ from typing import Any
 import numpy as np
 
 from dit_clean.audit.data import AuditData, plain
-from dit_clean.influence.patterns import (
-    pattern_counts,
-    stage_correlation,
-    stage_slices,
-)
+from dit_clean.influence.patterns import pattern_counts, stage_correlation, stage_slices
 
 N_BINS = 40
 MEASURES = {

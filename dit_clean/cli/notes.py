@@ -55,9 +55,8 @@ def _warn_of_texts(table: Table, name: Any) -> None:
         )
         note(
             f"column {name!r} has {len(texts) - len(others):,} different texts that "
-            f"look like numbers{among}. Turn them into numbers first"
-            f"{empty}. If "
-            f"it is an identifier, add {dropped}."
+            f"look like numbers{among}. Turn them into numbers first{empty}. If it is "
+            f"an identifier, add {dropped}."
         )
     elif are_many_texts(len(texts), len(column)):
         note(

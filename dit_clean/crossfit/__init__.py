@@ -7,10 +7,7 @@ from dit_clean.crossfit.averages import (
 )
 from dit_clean.crossfit.cache import kept
 from dit_clean.crossfit.data import TrainingData
-from dit_clean.crossfit.epochs import (
-    EpochInfluence,
-    scheduled_epochs,
-)
+from dit_clean.crossfit.epochs import EpochInfluence, scheduled_epochs
 from dit_clean.crossfit.fold import Fold, make_folds
 from dit_clean.crossfit.learning_rate import run_until_learned
 from dit_clean.crossfit.measurements import Measurements

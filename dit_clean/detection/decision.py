@@ -100,13 +100,9 @@ def judge_labels(
     trusts = [(one, _trust(one, evidence)) for one in EXPLANATIONS[scoring]]
     believed = [_believed(readings, one, trust) for one, trust in trusts if trust > 0]
     weights = softmax([belief.log_odds for belief in believed])
-    posterior, transition = (
-        np.average(parts, axis=0, weights=weights)
-        for parts in (
-            [belief.posterior for belief in believed],
-            [belief.transition for belief in believed],
-        )
-    )
+    posteriors = [belief.posterior for belief in believed]
+    transitions = [belief.transition for belief in believed]
+    posterior = np.average(posteriors, axis=0, weights=weights)
     suspicion = np.clip(1 - posterior[rows, labels], 0, 1)
     posterior[rows, labels] = 0
     return Judgement(
@@ -114,7 +110,7 @@ def judge_labels(
         suspicion=suspicion,
         contamination=float(suspicion.mean()),
         alternative=posterior.argmax(axis=1),
-        noise_matrix=transition,
+        noise_matrix=np.average(transitions, axis=0, weights=weights),
     )
 
 

@@ -95,9 +95,7 @@ def _compared(
 
 def _agree_by_parameters(step: BatchAt, precision: _Precision) -> bool | None:
     """Compare a Hessian product and gradient products."""
-    theta, v = _near(step.state.params)
-    keep_padding(step.model, step.layout, v)
-    v /= v.norm()
+    theta, v = _near_parameters(step)
     gradient, hvp, dots, _ = products(step.at(theta), v)
     rounding = precision.rounding * gradient.norm()
     if not rounding.isfinite():
@@ -114,15 +112,13 @@ def _agree_by_parameters(step: BatchAt, precision: _Precision) -> bool | None:
 
 def _agree_in_evaluation(step: BatchAt, precision: _Precision) -> bool | None:
     """Compare gradients of some sums of the outputs that queries are made of."""
-    theta, v = _near(step.state.params)
-    keep_padding(step.model, step.layout, v)
-    v /= v.norm()
+    theta, v = _near_parameters(step)
     leaf = theta.clone().requires_grad_()
     output = outputs(step.at(leaf))
     factors = torch.randn(
         N_SUMS, len(output), generator=torch.Generator().manual_seed(0)
     ).to(output)
-    gradients = torch.zeros(N_SUMS, len(theta)).to(theta)
+    gradients = theta.new_zeros(N_SUMS, len(theta))
     if output.requires_grad:
         for row, each in zip(gradients, factors @ output, strict=True):
             (row[:],) = torch.autograd.grad(each, leaf, retain_graph=True)
@@ -251,6 +247,13 @@ def _near(theta: Tensor) -> tuple[Tensor, Tensor]:
     )
     shift *= SHIFT * _scale(theta) / shift.norm()
     return shift.add_(theta), v
+
+
+def _near_parameters(step: BatchAt) -> tuple[Tensor, Tensor]:
+    """Return a place near the parameters, and a direction of length 1 that counts."""
+    theta, v = _near(step.state.params)
+    keep_padding(step.model, step.layout, v)
+    return theta, v / v.norm()
 
 
 def _scale(theta: Tensor) -> float:

@@ -7,11 +7,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from torch import Tensor
 
-from dit_clean.influence.accumulate import (
-    Term,
-    accumulate,
-    query_gradient,
-)
+from dit_clean.influence.accumulate import Term, accumulate, query_gradient
 from dit_clean.influence.queries import HasModel, Query
 from dit_clean.influence.windows import Window, grid_in_steps
 from dit_clean.tracking import Trajectory
