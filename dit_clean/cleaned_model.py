@@ -101,16 +101,10 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
         check_model(estimator, self._task)
         to_cleaner, to_model = self._routed(fit_params, estimator)
         X, y = checked_data(self, X, y)
-        weight = to_model.pop("sample_weight", None)
+        name, weight = _pop_weight(to_model, estimator)
         is_weighted = weight is not None or self.strategy == "weight"
-        weight_name = _weight_parameter(estimator) if is_weighted else ""
-        if weight is None:
-            weight = to_model.pop(weight_name, None)
-        elif weight_name in to_model:
-            raise TypeError(
-                f"fit got sample_weight and {weight_name}, which are the weights of "
-                "the same rows. Give one of them."
-            )
+        if is_weighted:
+            _check_takes_weight(estimator)
         warn_of_other_order(X, weight, ("X", "sample_weight"))
         weight = checked_weight(weight, len(y))
         cleaner = self._fitted_cleaner(X, y, X_val=X_val, y_val=y_val, **to_cleaner)
@@ -118,7 +112,7 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
             own = cleaner.sample_weight_
             weight = own if weight is None else own * weight
         if is_weighted:
-            to_model[weight_name] = weight
+            to_model[name] = weight
         if self.strategy == "relabel":
             y = cleaner.suggested_label_
         if self.strategy == "filter":
@@ -265,27 +259,38 @@ def has_rows(value: Any, n_rows: int) -> bool:
     return len(shape) > 0 and shape[0] == n_rows
 
 
-def _weight_parameter(estimator: Any) -> str:
-    """Return the name under which `fit` takes sample weights.
+def _pop_weight(parameters: dict[str, Any], model: Any) -> tuple[str, Any]:
+    """Take the sample weights out of parameters of `fit`; the model's name for them.
 
-    Raises
-    ------
-    ValueError
-        If it takes none: names the estimator.
+    A pipeline's weights are those of its last step, by its name or by none.
     """
     is_routed = get_config()["enable_metadata_routing"]
-    final, prefix = (estimator, "") if is_routed else _final_model(estimator)
+    prefix = "" if is_routed else _final_model(model)[1]
+    name = f"{prefix}sample_weight"
+    given = [key for key in {"sample_weight", name} if parameters.get(key) is not None]
+    if len(given) > 1:
+        raise TypeError(
+            f"fit got sample_weight and {name}, which are the weights of the same rows. "
+            "Give one of them."
+        )
+    found = [parameters.pop(key, None) for key in ("sample_weight", name)]
+    return name, next((weight for weight in found if weight is not None), None)
+
+
+def _check_takes_weight(estimator: Any) -> None:
+    """Raise if `fit` takes no sample weights."""
+    is_routed = get_config()["enable_metadata_routing"]
+    final = estimator if is_routed else _final_model(estimator)[0]
     hands_on = _requests_weights(final) if is_routed else _hands_on_weights(final)
     if not (has_fit_parameter(final, "sample_weight") or hands_on):
         none = "none"
         if is_routed:
-            none += ", and no model in it has requested it (set_fit_request)"
+            none += ", and no model in it has set_fit_request(sample_weight=True)"
         raise ValueError(
             'sample_weight and strategy="weight" need a model whose fit takes '
             f"sample_weight, but {type(final).__name__} takes {none}. Use "
             'strategy="filter" or "relabel", without sample_weight.'
         )
-    return f"{prefix}sample_weight"
 
 
 def _final_model(model: Any) -> tuple[Any, str]:

@@ -214,6 +214,7 @@ def fit_tracked(  # noqa: PLR0913
             _remove_callbacks(tracked, net, callbacks)
     trajectory = recorder.recorder_.trajectory
     check_replay(trajectory, {0, trajectory.epoch_starts[-2]})
+    check_differentiable(trajectory)
     return TrackedRun(trajectory, tracked)
 
 

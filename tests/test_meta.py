@@ -138,7 +138,7 @@ def test_models_that_need_routing_for_weights_are_refused_before_training(
     with pytest.raises(ValueError, match=match):
         cleaned.fit(X, y)
     with sklearn.config_context(enable_metadata_routing=True):
-        match = f"{type(model).__name__} takes none, and no model in it has requested"
+        match = f"{type(model).__name__} takes none, and no model in it has set_fit"
         with pytest.raises(ValueError, match=match):
             cleaned.fit(X, y)
 
@@ -243,6 +243,10 @@ def test_weights_by_the_name_of_a_step_are_those_of_the_model(flipped):
         )
         last = plain.estimator_[-1].seen_[2]
         assert np.array_equal(by_step.estimator_[-1].seen_[2], last)
+        with pytest.raises(ValueError, match="weights must be non-negative"):
+            CleanedClassifier(model, CLEANER, strategy).fit(
+                X, y, recording__sample_weight=-weight
+            )
     both = {"sample_weight": weight, "recording__sample_weight": weight}
     with pytest.raises(TypeError, match="sample_weight and recording__sample_weight"):
         CleanedClassifier(model, CLEANER, "weight").fit(X, y, **both)

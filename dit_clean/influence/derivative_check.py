@@ -18,8 +18,9 @@ from dit_clean.influence.difference_quotients import (
 from dit_clean.influence.functional import leaves_of
 from dit_clean.influence.padding import check_padding
 from dit_clean.influence.separability_check import check_separable
-from dit_clean.tracking import StepRecord, TrackedModel, Trajectory
+from dit_clean.tracking import StepRecord, TrackedModel, TrainingState, Trajectory
 from dit_clean.tracking.criterion_checks import PENALTY
+from dit_clean.tracking.exclusive import one_thread_at_a_time
 from dit_clean.tracking.generator import get_rng_state
 from dit_clean.tracking.layers import is_known
 from dit_clean.tracking.storage import are_same
@@ -50,10 +51,12 @@ REPLACEMENTS = {
 """What to do about some of them."""
 
 
+@one_thread_at_a_time
 def check_differentiable(trajectory: Trajectory) -> None:
-    """Check that the network can be differentiated twice, at its first parameters.
+    """Check that the network can be differentiated twice.
 
-    And that the loss of one sample does not depend on the others of its batch.
+    And that the loss of one sample does not depend on the others of its batch. At its
+    first and its last parameters: a counter may change what the network computes.
 
     Parameters
     ----------
@@ -69,13 +72,23 @@ def check_differentiable(trajectory: Trajectory) -> None:
 
     Notes
     -----
-    Cost: one double backward of a few samples; for a loss of one's own one more forward
-    pass; and where the network is not made of torch's own layers alone some twenty more
-    of these, one more double backward and six to ten gradients.
+    Cost, at each of the two: one double backward of a few samples; for a loss of one's
+    own one more forward pass; and where the network is not made of torch's own layers
+    alone some twenty more of these, one more double backward and six to ten gradients.
     """
-    model, layout = trajectory.model, trajectory.layout
     begun = 0 in trajectory.store
-    state = trajectory.store[0] if begun else trajectory.replayer.reader.state()
+    _check_at(
+        trajectory,
+        trajectory.store[0] if begun else trajectory.replayer.reader.state(),
+    )
+    if trajectory.n_steps:
+        _check_at(trajectory, trajectory.state(trajectory.n_steps))
+    trajectory.is_differentiable = True
+
+
+def _check_at(trajectory: Trajectory, state: TrainingState) -> None:
+    """Check the derivatives at a state."""
+    model, layout = trajectory.model, trajectory.layout
     rows = _rows_that_count(model)
     record = StepRecord(0, 0, rows, (), (), get_rng_state(model.device))
     step, name = BatchAt(model, layout, record, state), type(model.module).__name__
@@ -101,7 +114,6 @@ def check_differentiable(trajectory: Trajectory) -> None:
         _check_evaluation(name, step)
     elif not is_known(model.loss.criterion):
         _check_own(type(model.loss.criterion).__name__, step)
-    trajectory.is_differentiable = True
 
 
 def _check_parameters(name: str, step: BatchAt) -> None:
@@ -199,9 +211,9 @@ def _check_evaluation(name: str, step: BatchAt) -> None:
         raise ValueError(
             f"The gradients of {name} in evaluation mode, which queries are asked in, "
             "are wrong: torch's differ from what its outputs show. detach(), "
-            "torch.no_grad(), torch.set_grad_enabled(self.training) and numpy within "
-            "the forward pass do that. Leave them to the caller: under torch.no_grad() "
-            "no pass keeps anything."
+            "torch.no_grad(), torch.set_grad_enabled(self.training), numpy, rounding "
+            "and argmax within the forward pass do that. Leave them to the caller: "
+            "under torch.no_grad() no pass keeps anything."
         )
 
 

@@ -57,6 +57,8 @@ SHIFT = 0.01
 """Relative distance from the parameters, since they may be a special place: zeros."""
 TOLERANCE = 0.05
 """Allowed error of a product, relative to it."""
+FAR = 1.0
+"""Relative size of a step that changes rounded outputs."""
 N_SUMS = 4
 """Sums of outputs whose gradients are looked at."""
 
@@ -132,6 +134,8 @@ def _agree_in_evaluation(step: BatchAt, precision: _Precision) -> bool | None:
     rounding = precision.rounding * size
     if not rounding.isfinite():
         return True
+    if not gradients.any():
+        return _close(gradients @ v, quotient(FAR * _scale(theta)), rounding)
     return _is_met(gradients @ v, quotient, precision, _scale(theta), rounding)
 
 
@@ -150,7 +154,7 @@ def outputs(step: BatchAt) -> Tensor:
         found: Any = model.forward(variables, X)  # losses of one's own take others
         if not isinstance(found, Tensor):
             found = model.loss.each(found, y)
-    return found.flatten()
+    return found.flatten().to(state.params.dtype)
 
 
 def _agree_by_statistics(step: BatchAt, precision: _Precision) -> bool | None:

@@ -129,6 +129,10 @@ class StopsInEvaluation(Layers):
             hidden = torch.as_tensor(hidden.detach().numpy())
         if is_stopped and self.how == "all":
             return self.head(hidden).detach()
+        if is_stopped and self.how == "rounded":
+            return self.head(hidden).round()
+        if is_stopped and self.how == "labels":
+            return self.head(hidden).argmax(1, keepdim=True)
         if self.how == "draws":
             hidden = nn.functional.dropout(hidden, 0.5)
         if self.how == "saturates":
@@ -136,7 +140,9 @@ class StopsInEvaluation(Layers):
         return self.head(hidden)
 
 
-@pytest.mark.parametrize("how", ["grad mode", "detached", "numpy", "all"])
+@pytest.mark.parametrize(
+    "how", ["grad mode", "detached", "numpy", "all", "rounded", "labels"]
+)
 def test_gradients_that_stop_in_evaluation_mode_are_refused(how):
     net = make_net(StopsInEvaluation, module__how=how)
     with pytest.raises(
@@ -150,6 +156,28 @@ def test_gradients_that_go_on_in_evaluation_mode_are_right(how):
     X, y = make_rows()
     run = track(make_net(StopsInEvaluation, module__how=how), X, y, random_state=0)
     assert run.influence(MeanLoss(X, y)).any()
+
+
+class StopsLater(Layers):
+    """Its gradients stop after some steps, which it counts."""
+
+    def __init__(self, after):
+        super().__init__()
+        self.after = after
+        self.register_buffer("n_passes", torch.zeros((), dtype=torch.long))
+
+    def forward(self, X):
+        self.n_passes += self.training
+        hidden = self.body(X).tanh()
+        is_stopped = self.n_passes > self.after
+        return self.head(hidden + (hidden.detach() if is_stopped else hidden).sin())
+
+
+def test_gradients_that_stop_later_are_refused():
+    X, y = make_rows()
+    track(make_net(StopsLater, module__after=1000), X, y, random_state=0)
+    with pytest.raises(ValueError, match=r"derivatives of StopsLater are wrong"):
+        track(make_net(StopsLater, module__after=3), X, y, random_state=0)
 
 
 class ShowsAttention(Layers):
