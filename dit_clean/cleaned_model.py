@@ -270,8 +270,8 @@ def _pop_weight(parameters: dict[str, Any], model: Any) -> tuple[str, Any]:
     given = [key for key in {"sample_weight", name} if parameters.get(key) is not None]
     if len(given) > 1:
         raise TypeError(
-            f"fit got sample_weight and {name}, which are the weights of the same rows. "
-            "Give one of them."
+            f"fit got sample_weight and {name}, which are the weights of the same "
+            "rows. Give one of them."
         )
     found = [parameters.pop(key, None) for key in ("sample_weight", name)]
     return name, next((weight for weight in found if weight is not None), None)

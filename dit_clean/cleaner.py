@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from dit_clean.audit import AuditData, AuditMixin
 from dit_clean.checks import check_parameters
+from dit_clean.copied_rows import warn_of_copied_rows
 from dit_clean.crossfit import (
     CrossFit,
     EpochInfluence,
@@ -280,6 +281,8 @@ class InfluenceCleaner(
             If the held-out loss was still falling when training ended.
         LabelAmongInputsWarning, LikeLabelsWarning
             If a column of X tells y, or labels differ in case or blanks alone.
+        CopiedRowsWarning
+            If many rows are copies of others, and not of one group.
         NumbersAsTextWarning, DatesAsTextWarning, ManyTextsWarning
             If a column holds numbers or dates as text, or free text.
         RareCategoriesWarning
@@ -348,6 +351,7 @@ class InfluenceCleaner(
             if not targets.is_classifier and self.scoring != "influence":
                 warn_of_unread_validation(self.scoring)
         data = TrainingData(X, encoder, targets, weight, validation, groups)
+        warn_of_copied_rows(data)
         return data, folds
 
     def _trained(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dit_clean.influence.adjoint import check_same_number, sweep_back
-from dit_clean.influence.functional import query_gradients
+from dit_clean.influence.functional import check_query, query_gradients
 from dit_clean.influence.queries import HasModel, Query
 from dit_clean.influence.windows import Window
 from dit_clean.tracking import StepRecord, TrainingState, Trajectory
@@ -136,6 +136,7 @@ def query_gradient(
     trajectory: Trajectory, query: Query, run: HasModel | None
 ) -> Callable[[TrainingState], Tensor]:
     """Return the function state -> gradients of the queries there."""
+    check_query(query)
     context = trajectory if run is None else run
 
     def gradient_of(state: TrainingState) -> Tensor:

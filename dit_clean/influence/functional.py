@@ -179,6 +179,15 @@ def leaves_of(values: Tensor) -> Iterator[Tensor]:
         ahead += [following for following, _ in node.next_functions]
 
 
+def check_query(query: Any) -> None:
+    """Raise if it cannot be asked: a class, say, or a name."""
+    if not callable(query) or isinstance(query, type):
+        raise TypeError(
+            f"query={query!r} is no query. Give one of dit_clean.queries with its "
+            "samples, such as MeanLoss(X, y), or a function of (params, run)."
+        )
+
+
 def check_query_values(values: Tensor) -> Tensor:
     """Return a query's values as a vector, shape (n_queries,).
 

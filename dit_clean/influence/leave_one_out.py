@@ -7,7 +7,7 @@ import torch
 from tqdm.auto import tqdm
 
 from dit_clean.influence.batch_norm import variance_names
-from dit_clean.influence.functional import check_query_values
+from dit_clean.influence.functional import check_query, check_query_values
 from dit_clean.influence.queries import HasModel, Query
 from dit_clean.influence.scores import History, check_history, check_steps
 from dit_clean.influence.update_check import follows
@@ -103,6 +103,8 @@ def leave_out(
 
     Raises
     ------
+    TypeError
+        If the query cannot be asked: a class, say.
     ValueError
         If there is no group, or a group is no mask and no row numbers.
     RuntimeError
@@ -113,6 +115,7 @@ def leave_out(
     Cost: a training run for each group, and one for the comparison.
     """
     check_history(history)
+    check_query(query)
     rows_of = as_row_groups(groups, trajectory.model.n_samples)
     query_step = check_steps(trajectory, window, query_step)
     context = trajectory if run is None else run

@@ -78,6 +78,8 @@ def influence_scores(
 
     Raises
     ------
+    TypeError
+        If the query cannot be asked: a class, say.
     ValueError
         If the window or the query step is outside of the run, or the network or its
         loss is one that no question can be answered for: see `check_differentiable`.

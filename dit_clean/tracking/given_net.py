@@ -14,7 +14,7 @@ from dit_clean.tracking.criterion_checks import check_is_tensor
 from dit_clean.tracking.exclusive import borrowed_generators
 from dit_clean.tracking.module_checks import check_module
 from dit_clean.tracking.probabilities import warn_of_softmax
-from dit_clean.tracking.rows import Rows, cast_floats, n_rows, take_rows
+from dit_clean.tracking.rows import Rows, cast_floats, described, n_rows, take_rows
 from dit_clean.warning import warn
 
 BINARY = 2
@@ -58,7 +58,7 @@ def check_outputs(
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             raise ValueError(
                 f"{type(trial.module_).__name__} cannot be evaluated on the first rows "
-                f"of X, {_described(batch)}: {error}"
+                f"of X, {described(batch)}: {error}{_integer_remedy(batch)}"
             ) from error
         _check_last_batch(trial, take_rows(rows, torch.arange(1)), n_trained)
     check_is_tensor(output)
@@ -142,7 +142,8 @@ def _check_last_batch(net: NeuralNet, row: Any, n_trained: Sequence[int]) -> Non
         ) from error
 
 
-def _described(batch: Any) -> str:
-    if isinstance(batch, Tensor):
-        return f"shape {tuple(batch.shape)} of {batch.dtype}"
-    return ", ".join(f"{key}: {_described(values)}" for key, values in batch.items())
+def _integer_remedy(batch: Any) -> str:
+    """Return what to do about whole numbers that are no indices."""
+    if not isinstance(batch, Tensor) or batch.is_floating_point():
+        return ""
+    return ". Give floats, unless it looks them up (Embedding): X.astype('float32')."

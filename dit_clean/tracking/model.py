@@ -22,6 +22,7 @@ from dit_clean.tracking.rows import (
     Rows,
     as_targets,
     as_tensor,
+    described,
     n_rows,
     own_rows,
     sent_to,
@@ -163,7 +164,13 @@ class TrackedModel:
             If a buffer is missing.
         """
         self.module.train(training)
-        return self._output({**params, **self._copied_buffers(params)}, X)
+        variables = {**params, **self._copied_buffers(params)}
+        try:
+            return self._output(variables, X)
+        except (RuntimeError, TypeError, IndexError) as error:
+            trained_on = described(self.inputs)
+            error.add_note(f"Inputs: {described(X)}. In training: {trained_on}.")
+            raise
 
     def _copied_buffers(self, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
         names = self.buffer_names or ()

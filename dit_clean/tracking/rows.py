@@ -106,6 +106,15 @@ def are_finite(rows: Rows) -> bool:
     return bool(values.isfinite().all())
 
 
+def described(rows: Any) -> str:
+    """Return shape and dtype in words."""
+    if isinstance(rows, Mapping):
+        return ", ".join(f"{key}: {described(part)}" for key, part in rows.items())
+    if not hasattr(rows, "shape"):
+        return type(rows).__name__
+    return f"shape {tuple(rows.shape)} of {rows.dtype}"
+
+
 def n_rows(rows: Rows) -> int:
     """Return the number of samples in `rows`."""
     if isinstance(rows, Mapping):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from dit_clean import track
+from dit_clean import TrackedRun, track
 from dit_clean.influence import (
     BoundedError,
     ClassProbability,
@@ -180,6 +180,24 @@ def test_results_that_are_no_scalars_are_refused(trajectory, name):
         influence_scores(trajectory, query, window)
     with pytest.raises(error, match=match):
         leave_one_out(trajectory, query, [0], window)
+
+
+@pytest.mark.parametrize("query", [MeanLoss, "loss", None])
+def test_what_cannot_be_asked_is_refused(trajectory, query):
+    run = TrackedRun(trajectory)
+    for ask in (run.influence, run.timeline, run.leave_one_out):
+        with pytest.raises(TypeError, match=r"is no query.*MeanLoss\(X, y\)"):
+            ask(query)
+
+
+def test_inputs_that_the_network_cannot_take_are_described(trajectory, setting):
+    _, X, y, _ = setting
+    with pytest.raises(RuntimeError) as raised:
+        TrackedRun(trajectory).influence(MeanLoss(X[:, :1], y))
+    assert raised.value.__notes__ == [
+        f"Inputs: shape ({len(y)}, 1) of torch.float64. "
+        f"In training: shape {tuple(trajectory.model.inputs.shape)} of torch.float64."
+    ]
 
 
 def test_unknown_history_is_refused(trajectory):
