@@ -1,8 +1,10 @@
 """Texts among the inputs that networks cannot read as they are."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
+
+import numpy as np
 
 from dit_clean.gaps import is_missing
 from dit_clean.tables import MIN_ROWS, TableEncoder
@@ -133,32 +135,60 @@ def warn_of_texts(encoder: TableEncoder, n_rows: int) -> None:
     """
     named = encoder.named_categories()
     for name, texts in encoder.categories().items():
-        if are_texts_like(texts, DATE):
-            warn(
-                f"The column {name!r} holds dates as text, such as {texts[0]!r}, which "
-                "are taken for categories without an order. Turn it into numbers "
-                "first, for example days since a date.",
-                DatesAsTextWarning,
-            )
-        elif name not in named and (others := texts_beside_numbers(texts)) is not None:
-            numbers = [t for t in texts if t not in others and not is_missing(t)]
-            these = ", ".join(map(repr, others))
-            missing = f"If {these} means a missing value, give NaN. " if others else ""
-            warn(
-                f"The column {name!r} holds {len(numbers):,} different numbers as "
-                f"text, such as {numbers[0]!r}, which are taken for categories without "
-                f"an order. {missing}{NUMBER_REMEDY} If they are names, make the "
-                "column categorical; leave identifiers out.",
-                NumbersAsTextWarning,
-            )
-        elif are_many_texts(len(texts), n_rows):
-            warn(
-                f"The column {name!r} holds {len(texts):,} different texts in "
-                f"{n_rows:,} rows; those in fewer than {MIN_ROWS} rows are taken for "
-                "one category. Such a column tells the networks little. "
-                f"{TEXT_REMEDY} Leave identifiers out.",
-                ManyTextsWarning,
-            )
+        problem = _problem(texts, n_rows, is_named=name in named)
+        if problem is not None:
+            warn(MESSAGES[problem](name, texts, n_rows), problem)
+
+
+def _problem(
+    texts: np.ndarray, n_rows: int, *, is_named: bool
+) -> type[UserWarning] | None:
+    """Return what is wrong with the values of a column of categories, if anything.
+
+    `is_named` says whether the column's dtype calls them categories.
+    """
+    if are_texts_like(texts, DATE):
+        return DatesAsTextWarning
+    if not is_named and texts_beside_numbers(texts) is not None:
+        return NumbersAsTextWarning
+    return ManyTextsWarning if are_many_texts(len(texts), n_rows) else None
+
+
+def _of_dates(name: str, texts: np.ndarray, n_rows: int) -> str:
+    return (
+        f"The column {name!r} holds dates as text, such as {texts[0]!r}, which are "
+        "taken for categories without an order. Turn it into numbers first, for "
+        "example days since a date."
+    )
+
+
+def _of_numbers(name: str, texts: np.ndarray, n_rows: int) -> str:
+    others = texts_beside_numbers(texts) or []
+    numbers = [t for t in texts if t not in others and not is_missing(t)]
+    these = ", ".join(map(repr, others))
+    missing = f"If {these} means a missing value, give NaN. " if others else ""
+    return (
+        f"The column {name!r} holds {len(numbers):,} different numbers as text, such "
+        f"as {numbers[0]!r}, which are taken for categories without an order. "
+        f"{missing}{NUMBER_REMEDY} If they are names, make the column categorical; "
+        "leave identifiers out."
+    )
+
+
+def _of_many_texts(name: str, texts: np.ndarray, n_rows: int) -> str:
+    return (
+        f"The column {name!r} holds {len(texts):,} different texts in {n_rows:,} "
+        f"rows; those in fewer than {MIN_ROWS} rows are taken for one category. Such "
+        f"a column tells the networks little. {TEXT_REMEDY} Leave identifiers out."
+    )
+
+
+MESSAGES: dict[type[UserWarning], Callable[[str, np.ndarray, int], str]] = {
+    DatesAsTextWarning: _of_dates,
+    NumbersAsTextWarning: _of_numbers,
+    ManyTextsWarning: _of_many_texts,
+}
+"""What to say, by name of the column, its distinct values and the number of rows."""
 
 
 def warn_of_rare_categories(encoder: TableEncoder, X: Any) -> None:
@@ -180,12 +210,8 @@ def warn_of_rare_categories(encoder: TableEncoder, X: Any) -> None:
     named = encoder.named_categories()
     for name, shared in shared_rows.items():
         values = categories[name]
-        is_said = (
-            are_many_texts(len(values), X.shape[0])
-            or are_texts_like(values, DATE)
-            or (texts_beside_numbers(values) is not None and name not in named)
-        )
-        if shared > MANY_SHARED and not is_said:
+        problem = _problem(values, X.shape[0], is_named=name in named)
+        if shared > MANY_SHARED and problem is None:
             warn(
                 f"The column {name!r} holds {len(values):,} different values, and "
                 f"{shared:.0%} of the rows hold one too rare for a category of its "

@@ -12,7 +12,7 @@ from dit_clean.influence import (
     influence_timeline,
     leave_out,
 )
-from dit_clean.influence.leave_one_out import as_row_groups, as_sample_rows
+from dit_clean.influence.chosen_rows import as_row_groups, as_sample_rows
 from dit_clean.influence.queries import Query
 from dit_clean.influence.scores import History
 from dit_clean.influence.windows import (

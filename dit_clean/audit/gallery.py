@@ -11,10 +11,10 @@ from dit_clean.audit.samples import (
     cells,
     column_names,
     is_text,
-    row_numbers,
     row_of,
 )
 from dit_clean.gaps import is_missing
+from dit_clean.influence.chosen_rows import as_sample_rows
 from dit_clean.inputs import warn_of_other_order
 from dit_clean.tables import MATRIX_AXES, is_frame
 
@@ -102,7 +102,7 @@ def gallery_items(
             flagged=bool(data.flagged[row]),
             **show(int(row)),
         )
-        for row in row_numbers(rows, data.n_samples)
+        for row in as_sample_rows(rows, data.n_samples)
     ]
 
 

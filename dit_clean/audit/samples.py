@@ -109,28 +109,6 @@ def row_of(X: Any, row: int) -> list[Any]:
     return np.asarray(X[row]).tolist()
 
 
-def row_numbers(rows: Any, n_samples: int) -> np.ndarray:
-    """Return chosen rows as numbers; one True or False for each row will do as well.
-
-    Raises
-    ------
-    ValueError
-        If a row does not exist.
-    """
-    numbers = np.asarray(rows)
-    if numbers.dtype == bool and numbers.shape == (n_samples,):
-        return np.flatnonzero(numbers)
-    if numbers.size == 0:
-        return numbers.astype(int)
-    is_whole = numbers.ndim == 1 and numbers.dtype.kind in "iu"
-    if not is_whole or numbers.min() < 0 or numbers.max() >= n_samples:
-        raise ValueError(
-            f"rows={rows!r} are no rows of the data. Give a list of row numbers from 0 "
-            f"to {n_samples - 1}, or an array with True or False for each row."
-        )
-    return numbers
-
-
 def is_text(samples: Any) -> bool:
     """Tell whether samples are a sequence of strings, some of them missing perhaps."""
     if not hasattr(samples, "__len__") or getattr(samples, "ndim", 1) != 1:

@@ -81,10 +81,13 @@ def check_update(
     RuntimeError
         Names the steps from the last kept state on, and a parameter.
     """
-    after, look = trajectory.store[record.step + 1], _Look(trajectory.layout, every)
+    after, elements = (
+        trajectory.store[record.step + 1],
+        _Elements(trajectory.layout, every),
+    )
     tolerance = _tolerance(trajectory, record, grad)
-    changes = list(_changes(trajectory, record, state, grad, look, 1 + tolerance))
-    grad = look.at(grad).abs()
+    changes = list(_changes(trajectory, record, state, grad, elements, 1 + tolerance))
+    grad = elements.at(grad).abs()
     counts = grad > NOISE * grad.max()
     as_it_should = all(
         follows(change.before, change.found, change.actual, tolerance, counts)
@@ -95,7 +98,7 @@ def check_update(
     )
     share = max(NOISE, N_ROUNDINGS * torch.finfo(grad.dtype).eps)
     counts = grad > share * grad.max()
-    odd = _odd_parameters(changes, counts, look.sizes, tolerance)
+    odd = _odd_parameters(changes, counts, elements.sizes, tolerance)
     if not as_it_should or odd:
         _refuse_update(trajectory, record, odd)
 
@@ -130,7 +133,7 @@ def _refuse_update(
     )
 
 
-class _Look:
+class _Elements:
     """The elements of theta that are looked at.
 
     Attributes
@@ -167,20 +170,20 @@ def _changes(
     record: StepRecord,
     state: TrainingState,
     grad: Tensor,
-    look: _Look,
+    elements: _Elements,
     nudge: float,
 ) -> Iterator[_Change]:
     """Yield the changes of parameters and slots, at the elements looked at."""
-    rule, grad = update_rule_of(trajectory.optimizer_type), look.at(grad)
+    rule, grad = update_rule_of(trajectory.optimizer_type), elements.at(grad)
     before, after = (
         {
-            name: look.at(values)
+            name: elements.at(values)
             for name, values in {PARAMS: s.params, **s.slots}.items()
         }
         for s in (state, trajectory.store[record.step + 1])
     )
     found, nudged = (
-        apply_rule(rule, look.groups, record.hyper, before, factor * grad)
+        apply_rule(rule, elements.groups, record.hyper, before, factor * grad)
         for factor in (1.0, nudge)
     )
     for name, actual in after.items():

@@ -12,7 +12,7 @@ from dit_clean.tracking.layers import draws_by_value, may_depend_on_mode, may_dr
 from dit_clean.tracking.model import get_modes
 
 
-class _Look(NamedTuple):
+class _GeneratorState(NamedTuple):
     """State of the generator, and its bytes, which compare faster than tensors."""
 
     state: Tensor
@@ -56,9 +56,9 @@ class PassWatch:
         self._is_first = True
         self._has_passed = self._is_updating = False
         self._hooks: list[RemovableHandle] = []
-        self._start: _Look | None = None
-        self._end: _Look | None = None
-        self._left: _Look | None = None
+        self._start: _GeneratorState | None = None
+        self._end: _GeneratorState | None = None
+        self._left: _GeneratorState | None = None
         self._depth = 0
         self.modes: tuple[bool, ...] | None = None
 
@@ -155,21 +155,21 @@ class PassWatch:
         self._left = self._end
         return None if goes_on else self._start.state
 
-    def _drew(self, start: _Look) -> bool:
+    def _drew(self, start: _GeneratorState) -> bool:
         if self._end is not None and self._end.bits != start.bits:
             return True
         # The loss may draw too, and a pass of module.forward is not seen.
         return _bits(self._look()) != start.bits
 
-    def _look(self) -> _Look | None:
+    def _look(self) -> _GeneratorState | None:
         if not self._draws:
             return None
         state = get_rng_state(self._device)
-        return _Look(state, state.numpy().tobytes())
+        return _GeneratorState(state, state.numpy().tobytes())
 
 
-def _bits(look: _Look | None) -> bytes:
-    return b"" if look is None else look.bits
+def _bits(found: _GeneratorState | None) -> bytes:
+    return b"" if found is None else found.bits
 
 
 class _PassHook:

@@ -230,7 +230,8 @@ def test_missing_texts_are_shown_as_empty(data):
 @pytest.mark.parametrize("Display", [GalleryDisplay, TimelineDisplay])
 @pytest.mark.parametrize("rows", [[60], [-1], 3, ["a"], [True]])
 def test_rows_that_do_not_exist_are_refused(data, Display, rows):
-    with pytest.raises(ValueError, match="are no rows of the data"):
+    match = "(?i)row numbers|the mask of samples"
+    with pytest.raises((TypeError, ValueError), match=match):
         Display.from_data(data, rows=rows)
 
 

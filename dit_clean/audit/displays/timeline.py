@@ -6,8 +6,8 @@ import numpy as np
 
 from dit_clean.audit.data import AuditData
 from dit_clean.audit.displays.base import Display
-from dit_clean.audit.samples import row_numbers
 from dit_clean.audit.style import diverging_colors, new_axes
+from dit_clean.influence.chosen_rows import as_sample_rows
 from dit_clean.influence.patterns import PATTERNS
 
 N_ROWS = 60
@@ -52,7 +52,7 @@ class TimelineDisplay(Display):
             How many of them.
         """
         rows = _telling_rows(data, n_rows) if rows is None else rows
-        rows = row_numbers(rows, data.n_samples)
+        rows = as_sample_rows(rows, data.n_samples)
         if len(rows) == 0:
             raise ValueError("There is no row to draw. Give other rows or n_rows.")
         patterns = data.patterns[rows]
