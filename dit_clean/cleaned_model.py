@@ -32,7 +32,7 @@ from dit_clean.checks import check_parameters, is_one_of
 from dit_clean.cleaner_parameter import USE, CleanerParameter
 from dit_clean.failed_fits import unchanged_on_failure
 from dit_clean.inputs import checked_data, checked_weight, warn_of_other_order
-from dit_clean.tables import TableEncoder
+from dit_clean.tables import TableEncoder, is_frame
 
 KINDS = {"classification": "classifier", "regression": "regressor"}
 PARAMETERS = {"strategy": is_one_of("filter", "weight", "relabel")}
@@ -122,7 +122,17 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
                 name: cleaner.filter(value) if has_rows(value, n_samples) else value
                 for name, value in to_model.items()
             }
-        self.cleaner_, self.estimator_ = cleaner, estimator.fit(X, y, **to_model)
+        try:
+            fitted = estimator.fit(X, y, **to_model)
+        except (ValueError, TypeError) as error:
+            if is_frame(X):
+                error.add_note(
+                    f"Raised by {type(estimator).__name__}, which gets the data frame "
+                    "as it is: the cleaner encodes it for itself alone. Put an encoder "
+                    "before the model, in a pipeline, or give no estimator."
+                )
+            raise
+        self.cleaner_, self.estimator_ = cleaner, fitted
         return self
 
     def predict(self, X):

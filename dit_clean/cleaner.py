@@ -41,7 +41,13 @@ from dit_clean.inputs import (
 )
 from dit_clean.memory import as_memory, parse_bytes, warn_of_no_seed
 from dit_clean.parameters import PARAMETERS
-from dit_clean.prototype import check_can_be_sent, check_no_sampler, make_prototype
+from dit_clean.prototype import (
+    check_can_be_sent,
+    check_no_sampler,
+    how_to_train_more,
+    make_prototype,
+    warn_of_unread,
+)
 from dit_clean.questions import InfluenceQuestions
 from dit_clean.rescoring import Rescoring
 from dit_clean.selection import RowSelection
@@ -291,9 +297,10 @@ class InfluenceCleaner(
             If implausibly many labels or targets look wrong; if flagged ones look like
             rare events, or like the long tail of right targets; if the networks predict
             targets too low or too high as a whole, or many targets are one value; if
-            ``task="auto"`` takes many numbers for labels that do not count from 0 or 1;
-            if y, sample_weight or groups has the index labels of X in another order; or
-            if `memory` is to keep runs whose seeds no later fit has.
+            ``task="auto"`` takes many numbers for labels that do not count from 0 or 1,
+            or few ones for targets; if parameters of the default network are set beside
+            a net; if y, sample_weight or groups has the index labels of X in another
+            order; or if `memory` is to keep runs whose seeds no later fit has.
         """
         check_parameters(self, PARAMETERS)
         self._check_training()
@@ -305,7 +312,8 @@ class InfluenceCleaner(
         part = "signal", data.groups
         signal = kept(self.memory, recorded.key, part, judge_signal)
         warn_of_no_signal(signal)
-        warn_of_unfinished_training(late_fall(evidence.held_out_loss()), signal)
+        fall = late_fall(evidence.held_out_loss())
+        warn_of_unfinished_training(fall, signal, how_to_train_more(self))
         self._findings = Findings(data, recorded, evidence, by_epoch, signal)
         self._trained_with = self._training_parameters()
         self.history_, self.fit_seconds_ = evidence.curves(), measured.seconds
@@ -324,6 +332,7 @@ class InfluenceCleaner(
             check_net(self.net)
             check_no_sampler(self.net)
             warn_of_weights(self.net)
+            warn_of_unread(self)
         resolve_window(self.window, self._n_epochs())
 
     def _read(

@@ -22,12 +22,16 @@ def is_missing(value: Any) -> bool:
 
 
 def are_missing(values: Any) -> np.ndarray:
-    """Return which entries of an array, series or list are missing, of its shape."""
+    """Return which entries of an array, series or list are missing, of its shape.
+
+    Those that a masked array masks are.
+    """
     # A list as it is: numpy makes texts of gaps that are among texts.
     is_list = isinstance(values, list | tuple)
     plain = np.asarray(values, dtype=object if is_list else None)
     found = np.frompyfunc(is_missing, 1, 1) if plain.dtype.kind == "O" else _is_other
-    return np.asarray(found(plain), dtype=bool)
+    missing = np.asarray(found(plain), dtype=bool)
+    return missing | values.mask if np.ma.is_masked(values) else missing
 
 
 def _is_other(value: Any) -> Any:

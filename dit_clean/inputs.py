@@ -50,6 +50,12 @@ def checked_data(estimator: Any, X: Any, y: Any = NO_Y) -> Any:
             "net with several inputs give the columns side by side, and let its "
             "forward split them; `dit_clean.track` takes a dict of inputs as it is."
         )
+    if isinstance(X, torch.utils.data.Dataset):
+        raise TypeError(
+            f"X is a {type(X).__name__}: a dataset of inputs and targets cannot be "
+            "given as X. Give both as arrays or tensors, or of a dataset ds by "
+            "skorch.helper.SliceDataset(ds, idx=0), and idx=1 for y."
+        )
     check_not_lazy(X, "X")
     check_no_raw_texts(X)
     is_fit = y is not NO_Y
@@ -91,6 +97,8 @@ def _checked_array(estimator: Any, X: Any, y: Any, *, is_fit: bool) -> Any:
     # Of lists scikit-learn makes arrays of objects (None among numbers) and lets them
     # pass; of arrays of objects it makes numbers.
     X = X if hasattr(X, "dtype") else np.asarray(X)
+    if np.ma.is_masked(X):
+        X = X.astype(np.float64).filled(np.nan)
     return validate_data(
         estimator, X, y, reset=is_fit, ensure_min_samples=least, **ARRAYS
     )

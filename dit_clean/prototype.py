@@ -1,6 +1,7 @@
 """The network that every fold of a cleaner trains a clone of."""
 
 from collections.abc import Sequence
+from inspect import signature
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +20,8 @@ from dit_clean.warning import warn
 
 DEFAULT_LR = {"sgd": 0.1, "adagrad": 0.01, "adadelta": 1.0}
 """Learning rates of the default network; 0.001 for all other optimizers."""
+OF_DEFAULT_NET = ("max_epochs", "batch_size", "lr", "optimizer", "hidden_layer_sizes")
+"""Parameters of a cleaner that a given net has by itself."""
 GPU_WEIGHTS = 2**18
 """Weights of an MLP from which on a GPU takes its batches of 64 faster than a core of a
 CPU does (docs/benchmarks.md); with 3,000 it takes twice as long."""
@@ -60,6 +63,29 @@ def make_prototype(cleaner: Any, n_features: int, targets: Targets) -> NeuralNet
         lr=lr,
         device=device,
     )
+
+
+def warn_of_unread(cleaner: Any) -> None:
+    """Warn of parameters that mean nothing, since a net is given beside them."""
+    defaults = signature(type(cleaner)).parameters
+    unread = [
+        f"{name}={value!r}"
+        for name in OF_DEFAULT_NET
+        if not np.array_equal(value := getattr(cleaner, name), defaults[name].default)
+    ]
+    if unread:
+        warn(
+            f"{', '.join(unread)}: not read, for these are the default network's and a "
+            "net is given. Set the net's own (max_epochs, batch_size, lr, optimizer)."
+        )
+
+
+def how_to_train_more(cleaner: Any) -> str:
+    """Return what to raise, in the words of the net's or the cleaner's parameters."""
+    if cleaner.net is not None:
+        return "Raise max_epochs or lr of the net, or lower its batch_size."
+    tried = " (higher ones have been tried)" if cleaner.lr == "auto" else ""
+    return f"Raise max_epochs or lr{tried}, or lower batch_size."
 
 
 def check_no_sampler(net: NeuralNet) -> None:

@@ -22,6 +22,8 @@ LARGEST = 1e15
 network: single precision holds its square. Larger ones are as wrong as that."""
 MANY_VALUES = 20
 """Numbers with more distinct values than this may be a measurement."""
+FEW_VALUES = 5
+"""Numbers with no more distinct values than this may be labels."""
 IQR_OF_NORMAL = 1.349
 IF_TARGETS = (
     'If y is a regression target, set task="regression", or use CleanedRegressor in '
@@ -124,13 +126,15 @@ def encode_targets(y: np.ndarray, net: Any, task: str = "auto") -> Targets:
     Warns
     -----
     UserWarning
-        If numbers that were taken for labels look like measurements.
+        If numbers that were taken for labels look like measurements, or the other way.
     """
     _check_task(net, task)
     check_labels(y)
     y = _inferred(y).copy()  # as it was, for the runs that are replayed on it
     if is_classification(y, net, task):
         return _encoded_labels(y, may_be_measured=net is None and task == "auto")
+    if net is None and task == "auto":
+        _warn_of_few_numbers(y)
     return _encoded_numbers(y, is_scaled=net is None)
 
 
@@ -163,7 +167,8 @@ def _encoded_labels(y: np.ndarray, *, may_be_measured: bool) -> Targets:
         with np.errstate(invalid="ignore"):  # as in is_classification
             check_classification_targets(y)
     except ValueError as error:
-        raise ValueError(f"{error} {IF_TARGETS}") from error
+        labels = "If they are labels, give them as strings: y.astype(str)."
+        raise ValueError(f"{error} {labels} {IF_TARGETS}") from error
     classes, codes = np.unique(y, return_inverse=True)
     if may_be_measured:
         _warn_of_measurements(classes)
@@ -212,6 +217,18 @@ def _warn_of_measurements(classes: np.ndarray) -> None:
             f"y holds {len(classes):,} different whole numbers, taken as labels, but "
             'they look like measurements. If they are, set task="regression"; if they '
             'are labels, set task="classification" to silence this.'
+        )
+
+
+def _warn_of_few_numbers(y: np.ndarray) -> None:
+    """Warn if regression targets have so few values that they may be labels."""
+    values = np.unique(y)
+    if 1 < len(values) <= FEW_VALUES:
+        warn(
+            f"y holds {len(values)} different numbers, {values.tolist()}, taken as a "
+            "regression target since some are no whole numbers. If they are labels, "
+            'give them as strings, y.astype(str); if not, set task="regression" to '
+            "silence this."
         )
 
 

@@ -15,7 +15,7 @@ TEXT_REMEDY = (
 )
 NUMBER_REMEDY = (
     "Turn them into numbers first, for example by pandas.to_numeric once separators of "
-    "thousands are removed."
+    "thousands, and signs as of percent, are removed."
 )
 MANY_TEXTS = 0.5
 """Share of distinct values from which on a text column says little to the network."""
@@ -29,16 +29,28 @@ MANY_SHARED = 0.1
 
 DECIMAL_COMMA = re.compile(r"\s*-?\d*,?\d+\s*")
 NUMBER = re.compile(
-    r"\s*[-+]?(?!0\d)(\d*[.,]?\d+(e[-+]?\d+)?|\d+[.,]"
-    r"|\d{1,3}(,\d{3})+(\.\d*)?|\d{1,3}(\.\d{3})+(,\d*)?)\s*",
+    r"\s*[$€£]?\s?[-+]?(?!0\d)(\d*[.,]?\d+(e[-+]?\d+)?|\d+[.,]"
+    r"|\d{1,3}(,\d{3})+(\.\d*)?|\d{1,3}(\.\d{3})+(,\d*)?)\s?[$€£%]?\s*",
     re.IGNORECASE,
 )
-"""Numbers with a decimal point or comma, with or without separators of thousands. Zeros
-in front are those of identifiers."""
-DATE = re.compile(
-    r"\s*\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?\s?(Z|[-+]\d\d(:?\d\d)?)?)?\s*"
+"""Numbers with a decimal point or comma, with or without separators of thousands, signs
+of currency or percent. Zeros in front are those of identifiers."""
+MONTH = (
+    r"(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?"
+    r"|sept?(ember)?|oct(ober)?|nov(ember)?|dec(ember)?)\.?"
 )
-"""Dates of ISO 8601, with or without a time."""
+CLOCK = r"\d\d?:\d\d(:\d\d([.,]\d+)?)?\s?([ap]m|Z|[-+]\d\d(:?\d\d)?)?"
+DATE = re.compile(
+    rf"""\s*(
+      \d{{4}}(?P<a>[-/.])[01]?\d(?P=a)[0-3]?\d              # 2024-02-29
+    | [0-3]?\d(?P<b>[-/.])[0-3]?\d(?P=b)(\d{{4}}|\d\d)      # 29.02.2024, 2/29/24
+    | \d{{4}}[-/](0?[1-9]|1[0-2]) | (0?[1-9]|1[0-2])[-/]\d{{4}}  # 2024-02, 02/2024
+    | ([0-3]?\d[-\s])?{MONTH}[-,\s]\s?(\d{{4}}|\d\d)        # 29 Feb 2024, Feb-24
+    | {MONTH}\s[0-3]?\d,?\s\d{{4}}                          # February 29, 2024
+    )([T\s]{CLOCK})?\s*""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""Dates by year, month and day in the usual orders, with or without a time."""
 
 
 class ManyTextsWarning(UserWarning):

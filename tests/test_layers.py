@@ -20,6 +20,7 @@ PARTS = (
     "targets",
     "given_labels",
     "inputs",
+    "copied_rows",
     "prototype",
     "tracked_run",
     "run",

@@ -370,6 +370,9 @@ def test_mixed_data_frames_work_with_the_default_model():
     y[5] = "no" if y[5] == "yes" else "yes"
     model = CleanedClassifier(cleaner=CLEANER).fit(frame, y)
     assert model.score(frame, y) > 0.95
+    with pytest.raises(ValueError, match="could not convert") as raised:
+        CleanedClassifier(LogisticRegression(), CLEANER).fit(frame, y)
+    assert "encodes it for itself alone" in raised.value.__notes__[0]
     assert list(model.feature_names_in_) == ["size", "kind"]
 
 

@@ -338,7 +338,12 @@ def _as_options(message: str) -> str:
     'estimated contamination is high: set --contamination to a fraction'
     >>> _as_options("this is another task")
     'this is another task'
+    >>> _as_options(
+    ...     "set task='x', or use CleanedRegressor in place of CleanedClassifier."
+    ... )
+    "set --task='x'."
     """
+    message = re.sub(r", or use Cleaned\w+ in place of Cleaned\w+", "", message)
     names = rf"\b({'|'.join(OPTIONS)})(?=[=, .)]|$)"
 
     def as_option(found: re.Match[str]) -> str:

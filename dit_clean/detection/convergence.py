@@ -93,7 +93,7 @@ def late_fall(held_out_loss: np.ndarray, least: float = LEAST_FALL) -> float:
     return min(1.0, (second - last) / (first - last))
 
 
-def warn_of_unfinished_training(fall: float, signal: float) -> None:
+def warn_of_unfinished_training(fall: float, signal: float, remedy: str) -> None:
     """Warn if the networks had not learned yet what they can when training ended.
 
     Parameters
@@ -102,6 +102,8 @@ def warn_of_unfinished_training(fall: float, signal: float) -> None:
         What `late_fall` returns.
     signal : float
         See `held_out_signal`; without one, `warn_of_no_signal` has said enough.
+    remedy : str
+        How these networks are trained more.
 
     Warns
     -----
@@ -113,7 +115,6 @@ def warn_of_unfinished_training(fall: float, signal: float) -> None:
     warn(
         f"Held-out loss was still falling when training ended: {fall:.0%} of its "
         "fall from the first third of training to the last came after the second. "
-        "Right labels that the networks have not learned yet look wrong. Raise "
-        'max_epochs or lr (lr="auto" has tried higher ones), or lower batch_size.',
+        f"Right labels that the networks have not learned yet look wrong. {remedy}",
         UnfinishedTrainingWarning,
     )

@@ -19,8 +19,8 @@ SHAPES = {
 
 
 def make_cleaner(net=None, **settings):
-    defaults = {"max_epochs": N_EPOCHS, "batch_size": 16, "random_state": 0}
-    return InfluenceCleaner(net, **(defaults | settings))
+    of_default_net = {"max_epochs": N_EPOCHS, "batch_size": 16} if net is None else {}
+    return InfluenceCleaner(net, **({"random_state": 0} | of_default_net | settings))
 
 
 def make_labels():

@@ -21,7 +21,12 @@ from torch import nn
 from torch.utils.data import WeightedRandomSampler
 
 from dit_clean import CleanedClassifier, InfluenceCleaner, InfluenceSampler
-from dit_clean.texts import NumbersAsTextWarning
+from dit_clean.texts import (
+    DATE,
+    DatesAsTextWarning,
+    NumbersAsTextWarning,
+    are_texts_like,
+)
 from tests.cleaner.cases import N_ROWS, make_cleaner, make_labels, make_targets
 from tests.nets import Convolution, Linear, Mixed, make_net, make_regressor
 
@@ -600,6 +605,37 @@ def test_placeholders_among_numbers_are_named(frame):
     refused(AssertionError, "training has begun", X=table, y=y)
 
 
+@pytest.mark.parametrize("sign", ["${}", "{} €", "{}%"])
+def test_amounts_and_percentages_are_numbers(sign):
+    X, y = make_labels()
+    texts = [sign.format(i % 20) for i in range(N_ROWS)]
+    table = pd.DataFrame({"price": texts, "size": X[:, 0]})
+    with pytest.warns(NumbersAsTextWarning, match="'price' holds 20 different numbers"):
+        refused(AssertionError, "training has begun", X=table, y=y)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("%d/%m/%Y", "%m/%d/%y", "%d.%m.%Y", "%Y/%m/%d %H:%M", "%m/%d/%Y %I:%M %p"),
+        *("%d-%b-%y", "%b %d, %Y", "%m/%Y", "%B %Y", "%Y-%m"),
+    ],
+)
+def test_dates_in_all_usual_orders_are_dates(written):
+    X, y = make_labels()
+    dates = pd.date_range("1999-12-28", periods=N_ROWS, freq="9D")
+    table = pd.DataFrame({"when": dates.strftime(written), "size": X[:, 0]})
+    with pytest.warns(DatesAsTextWarning, match="'when' holds dates as text"):
+        refused(AssertionError, "training has begun", X=table, y=y)
+
+
+@pytest.mark.parametrize(
+    "texts", [["1.2.3", "1.10.2"], ["192.168.1.1"], ["3/4"], ["2020.11"], ["jane 22"]]
+)
+def test_what_only_looks_like_dates_is_none(texts):
+    assert not are_texts_like(texts, DATE)
+
+
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
 @pytest.mark.parametrize("time", ["", "T12:30", " 12:30:01.25+02:00", "T12:30:01Z"])
 @pytest.mark.parametrize("n_days", [2, 28])
@@ -627,6 +663,33 @@ def test_columns_with_many_rare_categories_are_warned_of(frame):
         {"code": [f"code {i % 30}" for i in range(2 * N_ROWS)], "size": X[:, 0]}
     )
     refused(AssertionError, "training has begun", X=few, y=y)
+
+
+def test_datasets_are_to_be_given_as_arrays():
+    X, y = map(torch.as_tensor, make_labels())
+    dataset = torch.utils.data.TensorDataset(X, y)
+    refused(TypeError, r"^X is a TensorDataset.*SliceDataset\(ds, idx=0\)", X=dataset)
+
+
+def test_masked_values_are_missing():
+    X, y = make_labels()
+    mask = np.arange(N_ROWS) % 5 == 3
+    masked = np.ma.masked_array(y, mask)
+    refused(ValueError, r"y has no label in 18 of 90 rows \(first: row 3\)", y=masked)
+    masked = np.ma.masked_array(X, np.c_[mask, mask, mask, mask])
+    refused(ValueError, "Input X contains NaN.*pandas.DataFrame", X=masked)
+    refused(AssertionError, "training has begun", X=np.ma.masked_array(X), y=y)
+
+
+def test_few_numbers_may_be_labels():
+    X, y = make_labels()
+    match = r"3 different numbers, \[0\.5, 1\.5, 2\.5\], .* y\.astype\(str\)"
+    with pytest.warns(UserWarning, match=match):
+        refused(AssertionError, "training has begun", X=X, y=y + 0.5)
+    given = make_cleaner(task="regression")
+    refused(AssertionError, "training has begun", given, X=X, y=y + 0.5)
+    given = make_cleaner(task="classification")
+    refused(ValueError, r"If they are labels.*y\.astype\(str\)", given, y=y + 0.5)
 
 
 def test_lazy_frames_are_to_be_collected():

@@ -11,7 +11,7 @@ from torch import nn
 from dit_clean import findings
 from dit_clean.crossfit import EpochInfluence
 from dit_clean.crossfit.learning_rate import RAISES
-from dit_clean.detection import NoSignalWarning
+from dit_clean.detection import NoSignalWarning, UnfinishedTrainingWarning
 from dit_clean.influence import UPDATE_RULES
 from dit_clean.tracking.default_net import OPTIMIZERS
 from tests.cleaner.cases import (
@@ -83,7 +83,7 @@ class TestSettings:
         cleaner = make_cleaner(make_net(Started, module__start=start)).fit(*data)
         joblib.dump(cleaner, tmp_path / "cleaner")
         loaded = joblib.load(tmp_path / "cleaner")
-        loaded.set_params(contamination=0.1, batch_size=np.int64(16))
+        loaded.set_params(contamination=0.1, batch_size=np.int64(64))
         assert loaded.rescore().keep_mask_.sum() == 81
         loaded.set_params(net__module__start=np.array([0.1, 0.3]))
         with pytest.raises(ValueError, match="net__module__start changed since"):
@@ -117,6 +117,26 @@ class TestSettings:
             make_cleaner(make_net()).fit(X, y)
         make_cleaner(make_net(iterator_train__shuffle=True)).fit(X, y)
         make_cleaner().fit(X, y)
+
+    def test_parameters_of_the_default_network_beside_a_net_are_warned_of(self, data):
+        cleaner = make_cleaner(make_net(), max_epochs=50, hidden_layer_sizes=[5])
+        match = r"^max_epochs=50, hidden_layer_sizes=\[5\]: not read.* a net is given"
+        with pytest.warns(UserWarning, match=match):
+            cleaner.fit(*data)
+        make_cleaner(make_net(), hidden_layer_sizes=[100]).fit(*data)
+
+    @pytest.mark.parametrize(
+        ("settings", "remedy"),
+        [
+            ({"lr": 0.01, "max_epochs": 9}, "Raise max_epochs or lr, or lower batch"),
+            ({"net": make_net(lr=0.01, max_epochs=9)}, "lr of the net, or lower its"),
+        ],
+    )
+    def test_training_that_ends_too_early_is_told_how_to_go_on(
+        self, data, settings, remedy
+    ):
+        with pytest.warns(UnfinishedTrainingWarning, match=remedy):
+            make_cleaner(**settings).fit(*data)
 
     def test_only_ratios_of_weights_count(self, data):
         weight = np.where(data[1] == 0, 1.0, 3.0)

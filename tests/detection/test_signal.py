@@ -124,9 +124,10 @@ def test_implausibly_many_wrong_labels_are_warned_of():
 def test_training_that_ends_too_early_is_warned_of():
     falling = late_fall(np.linspace(2.0, 0.5, 9))
     assert falling == pytest.approx(1 / 2)
-    with pytest.warns(UnfinishedTrainingWarning, match="50% of its fall from the fir"):
-        warn_of_unfinished_training(falling, signal=5.0)
-    warn_of_unfinished_training(falling, signal=0.0)  # of which there is a warning
+    match = "50% of its fall from the first .* wrong. Do this"
+    with pytest.warns(UnfinishedTrainingWarning, match=match):
+        warn_of_unfinished_training(falling, 5.0, "Do this.")
+    warn_of_unfinished_training(falling, 0.0, "")  # of which there is a warning
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ def test_training_that_ends_too_early_is_warned_of():
 def test_training_that_has_converged_or_overfits_is_not_warned_of(loss):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warn_of_unfinished_training(late_fall(np.array(loss)), signal=5.0)
+        warn_of_unfinished_training(late_fall(np.array(loss)), 5.0, "")
 
 
 @pytest.mark.parametrize("n_epochs", [3, 20, 30])
