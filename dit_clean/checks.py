@@ -1,6 +1,7 @@
 """Rules that the value of a parameter may have to fit, and their words."""
 
 from collections.abc import Callable, Mapping
+from math import isfinite
 from numbers import Integral, Real
 from typing import Any
 
@@ -20,10 +21,10 @@ def is_int(low: int) -> Rule:
 
 
 def is_real(low: float, high: float = float("inf")) -> Rule:
-    """Return the rule for a number in (low, high]."""
+    """Return the rule for a finite number in (low, high]."""
     bound = f"in ({low}, {high}]" if high < float("inf") else f"greater than {low}"
     return (
-        lambda v: _is_a(v, Real) and low < float(v) <= high,
+        lambda v: _is_a(v, Real) and low < float(v) <= high and isfinite(v),
         f"a number {bound}",
     )
 

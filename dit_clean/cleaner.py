@@ -163,8 +163,8 @@ class InfluenceCleaner(
         X_val: on their loss). Negative = harmful. Computed at first access, from what
         was recorded, and left out of ``dir()``.
     influence_timeline_ : ndarray of shape (n_samples, n_epochs)
-        The same epoch by epoch. Also computed at first access and left out of
-        ``dir()``.
+        The same epoch by epoch, a sample being gone in each alone, whatever `history`.
+        Also computed at first access and left out of ``dir()``.
     window_ : Window
         Epochs that the window stands for.
     lr_ : float

@@ -8,6 +8,8 @@ import numpy as np
 
 from dit_clean.gaps import is_missing
 
+NAMED = ("category", "categorical", "enum", "dictionary")
+"""How dtypes begin that say that values are names."""
 TIMES = (date, time, timedelta, np.datetime64, np.timedelta64)
 CONTAINERS = (list, tuple, dict, set, np.ndarray)
 MANY_CATEGORIES = 50
@@ -50,7 +52,7 @@ def is_numeric(dtype: Any) -> bool:
 
 def is_named(dtype: Any) -> bool:
     """Tell whether a dtype says that numbers are names of categories."""
-    return str(dtype).lower().startswith(("category", "categorical", "dictionary"))
+    return str(dtype).lower().startswith(NAMED)
 
 
 def kinds_of(values: np.ndarray) -> set[str]:

@@ -15,7 +15,7 @@ from dit_clean.influence.groups import numbered_groups
 from dit_clean.tables import TableEncoder, is_frame
 from dit_clean.targets import Targets, plain_labels
 from dit_clean.texts import TEXT_REMEDY, check_no_raw_texts
-from dit_clean.tracking.rows import Rows, as_rows
+from dit_clean.tracking.rows import Rows, as_rows, own_rows
 from dit_clean.warning import warn
 
 NO_Y = "no_validation"
@@ -238,7 +238,10 @@ def checked_validation(
         encoded = targets.encode(y_val)
     except ValueError as error:
         raise ValueError(f"y_val does not match the y of fit. {error}") from error
-    return as_floats(encoder.transform(X_val)), encoded
+    rows = as_network_rows(
+        encoder.transform(X_val), keeps_double=encoder.scaling is None
+    )
+    return rows, encoded
 
 
 def warn_of_unread_validation(scoring: str) -> None:
@@ -250,13 +253,23 @@ def warn_of_unread_validation(scoring: str) -> None:
     )
 
 
-def as_floats(X: Any) -> Rows:
-    """Return encoded inputs as float32 rows; int32 and int64 stay (token numbers).
+def as_network_rows(X: Any, *, keeps_double: bool) -> Rows:
+    """Return encoded inputs as a network takes them, in memory of their own.
 
-    Always a copy: the runs are replayed on the rows as they were.
+    Floats in single precision; int32 and int64 stay (token numbers). Always a copy: the
+    runs are replayed on the rows as they were.
+
+    Parameters
+    ----------
+    X : ndarray or sparse matrix, first axis n_samples
+        Encoded inputs.
+    keeps_double : bool
+        Whether double precision stays, for a given net that may compute in it.
     """
+    X = X if sparse.issparse(X) else np.asarray(X)
+    is_tokens = X.dtype.kind == "i" and X.dtype.itemsize >= np.dtype(np.int32).itemsize
+    if keeps_double and X.dtype == np.float64:
+        return own_rows(X)
     if sparse.issparse(X):
         return as_rows(X.astype(np.float32))
-    X = np.asarray(X)
-    is_tokens = X.dtype.kind == "i" and X.dtype.itemsize >= np.dtype(np.int32).itemsize
-    return as_rows(X.copy() if is_tokens else X.astype(np.float32, order="C"))
+    return own_rows(X) if is_tokens else as_rows(X.astype(np.float32, order="C"))

@@ -42,9 +42,10 @@ class InfluenceQuestions:
 
     @property
     def influence_timeline_(self):
-        """Influence of each sample over each epoch, (n_samples, n_epochs).
+        """Influence of each sample over each epoch alone, (n_samples, n_epochs).
 
-        Epochs that the decisions did not need are replayed at the first access.
+        A sample is taken as gone during the epoch only, whatever `history`. Epochs that
+        the decisions did not need are replayed at the first access.
         """
         check_is_fitted(self, "_findings")
         epochs = range(self._findings.evidence.n_epochs)
@@ -56,7 +57,7 @@ class InfluenceQuestions:
 
         Measured at the first access: a reverse pass over each fold's run.
         """
-        return self.influence()
+        return self.influence(history=self._decided_with["history"])
 
     def influence(self, window=None, query=None, history=None):
         """Return each sample's influence over a window of the recorded run.

@@ -35,7 +35,9 @@ from dit_clean.tracking.rows import (
     as_targets,
     as_tensor,
     cast_floats,
+    cast_tensor,
     own_rows,
+    skorch_rows,
 )
 from dit_clean.tracking.weighting import SampleWeighting
 from dit_clean.warning import warn
@@ -61,7 +63,7 @@ def track(
         Training inputs as the net takes them; floats are cast to its precision. They
         are copied: replaying needs them as they were.
     y : array-like of shape (n_samples, ...)
-        Targets as the criterion takes them, copied too.
+        Targets as the criterion takes them, copied and cast in the same way.
     record : "auto", "all", str or int, default="auto"
         Memory for recorded states: all of them, or at most so much ("256MiB", or
         bytes). "auto" is at most 1 GiB, and of states above 1 KiB every k-th, so that
@@ -207,9 +209,10 @@ def fit_tracked(  # noqa: PLR0913
         check_holds_none(tracked.criterion_, tracked.module_)
         dtype = next(tracked.module_.parameters()).dtype
         rows = own_rows(rows, dtype) if copies else cast_floats(rows, dtype)
+        targets = cast_tensor(targets, dtype)
         check_probabilities(tracked, rows)
         try:
-            _train(tracked, rows, targets, recorder)
+            _train(tracked, skorch_rows(rows), targets, recorder)
         finally:
             _remove_callbacks(tracked, net, callbacks)
     trajectory = recorder.recorder_.trajectory

@@ -103,7 +103,7 @@ class FlatScaler(TransformerMixin):
 
     def fit(self, X: np.ndarray, y: Any = None) -> "FlatScaler":
         """Read off mean and standard deviation."""
-        X = _at_least_single(X)
+        X, self.shape_ = _at_least_single(X), X.shape[1:]
         with np.errstate(over="ignore", invalid="ignore"):
             self.mean_, self.scale_ = X.mean(), X.std() or 1.0
         if not np.isfinite(self.scale_):
@@ -114,6 +114,10 @@ class FlatScaler(TransformerMixin):
 
     def transform(self, X: np.ndarray) -> np.ndarray:
         """Return the scaled values, shape (n_samples, n_values)."""
+        if X.shape[1:] != self.shape_:
+            raise ValueError(
+                f"X has samples of shape {X.shape[1:]}, but fit saw {self.shape_}."
+            )
         X = _at_least_single(X)
         return ((X - self.mean_) / self.scale_).reshape(len(X), -1)
 

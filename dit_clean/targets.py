@@ -87,7 +87,7 @@ class Targets:
         """Return encoded labels or targets as the user gives them."""
         if self.is_classifier:
             return self.labels[codes]
-        return codes * self.scale + self.center
+        return codes.astype(np.float64) * self.scale + self.center
 
     def encode(self, y: Any) -> torch.Tensor:
         """Return further targets in the same encoding.
@@ -318,6 +318,8 @@ def _are_times(y: np.ndarray, example: str = "") -> str:
 
 
 def _column(values: np.ndarray, spread: float) -> torch.Tensor:
-    """Return targets as a network takes them, `LARGEST` at most."""
-    held = values.clip(-LARGEST * spread, LARGEST * spread).astype(np.float32)
-    return torch.as_tensor(held)[:, None]
+    """Return targets as a network takes them, `LARGEST` at most.
+
+    In double precision: each network casts them to its own.
+    """
+    return torch.as_tensor(values.clip(-LARGEST * spread, LARGEST * spread))[:, None]

@@ -37,6 +37,7 @@ def expected_failed_checks(estimator):
         FLAGGING,
         CleanedClassifier(),
         CleanedRegressor(),
+        InfluenceSampler(InfluenceCleaner(max_epochs=3)),
     ],
     expected_failed_checks=expected_failed_checks,
 )

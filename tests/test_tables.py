@@ -208,6 +208,12 @@ def test_codes_of_categories_are_known_again_in_an_array():
     assert np.array_equal(encoder.transform(array), encoder.transform(frame))
 
 
+def test_images_of_another_size_are_refused():
+    encoder = TableEncoder().fit(np.random.RandomState(0).rand(20, 4, 4))
+    with pytest.raises(ValueError, match=r"shape \(4, 3\), but fit saw \(4, 4\)"):
+        encoder.transform(np.zeros((20, 4, 3)))
+
+
 def test_images_in_half_precision_are_scaled_like_others():
     images = np.random.RandomState(0).rand(400, 20, 20).astype(np.float16)
     found = TableEncoder("squashed").fit(images).transform(images)

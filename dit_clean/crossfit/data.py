@@ -11,7 +11,7 @@ from sklearn.base import TransformerMixin
 from dit_clean.crossfit.fold import Fold
 from dit_clean.influence import BoundedError, LabelError, MeanLoss
 from dit_clean.influence.queries import Query, Several
-from dit_clean.inputs import as_floats
+from dit_clean.inputs import as_network_rows
 from dit_clean.tables import select_rows
 from dit_clean.targets import Targets
 from dit_clean.tracking.rows import Rows, n_rows, subset_rows
@@ -68,7 +68,9 @@ class TrainingData:
 
     def encoded(self, X: Any) -> Rows:
         """Return other inputs in the same encoding."""
-        return as_floats(self.encoder.transform(X))
+        # Without scaling it is for a given net.
+        is_for_given = self.encoder.scaling is None
+        return as_network_rows(self.encoder.transform(X), keeps_double=is_for_given)
 
     def equals(self, X: Any, y: np.ndarray) -> bool:
         """Tell whether X and y are those given to fit."""

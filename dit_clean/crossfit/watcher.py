@@ -11,7 +11,7 @@ from dit_clean.crossfit.epochs import epoch_influence
 from dit_clean.influence import check_replay
 from dit_clean.influence.queries import Query, read_in_parts
 from dit_clean.tracking import TrackedModel, Trajectory
-from dit_clean.tracking.rows import Rows, cast_floats
+from dit_clean.tracking.rows import HALVES, Rows, cast_floats
 from dit_clean.tracking.state_checks import divergence_remedy
 
 
@@ -133,4 +133,4 @@ def forward_rows(
     read = model.log_probabilities if is_classifier else model.forward
     with torch.no_grad():
         outputs = read_in_parts(lambda *batch: read(*batch).cpu(), params, X)
-    return outputs.float()
+    return outputs.float() if outputs.dtype in HALVES else outputs

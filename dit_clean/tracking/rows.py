@@ -84,6 +84,14 @@ def take_rows(rows: Rows, indices: Tensor) -> Any:
     return batch.to(rows.batch_dtype) if isinstance(rows, Float16Rows) else batch
 
 
+def skorch_rows(rows: Rows) -> Any:
+    """Return rows as skorch's own loader takes them, which reads validation data.
+
+    One row of a sparse array has no second axis, which that loader needs.
+    """
+    return sparse.csr_matrix(rows) if type(rows) is sparse.csr_array else rows
+
+
 def subset_rows(rows: Rows, indices: Tensor) -> Rows:
     """Return the rows at `indices` in the same form; sparse data stay sparse."""
     if isinstance(rows, Tensor | Mapping):
@@ -125,22 +133,23 @@ def n_rows(rows: Rows) -> int:
 def cast_floats(rows: Rows, dtype: torch.dtype) -> Rows:
     """Return `rows` with floating-point values in the precision of the network."""
     if isinstance(rows, Mapping):
-        return {key: _cast(values, dtype) for key, values in rows.items()}
+        return {key: cast_tensor(values, dtype) for key, values in rows.items()}
     if isinstance(rows, Tensor):
-        return _cast(rows, dtype)
+        return cast_tensor(rows, dtype)
     kept = torch.float32 if dtype in HALVES else dtype
     kind = HALVES.get(dtype, sparse.csr_array)
     return kind(rows.astype(torch.empty(0, dtype=kept).numpy().dtype))
 
 
 def _owned(values: Tensor, dtype: torch.dtype | None) -> Tensor:
-    found = values if dtype is None else _cast(values, dtype)
+    found = values if dtype is None else cast_tensor(values, dtype)
     if found is values or not found.is_contiguous():
         found = found.clone(memory_format=torch.contiguous_format)
     return found
 
 
-def _cast(values: Tensor, dtype: torch.dtype) -> Tensor:
+def cast_tensor(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a tensor, in the precision of the network if it holds floats."""
     return values.to(dtype) if values.is_floating_point() else values
 
 

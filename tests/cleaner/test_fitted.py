@@ -67,7 +67,29 @@ class TestFittedAttributes:
         error = regression.suggested_label_[WRONG] - (y[WRONG] - 30)
         assert np.abs(error).max() < 6
         kept = regression.keep_mask_
-        assert np.allclose(regression.suggested_label_[kept], y[kept], rtol=1e-5)
+        assert np.array_equal(regression.suggested_label_[kept], y[kept])
+
+    def test_suggested_targets_have_all_digits(self, regression):
+        X, y = make_targets()
+        far = make_cleaner().fit(X, y + 1.7e9).suggested_label_ - 1.7e9
+        assert np.allclose(far, regression.suggested_label_, atol=1e-3)
+
+    def test_new_parameters_change_nothing_that_is_fitted(self, data):
+        cleaner = make_cleaner(history="full", window="late").fit(*data)
+        names = [name for name in vars(cleaner) if name.endswith("_")]
+        names += ["influence_", "influence_timeline_"]
+        before = {name: repr(getattr(cleaner, name)) for name in names}
+        influence = cleaner.influence_
+        cleaner.set_params(history="window", window="early", contamination=0.4)
+        cleaner.set_params(weighting="soft", scoring="margin", max_epochs=2)
+        assert {name: repr(getattr(cleaner, name)) for name in names} == before
+        assert np.array_equal(cleaner.influence_, influence)
+
+    def test_timeline_is_of_each_epoch_alone(self, data):
+        cleaner = make_cleaner(history="full").fit(*data)
+        alone = cleaner.timeline(history="window")
+        assert np.allclose(cleaner.influence_timeline_, alone, atol=1e-7)
+        assert not np.allclose(cleaner.timeline(), alone, atol=1e-5)
 
     def test_influence_is_that_of_its_window_as_one(self, fitted):
         window = fitted.window_

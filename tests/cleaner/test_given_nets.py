@@ -5,11 +5,14 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
+from sklearn.base import clone
 from skorch.callbacks import EarlyStopping
 from torch import nn
 
 from tests.cleaner.cases import N_ROWS, WRONG, make_cleaner, make_targets
 from tests.nets import (
+    N_COLUMNS,
     N_LABELS,
     Convolution,
     Linear,
@@ -27,6 +30,18 @@ class Masked(Linear):
         if not hasattr(self, "mask"):
             self.register_buffer("mask", torch.ones(N_LABELS))
         return super().forward(X) * self.mask
+
+
+class FromFar(nn.Module):
+    """Double precision, for columns that start far from 0 or have a large unit."""
+
+    def __init__(self, start=1.7e9, unit=1.0, offset=0.0, n_outputs=N_LABELS):
+        super().__init__()
+        self.start, self.unit, self.offset = start, unit, offset
+        self.output = nn.Linear(N_COLUMNS, n_outputs).double()
+
+    def forward(self, X):
+        return self.output((X - self.start) / self.unit) + self.offset
 
 
 class TestGivenNets:
@@ -101,6 +116,39 @@ class TestGivenNets:
         cleaner = make_cleaner(make_net(Double)).fit(*data)
         assert cleaner.influence_on(data[0][:2]).shape == (2, N_ROWS)
         assert cleaner.influence(history="full").shape == (N_ROWS,)
+
+    def test_double_precision_nets_see_all_digits(self, data):
+        X, y = data
+        far = X.astype(np.float64) + 1.7e9
+        for inputs in (far, sparse.csr_matrix(far)):
+            cleaner = make_cleaner(make_net(FromFar)).fit(inputs, y)
+            near = make_cleaner(make_net(FromFar, module__start=0.0)).fit(X, y)
+            assert np.allclose(cleaner.suspicion_, near.suspicion_, atol=1e-5)
+        large = make_cleaner(make_net(FromFar, module__unit=1e40, module__start=0.0))
+        large.fit(1e40 * X.astype(np.float64), y)
+        assert np.allclose(large.suspicion_, near.suspicion_, atol=1e-5)
+
+    def test_double_precision_regressors_see_all_digits(self):
+        X, y = make_targets()
+        net = make_regressor(FromFar, criterion=nn.HuberLoss, max_epochs=15, lr=0.1)
+        net.set_params(module__start=0.0, callbacks=[EarlyStopping(patience=15)])
+        near, found = (
+            make_cleaner(clone(net).set_params(module__offset=offset + 50)).fit(
+                X, y + offset
+            )
+            for offset in (0.0, 1.7e9)
+        )
+        suggested = found.suggested_label_ - 1.7e9
+        assert np.allclose(suggested, near.suggested_label_, atol=1e-3)
+        assert np.allclose(found.suspicion_, near.suspicion_, atol=1e-4)
+
+    def test_sparse_rows_are_held_out_for_callbacks(self, data):
+        X, y = data
+        net = make_net(max_epochs=9, callbacks=[EarlyStopping(patience=2)])
+        found, expected = (
+            make_cleaner(net).fit(inputs, y) for inputs in (sparse.csr_array(X), X)
+        )
+        assert np.array_equal(found.suspicion_, expected.suspicion_)
 
     @pytest.mark.parametrize("monitor", ["train_loss", "valid_loss"])
     def test_folds_may_stop_early(self, data, monitor):

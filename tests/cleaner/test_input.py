@@ -218,6 +218,7 @@ def test_contamination_outside_of_its_range(contamination):
         ({"max_epochs": 0}, "max_epochs must be an int of at least 1, got 0"),
         ({"batch_size": 2.5}, "batch_size must be an int"),
         ({"lr": 0}, "lr must be 'auto', or a number greater than 0, got 0"),
+        ({"lr": np.inf}, "lr must be 'auto', or a number greater than 0, got inf"),
         ({"optimizer": "lbfgs"}, "optimizer must be one of 'sgd', 'adam', 'adamw'"),
         ({"hidden_layer_sizes": 0}, "sizes must be an int .* or a list, tuple or arr"),
         ({"hidden_layer_sizes": "50"}, "hidden_layer_sizes must be"),
@@ -587,6 +588,9 @@ def test_numbers_as_text_are_named_whatever_their_share_unless_they_are_categori
     ):
         make_cleaner().fit(table, y)
     refused(AssertionError, "training has begun", X=table.astype({"hour": "category"}))
+    names = pl.Enum([str(hour) for hour in range(20)])
+    table = pl.DataFrame({"hour": pl.Series(texts, dtype=names), "size": X[:, 0]})
+    refused(AssertionError, "training has begun", X=table)
     few = pd.DataFrame({"month": [f"{i % 12}" for i in range(N_ROWS)]})
     refused(AssertionError, "training has begun", X=few)
 

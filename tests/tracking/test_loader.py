@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import sparse
-from skorch.dataset import Dataset
+from skorch.dataset import Dataset, ValidSplit
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from dit_clean import InfluenceCleaner, track
@@ -152,3 +152,14 @@ def test_dataset_without_arrays_is_refused():
     dataset = TensorDataset(torch.zeros(3, 2), torch.zeros(3))
     with pytest.raises(TypeError, match="TensorDataset: batches are taken by row"):
         IndexedLoader(dataset)
+
+
+def test_sparse_rows_may_be_set_aside_for_validation():
+    X, y = make_rows()
+    net = make_net(train_split=ValidSplit(5))
+    losses = []
+    for rows in (X, sparse.csr_array(X)):
+        with pytest.warns(UserWarning, match="9 of 45 samples were in no batch"):
+            run = track(net, rows, y, random_state=0)
+        losses.append(run.net_.history[:, "valid_loss"])
+    assert losses[0] == losses[1]
