@@ -8,6 +8,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -105,7 +106,7 @@ class TestUse:
 
     def test_clone_is_unfitted_and_fits_alike(self, fitted, data):
         copied = clone(fitted)
-        with pytest.raises(Exception, match="not fitted yet"):
+        with pytest.raises(NotFittedError):
             check_is_fitted(copied)
         assert copied.get_params() == fitted.get_params()
         assert np.array_equal(copied.fit(*data).suspicion_, fitted.suspicion_)
