@@ -30,6 +30,7 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from dit_clean.checks import check_parameters, is_one_of
 from dit_clean.cleaner_parameter import USE, CleanerParameter
+from dit_clean.columns import places_of
 from dit_clean.failed_fits import unchanged_on_failure
 from dit_clean.inputs import checked_data, checked_weight, warn_of_other_order
 from dit_clean.tables import TableEncoder, is_frame
@@ -101,9 +102,10 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
         check_model(estimator, self._task)
         to_cleaner, to_model = self._routed(fit_params, estimator)
         X, y = checked_data(self, X, y)
+        is_by_step = "sample_weight" not in to_model
         name, weight = _pop_weight(to_model, estimator)
         is_weighted = weight is not None or self.strategy == "weight"
-        if is_weighted:
+        if is_weighted and not (is_by_step and weight is not None):
             _check_takes_weight(estimator)
         warn_of_other_order(X, weight, ("X", "sample_weight"))
         weight = checked_weight(weight, len(y))
@@ -125,11 +127,11 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
         try:
             fitted = estimator.fit(X, y, **to_model)
         except (ValueError, TypeError) as error:
-            if is_frame(X):
+            if is_frame(X) and any(places_of(X)[1:]):
                 error.add_note(
                     f"Raised by {type(estimator).__name__}, which gets the data frame "
-                    "as it is: the cleaner encodes it for itself alone. Put an encoder "
-                    "before the model, in a pipeline, or give no estimator."
+                    "as it is, with its categories: the cleaner encodes them for "
+                    "itself alone. A model of numbers needs an encoder of its own."
                 )
             raise
         self.cleaner_, self.estimator_ = cleaner, fitted

@@ -44,6 +44,7 @@ from dit_clean.parameters import PARAMETERS
 from dit_clean.prototype import (
     check_can_be_sent,
     check_no_sampler,
+    computes_in_double,
     how_to_train_more,
     make_prototype,
     warn_of_unread,
@@ -354,12 +355,17 @@ class InfluenceCleaner(
         warn_of_label_among(X, targets)
         warn_of_texts(encoder, len(y))
         warn_of_rare_categories(encoder, X)
+        in_double = self.net is not None and computes_in_double(self.net)
         validation = None
         if X_val is not None or y_val is not None:
-            validation = checked_validation(self, X_val, y_val, encoder, targets)
+            validation = checked_validation(
+                self, X_val, y_val, encoder, targets, in_double=in_double
+            )
             if not targets.is_classifier and self.scoring != "influence":
                 warn_of_unread_validation(self.scoring)
-        data = TrainingData(X, encoder, targets, weight, validation, groups)
+        data = TrainingData(
+            X, encoder, targets, weight, validation, groups, in_double=in_double
+        )
         warn_of_copied_rows(data)
         return data, folds
 

@@ -1,21 +1,21 @@
 """Rows that are copies of others: what is wrong with one is vouched for by the next."""
 
 from collections.abc import Iterator
+from hashlib import blake2b
+from math import comb
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from dit_clean.crossfit import TrainingData
-from dit_clean.tables import MATRIX_AXES
 from dit_clean.warning import warn
 
 MIN_SHARE = 0.05
 """Share of the rows from which on copies are spoken of."""
-MANY_COLUMNS = 50
-"""From as many columns on, rows are not alike by chance."""
-MIN_VALUES = 20
-"""A column of fewer values tells no rows apart."""
+BY_CHANCE = 3e-4
+"""Share of the pairs of like rows that independent columns may account for: columns
+that depend on each other account for more."""
 
 
 class CopiedRowsWarning(UserWarning):
@@ -36,33 +36,40 @@ def warn_of_copied_rows(data: TrainingData) -> None:
         Names two rows.
     """
     rows_of: dict[bytes, list[int]] = {}
-    for row, content in enumerate(_contents(data.rows)):
-        rows_of.setdefault(content, []).append(row)
+    for row, digest in enumerate(_digests(data.rows)):
+        rows_of.setdefault(digest, []).append(row)
     copies = [rows for rows in rows_of.values() if _are_apart(rows, data.groups)]
     n_rows, n_copies = len(data.targets.given), sum(map(len, copies))
-    if n_copies < MIN_SHARE * n_rows or _may_be_chance(data, len(rows_of)):
+    if n_copies < MIN_SHARE * n_rows:
+        return
+    n_pairs = sum(comb(len(rows), 2) for rows in copies)
+    distinct = np.array([rows[0] for rows in rows_of.values()])
+    most = BY_CHANCE * n_pairs / comb(n_rows, 2)
+    if _may_be_alike(data.rows, distinct, most):
         return
     first, second = copies[0][:2]
+    apart = ", of different groups," if data.groups is not None else ""
     warn(
-        f"{n_copies} of {n_rows} rows are like another one in all that the network "
-        f"sees, rows {first} and {second} for example. If they are copies, a wrong "
-        "label that was copied too is hardly found: the network that judges one has "
-        "learned it from the other. Drop copies, or hold them out together: "
-        "fit(..., groups=...), with one number for a row and its copies, in pandas "
-        "X.groupby([*X], dropna=False).ngroup().",
+        f"{n_copies} of {n_rows} rows are like another one{apart} in all that the "
+        f"network sees, rows {first} and {second} for example. If they are copies, a "
+        "wrong label that was copied too is hardly found: the network that judges one "
+        "has learned it from the other. Drop copies, or hold them out together: give "
+        "groups, a row and its copies in one.",
         CopiedRowsWarning,
     )
 
 
-def _contents(rows: Any) -> Iterator[bytes]:
-    """Yield what is in each row."""
+def _digests(rows: Any) -> Iterator[bytes]:
+    """Yield a digest of what is in each row."""
     if not sparse.issparse(rows):
-        yield from (row.tobytes() for row in np.asarray(rows))
+        yield from (blake2b(row, digest_size=16).digest() for row in np.asarray(rows))
         return
     rows = sparse.csr_array(rows, copy=True)
     rows.sum_duplicates()
     for start, stop in zip(rows.indptr, rows.indptr[1:], strict=False):
-        yield b"".join(part[start:stop].tobytes() for part in (rows.indices, rows.data))
+        digest = blake2b(rows.indices[start:stop], digest_size=16)
+        digest.update(rows.data[start:stop])
+        yield digest.digest()
 
 
 def _are_apart(rows: list[int], groups: np.ndarray | None) -> bool:
@@ -70,17 +77,25 @@ def _are_apart(rows: list[int], groups: np.ndarray | None) -> bool:
     return len(set(rows if groups is None else groups[rows].tolist())) > 1
 
 
-def _may_be_chance(data: TrainingData, n_distinct: int) -> bool:
-    """Tell whether rows have few values to be told by: categories, whole numbers.
+def _may_be_alike(rows: Any, distinct: np.ndarray, most: float) -> bool:
+    """Tell whether two rows are alike by chance more often than `most`.
 
-    Chance makes no copies where two columns tell most of the distinct rows apart, each
-    by itself.
+    As if columns were independent, with the values that they have in `distinct` rows.
     """
-    if len(data.X.shape) != MATRIX_AXES or data.X.shape[1] >= MANY_COLUMNS:
-        return False
-    if sparse.issparse(data.rows):
-        return True
-    columns = np.asarray(data.rows).T
-    enough = max(MIN_VALUES, n_distinct / 2)
-    telling = [column for column in columns if len(np.unique(column)) >= enough]
-    return len(telling) <= 1
+    alike = 1.0
+    for values in _columns(rows, distinct):
+        _, counts = np.unique(values, return_counts=True)
+        alike *= float(np.square(counts / len(values)).sum())
+        if alike <= most:
+            return False
+    return True
+
+
+def _columns(rows: Any, distinct: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the columns of some rows; of sparse ones where they are not 0."""
+    if sparse.issparse(rows):
+        held = sparse.csc_array(rows[distinct] != 0)
+        for column in range(held.shape[1]):
+            yield held[:, [column]].toarray()[:, 0]
+        return
+    yield from np.asarray(rows).reshape(len(rows), -1)[distinct].T

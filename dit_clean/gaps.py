@@ -31,7 +31,8 @@ def are_missing(values: Any) -> np.ndarray:
     plain = np.asarray(values, dtype=object if is_list else None)
     found = np.frompyfunc(is_missing, 1, 1) if plain.dtype.kind == "O" else _is_other
     missing = np.asarray(found(plain), dtype=bool)
-    return missing | values.mask if np.ma.is_masked(values) else missing
+    is_masked = isinstance(values, np.ma.MaskedArray)
+    return missing | np.ma.getmaskarray(values) if is_masked else missing
 
 
 def _is_other(value: Any) -> Any:

@@ -215,9 +215,17 @@ def relative_weight(sample_weight: Any, n_samples: int) -> np.ndarray | None:
 
 
 def checked_validation(
-    estimator: Any, X_val: Any, y_val: Any, encoder: TableEncoder, targets: Targets
+    estimator: Any,
+    X_val: Any,
+    y_val: Any,
+    encoder: TableEncoder,
+    targets: Targets,
+    *,
+    in_double: bool,
 ) -> tuple[Rows, torch.Tensor]:
     """Return clean validation samples, encoded like the training data.
+
+    `in_double` says whether the network computes in double precision.
 
     Raises
     ------
@@ -238,10 +246,7 @@ def checked_validation(
         encoded = targets.encode(y_val)
     except ValueError as error:
         raise ValueError(f"y_val does not match the y of fit. {error}") from error
-    rows = as_network_rows(
-        encoder.transform(X_val), keeps_double=encoder.scaling is None
-    )
-    return rows, encoded
+    return as_network_rows(encoder.transform(X_val), in_double=in_double), encoded
 
 
 def warn_of_unread_validation(scoring: str) -> None:
@@ -253,22 +258,22 @@ def warn_of_unread_validation(scoring: str) -> None:
     )
 
 
-def as_network_rows(X: Any, *, keeps_double: bool) -> Rows:
+def as_network_rows(X: Any, *, in_double: bool) -> Rows:
     """Return encoded inputs as a network takes them, in memory of their own.
 
-    Floats in single precision; int32 and int64 stay (token numbers). Always a copy: the
-    runs are replayed on the rows as they were.
+    Floats in single precision, or double if it computes in that; int32 and int64 stay
+    (token numbers). Always a copy: the runs are replayed on the rows as they were.
 
     Parameters
     ----------
     X : ndarray or sparse matrix, first axis n_samples
         Encoded inputs.
-    keeps_double : bool
-        Whether double precision stays, for a given net that may compute in it.
+    in_double : bool
+        Whether the network computes in double precision.
     """
     X = X if sparse.issparse(X) else np.asarray(X)
     is_tokens = X.dtype.kind == "i" and X.dtype.itemsize >= np.dtype(np.int32).itemsize
-    if keeps_double and X.dtype == np.float64:
+    if in_double and X.dtype == np.float64:
         return own_rows(X)
     if sparse.issparse(X):
         return as_rows(X.astype(np.float32))

@@ -65,13 +65,22 @@ def make_prototype(cleaner: Any, n_features: int, targets: Targets) -> NeuralNet
     )
 
 
+def computes_in_double(net: NeuralNet) -> bool:
+    """Tell whether a given net computes in double precision; it is not touched."""
+    with borrowed_generators(net.device):
+        trial = clone(net).set_params(compile=False).initialize()
+    first = next(trial.module_.parameters(), torch.empty(0))
+    return first.dtype == torch.float64
+
+
 def warn_of_unread(cleaner: Any) -> None:
     """Warn of parameters that mean nothing, since a net is given beside them."""
     defaults = signature(type(cleaner)).parameters
     unread = [
         f"{name}={value!r}"
         for name in OF_DEFAULT_NET
-        if not np.array_equal(value := getattr(cleaner, name), defaults[name].default)
+        if name in defaults
+        and not np.array_equal(value := getattr(cleaner, name), defaults[name].default)
     ]
     if unread:
         warn(

@@ -35,7 +35,7 @@ from dit_clean.tracking.rows import (
     as_targets,
     as_tensor,
     cast_floats,
-    cast_tensor,
+    cast_targets,
     own_rows,
     skorch_rows,
 )
@@ -209,7 +209,7 @@ def fit_tracked(  # noqa: PLR0913
         check_holds_none(tracked.criterion_, tracked.module_)
         dtype = next(tracked.module_.parameters()).dtype
         rows = own_rows(rows, dtype) if copies else cast_floats(rows, dtype)
-        targets = cast_tensor(targets, dtype)
+        targets = cast_targets(targets, dtype)
         check_probabilities(tracked, rows)
         try:
             _train(tracked, skorch_rows(rows), targets, recorder)

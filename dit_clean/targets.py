@@ -226,7 +226,7 @@ def _warn_of_few_numbers(y: np.ndarray) -> None:
     if 1 < len(values) <= FEW_VALUES:
         warn(
             f"y holds {len(values)} different numbers, {values.tolist()}, taken as a "
-            "regression target since some are no whole numbers. If they are labels, "
+            "regression target for their fractions or size. If they are labels, "
             'give them as strings, y.astype(str); if not, set task="regression" to '
             "silence this."
         )

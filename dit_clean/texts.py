@@ -29,8 +29,8 @@ MANY_SHARED = 0.1
 
 DECIMAL_COMMA = re.compile(r"\s*-?\d*,?\d+\s*")
 NUMBER = re.compile(
-    r"\s*[$€£]?\s?[-+]?(?!0\d)(\d*[.,]?\d+(e[-+]?\d+)?|\d+[.,]"
-    r"|\d{1,3}(,\d{3})+(\.\d*)?|\d{1,3}(\.\d{3})+(,\d*)?)\s?[$€£%]?\s*",
+    r"\s*[-+]?\s?[$€£¥]?\s?[-+]?(?!0\d)(\d*[.,]?\d+(e[-+]?\d+)?|\d+[.,]"
+    r"|\d{1,3}(,\d{3})+(\.\d*)?|\d{1,3}(\.\d{3})+(,\d*)?)\s?[$€£¥%]?\s*",
     re.IGNORECASE,
 )
 """Numbers with a decimal point or comma, with or without separators of thousands, signs
@@ -40,13 +40,16 @@ MONTH = (
     r"|sept?(ember)?|oct(ober)?|nov(ember)?|dec(ember)?)\.?"
 )
 CLOCK = r"\d\d?:\d\d(:\d\d([.,]\d+)?)?\s?([ap]m|Z|[-+]\d\d(:?\d\d)?)?"
+DAY, YEAR = r"(0?[1-9]|[12]\d|3[01])", r"(1[6-9]|20|21)\d\d"
+NUMBERED = r"(0?[1-9]|1[0-2])"
 DATE = re.compile(
     rf"""\s*(
-      \d{{4}}(?P<a>[-/.])[01]?\d(?P=a)[0-3]?\d              # 2024-02-29
-    | [0-3]?\d(?P<b>[-/.])[0-3]?\d(?P=b)(\d{{4}}|\d\d)      # 29.02.2024, 2/29/24
-    | \d{{4}}[-/](0?[1-9]|1[0-2]) | (0?[1-9]|1[0-2])[-/]\d{{4}}  # 2024-02, 02/2024
-    | ([0-3]?\d[-\s])?{MONTH}[-,\s]\s?(\d{{4}}|\d\d)        # 29 Feb 2024, Feb-24
-    | {MONTH}\s[0-3]?\d,?\s\d{{4}}                          # February 29, 2024
+      {YEAR}(?P<a>[-/.]){NUMBERED}(?P=a){DAY}                 # 2024-02-29
+    | {DAY}(?P<b>[-/.]){NUMBERED}(?P=b)({YEAR}|\d\d)          # 29.02.2024
+    | {NUMBERED}(?P<c>[-/.]){DAY}(?P=c)({YEAR}|\d\d)          # 2/29/24
+    | {YEAR}[-/]{NUMBERED} | {NUMBERED}[-/]{YEAR}             # 02/2024
+    | ({DAY}[-\s])?{MONTH}[-,\s]\s?({YEAR}|\d\d)              # 29 Feb 2024
+    | {MONTH}\s{DAY},?\s{YEAR}                                # February 29, 2024
     )([T\s]{CLOCK})?\s*""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -159,7 +162,7 @@ def _problem(
 
     `is_named` says whether the column's dtype calls them categories.
     """
-    if are_texts_like(texts, DATE):
+    if not is_named and are_texts_like(texts, DATE):
         return DatesAsTextWarning
     if not is_named and texts_beside_numbers(texts) is not None:
         return NumbersAsTextWarning
@@ -170,7 +173,7 @@ def _of_dates(name: str, texts: np.ndarray, n_rows: int) -> str:
     return (
         f"The column {name!r} holds dates as text, such as {texts[0]!r}, which are "
         "taken for categories without an order. Turn it into numbers first, for "
-        "example days since a date."
+        "example days since a date; if they are names, make the column categorical."
     )
 
 

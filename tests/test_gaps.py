@@ -38,6 +38,8 @@ def test_what_can_be_read_is_no_gap(value):
         np.array(["2026-01-01", "NaT"], dtype="datetime64[D]"),
         pd.Series(["a", None]),
         pd.Series([1, None], dtype="Int64"),
+        pd.array([1, None], dtype="Int64"),
+        np.ma.masked_array([1, 2], mask=[False, True]),
         pd.Series(["a", None], dtype="category"),
         pl.Series(["a", None]),
         pl.Series([1, None]),

@@ -252,6 +252,25 @@ def test_weights_by_the_name_of_a_step_are_those_of_the_model(flipped):
         CleanedClassifier(model, CLEANER, "weight").fit(X, y, **both)
 
 
+class TakesAnything(LogisticRegression):
+    """Names no weights in its `fit`, but takes them."""
+
+    def fit(self, X, y, **parameters):
+        self.seen_ = parameters
+        return super().fit(X, y)
+
+
+def test_weights_by_the_name_of_a_step_need_not_be_named_by_its_fit(flipped):
+    X, y, _ = flipped
+    weight = np.linspace(0.5, 1.5, len(y))
+    model = make_pipeline(StandardScaler(), TakesAnything())
+    fitted = CleanedClassifier(model, CLEANER).fit(
+        X, y, takesanything__sample_weight=weight
+    )
+    seen = fitted.estimator_[-1].seen_["sample_weight"]
+    assert np.array_equal(seen, weight[fitted.cleaner_.keep_mask_])
+
+
 @pytest.mark.parametrize("for_cleaner", [False, True])
 def test_metadata_routing_sends_parameters_to_whom_they_were_requested_for(
     flipped, for_cleaner
@@ -372,7 +391,7 @@ def test_mixed_data_frames_work_with_the_default_model():
     assert model.score(frame, y) > 0.95
     with pytest.raises(ValueError, match="could not convert") as raised:
         CleanedClassifier(LogisticRegression(), CLEANER).fit(frame, y)
-    assert "encodes it for itself alone" in raised.value.__notes__[0]
+    assert "encoder of its own" in raised.value.__notes__[0]
     assert list(model.feature_names_in_) == ["size", "kind"]
 
 

@@ -41,6 +41,8 @@ class TrainingData:
         Clean samples.
     groups : ndarray of int, shape (n_samples,), or None
         Numbers of the groups that rows belong to.
+    in_double : bool, default=False
+        Whether the network computes in double precision.
     """
 
     def __init__(
@@ -51,10 +53,12 @@ class TrainingData:
         sample_weight: np.ndarray | None = None,
         validation: Validation = None,
         groups: np.ndarray | None = None,
+        *,
+        in_double: bool = False,
     ):
         self.X, self.encoder, self.targets = X, encoder, targets
         self.sample_weight, self.validation = sample_weight, validation
-        self.groups = groups
+        self.groups, self.in_double = groups, in_double
 
     @cached_property
     def rows(self) -> Any:
@@ -68,9 +72,7 @@ class TrainingData:
 
     def encoded(self, X: Any) -> Rows:
         """Return other inputs in the same encoding."""
-        # Without scaling it is for a given net.
-        is_for_given = self.encoder.scaling is None
-        return as_network_rows(self.encoder.transform(X), keeps_double=is_for_given)
+        return as_network_rows(self.encoder.transform(X), in_double=self.in_double)
 
     def equals(self, X: Any, y: np.ndarray) -> bool:
         """Tell whether X and y are those given to fit."""

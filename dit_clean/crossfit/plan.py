@@ -29,7 +29,7 @@ from dit_clean.prototype import can_be_kept
 from dit_clean.run import fit_tracked
 from dit_clean.tracking import StateStore
 from dit_clean.tracking.exclusive import borrowed_generators, fixed_threads
-from dit_clean.tracking.rows import cast_floats, cast_tensor, skorch_rows, subset_rows
+from dit_clean.tracking.rows import cast_floats, cast_targets, skorch_rows, subset_rows
 from dit_clean.tracking.trajectory import FORMAT
 from dit_clean.versions import library_versions
 
@@ -228,7 +228,7 @@ class CrossFit:
             net = clone(self.net).set_params(compile=False).initialize()
             dtype = next(net.module_.parameters()).dtype
         held_out = cast_floats(subset_rows(X, rows), dtype)
-        validation = Dataset(skorch_rows(held_out), cast_tensor(y[rows], dtype))
+        validation = Dataset(skorch_rows(held_out), cast_targets(y[rows], dtype))
         return clone(self.net).set_params(train_split=predefined_split(validation))
 
 

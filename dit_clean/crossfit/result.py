@@ -8,7 +8,7 @@ import torch
 
 from dit_clean.crossfit.fold import Fold
 from dit_clean.tracked_run import TrackedRun
-from dit_clean.tracking.rows import Rows, cast_floats, cast_tensor, subset_rows
+from dit_clean.tracking.rows import Rows, cast_floats, cast_targets, subset_rows
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class FoldRun:
         dtype = self.run.trajectory.store[0].params.dtype
         return self._with_model(
             inputs=cast_floats(subset_rows(X, rows), dtype),
-            targets=cast_tensor(y[rows], dtype),
+            targets=cast_targets(y[rows], dtype),
             sample_weight=None if weight is None else torch.as_tensor(weight),
         )
 

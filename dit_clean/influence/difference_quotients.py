@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dit_clean.influence.batch_norm import statistics_names
-from dit_clean.influence.functional import batch_gradient, loss_gradient
+from dit_clean.influence.functional import batch_gradient, loss_gradient, nodes_of
 from dit_clean.influence.padding import keep_padding
 from dit_clean.influence.stand_ins import InDouble
 from dit_clean.tracking import StepRecord, TrackedModel, TrainingState
@@ -59,6 +59,8 @@ TOLERANCE = 0.05
 """Allowed error of a product, relative to it."""
 FAR = 1.0
 """Relative size of a step that changes rounded outputs."""
+ROUNDING = ("Round", "Floor", "Ceil", "Trunc", "Sign", "NotImplemented")
+"""How the names of autograd's nodes begin whose gradients are 0, or none."""
 N_SUMS = 4
 """Sums of outputs whose gradients are looked at."""
 
@@ -134,9 +136,15 @@ def _agree_in_evaluation(step: BatchAt, precision: _Precision) -> bool | None:
     rounding = precision.rounding * size
     if not rounding.isfinite():
         return True
-    if not gradients.any():
+    if not gradients.any() and _is_rounded(output):
         return _close(gradients @ v, quotient(FAR * _scale(theta)), rounding)
     return _is_met(gradients @ v, quotient, precision, _scale(theta), rounding)
+
+
+def _is_rounded(output: Tensor) -> bool:
+    """Tell whether values may be steps of the parameters, which small ones miss."""
+    names = (node.name().rpartition("::")[2] for node in nodes_of(output))
+    return not output.requires_grad or any(n.startswith(ROUNDING) for n in names)
 
 
 def outputs(step: BatchAt) -> Tensor:

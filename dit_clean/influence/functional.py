@@ -168,14 +168,20 @@ def _are_computed_from(values: Tensor, theta: Tensor) -> bool:
 
 def leaves_of(values: Tensor) -> Iterator[Tensor]:
     """Yield the leaves of autograd's graph that values are computed from."""
+    for node in nodes_of(values):
+        if isinstance(leaf := getattr(node, "variable", None), Tensor):
+            yield leaf
+
+
+def nodes_of(values: Tensor) -> Iterator[Any]:
+    """Yield the nodes of autograd's graph that values are computed by."""
     seen, ahead = set(), [values.grad_fn]
     while ahead:
         node = ahead.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
-        if isinstance(leaf := getattr(node, "variable", None), Tensor):
-            yield leaf
+        yield node
         ahead += [following for following, _ in node.next_functions]
 
 

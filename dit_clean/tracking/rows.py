@@ -133,23 +133,33 @@ def n_rows(rows: Rows) -> int:
 def cast_floats(rows: Rows, dtype: torch.dtype) -> Rows:
     """Return `rows` with floating-point values in the precision of the network."""
     if isinstance(rows, Mapping):
-        return {key: cast_tensor(values, dtype) for key, values in rows.items()}
+        return {key: _cast(values, dtype) for key, values in rows.items()}
     if isinstance(rows, Tensor):
-        return cast_tensor(rows, dtype)
+        return _cast(rows, dtype)
     kept = torch.float32 if dtype in HALVES else dtype
     kind = HALVES.get(dtype, sparse.csr_array)
     return kind(rows.astype(torch.empty(0, dtype=kept).numpy().dtype))
 
 
+def cast_targets(targets: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return targets with floating-point values in the precision of the network.
+
+    Of a network in half precision as they are, or single: many end in single.
+    """
+    if dtype in HALVES:
+        is_double = targets.dtype == torch.float64
+        return targets.to(torch.float32) if is_double else targets
+    return _cast(targets, dtype)
+
+
 def _owned(values: Tensor, dtype: torch.dtype | None) -> Tensor:
-    found = values if dtype is None else cast_tensor(values, dtype)
+    found = values if dtype is None else _cast(values, dtype)
     if found is values or not found.is_contiguous():
         found = found.clone(memory_format=torch.contiguous_format)
     return found
 
 
-def cast_tensor(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return a tensor, in the precision of the network if it holds floats."""
+def _cast(values: Tensor, dtype: torch.dtype) -> Tensor:
     return values.to(dtype) if values.is_floating_point() else values
 
 

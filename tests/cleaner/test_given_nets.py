@@ -10,6 +10,7 @@ from sklearn.base import clone
 from skorch.callbacks import EarlyStopping
 from torch import nn
 
+from dit_clean import InfluenceCleaner, track
 from tests.cleaner.cases import N_ROWS, WRONG, make_cleaner, make_targets
 from tests.nets import (
     N_COLUMNS,
@@ -42,6 +43,18 @@ class FromFar(nn.Module):
 
     def forward(self, X):
         return self.output((X - self.start) / self.unit) + self.offset
+
+
+class Half(Linear):
+    """Half precision inside, single outside."""
+
+    def __init__(self, offset, n_outputs):
+        super().__init__(n_outputs)
+        self.offset = offset
+        self.bfloat16()
+
+    def forward(self, X):
+        return super().forward(X).float() + self.offset
 
 
 class TestGivenNets:
@@ -141,6 +154,39 @@ class TestGivenNets:
         suggested = found.suggested_label_ - 1.7e9
         assert np.allclose(suggested, near.suggested_label_, atol=1e-3)
         assert np.allclose(found.suspicion_, near.suspicion_, atol=1e-4)
+
+    def test_clean_rows_of_double_precision_nets_have_all_digits(self, data):
+        X, y = data[0].astype(np.float64), data[1]
+        near, far = (
+            make_cleaner(make_net(FromFar, module__start=start)).fit(
+                X + start, y, X_val=X[::3] + start, y_val=y[::3]
+            )
+            for start in (0.0, 1.7e9)
+        )
+        assert np.allclose(near.influence_, far.influence_, atol=1e-5)
+
+    def test_targets_of_half_precision_nets_keep_their_digits(self):
+        X, y = make_targets()
+        y = (y / 50)[:, None].astype(np.float32)
+        net = make_regressor(Half, module__offset=1000.0)
+        run = track(net, X, y + 1000, random_state=0)
+        assert torch.equal(run.model.targets, torch.as_tensor(y + 1000))
+
+    def test_losses_that_need_one_precision_may_be_watched(self):
+        X, y = make_targets()
+        net = make_regressor(criterion=nn.HuberLoss, max_epochs=20, lr=0.2)
+        net.set_params(callbacks=[EarlyStopping(patience=20)])
+        cleaner = make_cleaner(net).fit(X, y - 50)
+        assert (~cleaner.keep_mask_[WRONG]).all()
+
+    def test_subclasses_may_have_fewer_parameters(self, data):
+        class Fewer(InfluenceCleaner):
+            def __init__(self, net=None, random_state=None):
+                super().__init__(net, random_state=random_state)
+
+        found = Fewer(make_net(), random_state=0).fit(*data)
+        expected = InfluenceCleaner(make_net(), random_state=0).fit(*data)
+        assert np.array_equal(found.suspicion_, expected.suspicion_)
 
     def test_sparse_rows_are_held_out_for_callbacks(self, data):
         X, y = data

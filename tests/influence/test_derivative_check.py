@@ -158,6 +158,27 @@ def test_gradients_that_go_on_in_evaluation_mode_are_right(how):
     assert run.influence(MeanLoss(X, y)).any()
 
 
+class Closed(nn.Module):
+    """Never negative, and 0 for the first rows: these have no gradients."""
+
+    def __init__(self, n_outputs=1):
+        super().__init__()
+        self.body = nn.Linear(N_COLUMNS, n_outputs)
+        nn.init.constant_(self.body.bias, -1.0)
+        nn.init.constant_(self.body.weight, 1.0)
+
+    def forward(self, X):
+        return self.body(X).relu()
+
+
+def test_outputs_that_do_not_move_for_the_first_rows_are_right():
+    X, y = make_rows()
+    X[:9] = 0
+    net = make_regressor(Closed, lr=0.01)
+    run = track(net, X, y[:, None].astype(np.float32), random_state=0)
+    assert run.influence(MeanLoss(X, y[:, None].astype(np.float32))).any()
+
+
 class StopsLater(Layers):
     """Its gradients stop after some steps, which it counts."""
 
