@@ -81,10 +81,8 @@ def check_update(
     RuntimeError
         Names the steps from the last kept state on, and a parameter.
     """
-    after, elements = (
-        trajectory.store[record.step + 1],
-        _Elements(trajectory.layout, every),
-    )
+    after = trajectory.store[record.step + 1]
+    elements = _Elements(trajectory.layout, every)
     tolerance = _tolerance(trajectory, record, grad)
     changes = list(_changes(trajectory, record, state, grad, elements, 1 + tolerance))
     grad = elements.at(grad).abs()

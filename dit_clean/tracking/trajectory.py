@@ -17,7 +17,7 @@ from dit_clean.tracking.records import StepRecord, pack_records, unpack_records
 from dit_clean.tracking.replay import Replayer
 from dit_clean.tracking.storage import MIN_STATES, StateStore, TrainingState
 
-FORMAT = 8
+FORMAT = 9
 """Version of pickled runs and of `memory`: to be raised where their contents change, or
 what is measured of them."""
 
