@@ -10,10 +10,11 @@ from dit_clean import (
     InfluenceSampler,
 )
 
-# Many of the checks fit labels and targets that were drawn at random.
+# Many of the checks fit labels and targets that were drawn at random, others repeat rows.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::dit_clean.detection.NoSignalWarning"),
     pytest.mark.filterwarnings("ignore::dit_clean.exceptions.LabelAmongInputsWarning"),
+    pytest.mark.filterwarnings("ignore::dit_clean.exceptions.CopiedRowsWarning"),
     pytest.mark.filterwarnings("ignore:.*of the (targets|labels) look wrong"),
 ]
 
