@@ -10,7 +10,7 @@ from dit_clean import (
     InfluenceSampler,
 )
 
-# Many of the checks fit labels and targets that were drawn at random, others repeat rows.
+# Many of the checks fit labels and targets drawn at random, others repeat rows.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::dit_clean.detection.NoSignalWarning"),
     pytest.mark.filterwarnings("ignore::dit_clean.exceptions.LabelAmongInputsWarning"),
