@@ -8,55 +8,14 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.autograd.function import once_differentiable
-from torch.utils.checkpoint import checkpoint
 
 from dit_clean import InfluenceCleaner, TrackedRun, track
 from dit_clean.influence import check_replay, derivative_check, difference_quotients
 from dit_clean.influence.stand_ins import InDouble
 from dit_clean.queries import MeanLoss
+from tests.influence.layers import Layers
 from tests.nets import N_COLUMNS, N_LABELS, make_net, make_regressor, make_rows
 from tests.tracking.loops import record
-
-
-class OwnSine(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return x.sin()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad):
-        return grad * ctx.saved_tensors[0].cos()
-
-
-class Layers(nn.Module):
-    """Two layers, and between them what `between` says."""
-
-    def __init__(self, between="sine"):
-        super().__init__()
-        self.between = between
-        self.body, self.head = nn.Linear(N_COLUMNS, 8), nn.Linear(8, N_LABELS)
-        self.more = nn.Sequential(nn.Linear(8, 8), nn.Tanh())
-
-    def forward(self, X):
-        hidden = self.body(X)
-        if self.between == "own function":
-            hidden = OwnSine.apply(hidden)
-        elif self.between == "checkpoint":
-            hidden = checkpoint(self.more, hidden, use_reentrant=False)
-        elif self.between == "reentrant":
-            hidden = checkpoint(self.more, hidden, use_reentrant=True)
-        elif self.between == "hardsigmoid":
-            hidden = nn.functional.hardsigmoid(hidden)
-        elif self.between == "local response":
-            hidden = nn.CrossMapLRN2d(2)(hidden[:, :, None, None]).flatten(1)
-        elif self.between == "detached":
-            hidden = hidden * torch.sigmoid(hidden).detach()
-        else:
-            hidden = hidden.sin()
-        return self.head(hidden)
 
 
 class Drifting(nn.Module):
@@ -110,134 +69,6 @@ def test_a_loop_that_asks_without_check_replay_is_told_too(between, monkeypatch)
     run.influence(query)
     monkeypatch.setattr(derivative_check, "_repeats_itself", None)
     run.influence(query)  # nothing is checked a second time
-
-
-class StopsInEvaluation(Layers):
-    """Its gradients are right while it trains."""
-
-    def __init__(self, how):
-        super().__init__()
-        self.how = how
-
-    def forward(self, X):
-        is_stopped = not self.training
-        with torch.set_grad_enabled(not (is_stopped and self.how == "grad mode")):
-            hidden = self.body(X).tanh()
-        if is_stopped and self.how == "detached":
-            hidden = hidden + self.more(hidden).detach()
-        if is_stopped and self.how == "numpy":
-            hidden = torch.as_tensor(hidden.detach().numpy())
-        if is_stopped and self.how == "all":
-            return self.head(hidden).detach()
-        if is_stopped and self.how == "rounded":
-            return self.head(hidden).round()
-        if is_stopped and self.how == "labels":
-            return self.head(hidden).argmax(1, keepdim=True)
-        if self.how == "draws":
-            hidden = nn.functional.dropout(hidden, 0.5)
-        if self.how == "saturates":
-            hidden = (1e3 * hidden).sigmoid()
-        return self.head(hidden)
-
-
-@pytest.mark.parametrize(
-    "how", ["grad mode", "detached", "numpy", "all", "rounded", "labels"]
-)
-def test_gradients_that_stop_in_evaluation_mode_are_refused(how):
-    net = make_net(StopsInEvaluation, module__how=how)
-    with pytest.raises(
-        ValueError, match=r"gradients of StopsInEvaluation in evaluation mode"
-    ):
-        track(net, *make_rows(), random_state=0)
-
-
-@pytest.mark.parametrize("how", ["nothing", "draws", "saturates"])
-def test_gradients_that_go_on_in_evaluation_mode_are_right(how):
-    X, y = make_rows()
-    run = track(make_net(StopsInEvaluation, module__how=how), X, y, random_state=0)
-    assert run.influence(MeanLoss(X, y)).any()
-
-
-class Closed(nn.Module):
-    """Never negative, and 0 for the first rows: these have no gradients."""
-
-    def __init__(self, n_outputs=1):
-        super().__init__()
-        self.body = nn.Linear(N_COLUMNS, n_outputs)
-        nn.init.constant_(self.body.bias, -1.0)
-        nn.init.constant_(self.body.weight, 1.0)
-
-    def forward(self, X):
-        return self.body(X).relu()
-
-
-def test_outputs_that_do_not_move_for_the_first_rows_are_right():
-    X, y = make_rows()
-    X[:9] = 0
-    net = make_regressor(Closed, lr=0.01)
-    run = track(net, X, y[:, None].astype(np.float32), random_state=0)
-    assert run.influence(MeanLoss(X, y[:, None].astype(np.float32))).any()
-
-
-class StopsLater(Layers):
-    """Its gradients stop after some steps, which it counts."""
-
-    def __init__(self, after):
-        super().__init__()
-        self.after = after
-        self.register_buffer("n_passes", torch.zeros((), dtype=torch.long))
-
-    def forward(self, X):
-        self.n_passes += self.training
-        hidden = self.body(X).tanh()
-        is_stopped = self.n_passes > self.after
-        return self.head(hidden + (hidden.detach() if is_stopped else hidden).sin())
-
-
-def test_gradients_that_stop_later_are_refused():
-    X, y = make_rows()
-    track(make_net(StopsLater, module__after=1000), X, y, random_state=0)
-    with pytest.raises(ValueError, match=r"derivatives of StopsLater are wrong"):
-        track(make_net(StopsLater, module__after=3), X, y, random_state=0)
-
-
-class ShowsAttention(Layers):
-    """Returns beside its outputs what no loss reads."""
-
-    def forward(self, X):
-        hidden = self.body(X).sin()
-        return self.head(hidden), hidden.softmax(1).detach()
-
-
-class OfFirst(nn.CrossEntropyLoss):
-    def forward(self, output, target):
-        return super().forward(output[0], target)
-
-
-def test_outputs_that_no_loss_reads_may_be_detached():
-    X, y = map(torch.as_tensor, make_rows())
-    net = ShowsAttention()
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    trajectory = record(net, optimizer, X, y, criterion=OfFirst())
-    derivative_check.check_differentiable(trajectory)
-    assert trajectory.is_differentiable
-
-
-class ReadsAside(Layers):
-    """Computes with a parameter that is held in a list, in evaluation mode only."""
-
-    def __init__(self):
-        super().__init__()
-        self.aside = [self.head.weight]
-
-    def forward(self, X):
-        weight = self.head.weight if self.training else self.aside[0]
-        return nn.functional.linear(self.body(X).tanh(), weight, self.head.bias)
-
-
-def test_parameters_that_evaluation_alone_reads_aside_are_refused():
-    with pytest.raises(ValueError, match="computes with a parameter of shape"):
-        track(make_net(ReadsAside), *make_rows(), random_state=0)
 
 
 class Zeros(nn.Module):
@@ -375,76 +206,6 @@ def test_weight_normalization_is_differentiated_as_its_formula(query):
         for by_formula in (False, True)
     )
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        ({"max_norm": 1.0}, "rescales its weights.*max_norm=None"),
-        ({"scale_grad_by_freq": True}, "forgets in the second.*scale_grad_by_freq"),
-    ],
-)
-def test_embeddings_that_change_gradients_or_weights_are_refused(option, message):
-    class Embedded(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.table = nn.Embedding(50, N_LABELS, **option)
-
-        def forward(self, X):
-            return self.table(X).mean(1)
-
-    X, y = make_rows()
-    with pytest.raises(ValueError, match=message):
-        track(make_net(Embedded), np.abs(X * 5).astype(np.int64), y)
-
-
-class Padded(nn.Module):
-    """Token numbers, padded with 0."""
-
-    def __init__(self, *, detached=False, padding_idx=0):
-        super().__init__()
-        self.table = nn.Embedding(20, N_LABELS, padding_idx=padding_idx)
-        self.detached = detached
-
-    def forward(self, X):
-        X = self.table(X).mean(1)
-        return X * torch.sigmoid(X).detach() if self.detached else X.sin()
-
-
-def make_tokens():
-    X, y = make_rows()
-    return np.clip(X * 3, 0, 19).astype(np.int64), y
-
-
-def test_rows_of_padding_are_constants():
-    X, y = make_tokens()
-    run = track(make_net(Padded, lr=0.01), X, y, random_state=0)
-    query = MeanLoss(X, y)
-    found, expected = run.influence(query), run.leave_one_out(query)
-    assert np.corrcoef(found, expected)[0, 1] > 0.99
-    with pytest.raises(ValueError, match=r"derivatives of Padded are wrong"):
-        track(make_net(Padded, module__detached=True), X, y, random_state=0)
-
-
-class TiedByLayer(Padded):
-    def __init__(self):
-        super().__init__()
-        self.back = nn.Linear(N_LABELS, 20)
-        self.back.weight = self.table.weight
-
-    def forward(self, X):
-        return self.back(super().forward(X))
-
-
-class TiedByFunction(Padded):
-    def forward(self, X):
-        return nn.functional.linear(super().forward(X), self.table.weight)
-
-
-@pytest.mark.parametrize("module", [TiedByLayer, TiedByFunction])
-def test_padding_that_is_trained_by_another_way_is_refused(module):
-    with pytest.raises(ValueError, match=r"'table'.*shares its weights.*padding_idx"):
-        track(make_net(module), *make_tokens(), random_state=0)
 
 
 class Keeps(Layers):
