@@ -97,11 +97,16 @@ def _checked_array(estimator: Any, X: Any, y: Any, *, is_fit: bool) -> Any:
     # Of lists scikit-learn makes arrays of objects (None among numbers) and lets them
     # pass; of arrays of objects it makes numbers.
     X = X if hasattr(X, "dtype") else np.asarray(X)
-    if np.ma.is_masked(X):
-        X = X.astype(np.float64).filled(np.nan)
+    X = _unmasked(X)
     return validate_data(
         estimator, X, y, reset=is_fit, ensure_min_samples=least, **ARRAYS
     )
+
+
+def _unmasked(values: Any) -> Any:
+    """Return a masked array with NaN where it is masked, all else as it is."""
+    is_masked = isinstance(values, np.ma.MaskedArray) and values.mask.any()
+    return values.astype(np.float64).filled(np.nan) if is_masked else values
 
 
 def _checked_frame(estimator: Any, X: Any, y: Any, *, is_fit: bool) -> Any:
@@ -178,7 +183,10 @@ def checked_weight(sample_weight: Any, n_samples: int) -> np.ndarray | None:
             "class_weight.compute_sample_weight('balanced', y)."
         )
     weight = check_array(
-        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+        _unmasked(sample_weight),
+        ensure_2d=False,
+        dtype=np.float64,
+        input_name="sample_weight",
     )
     if weight.shape != (n_samples,):
         raise ValueError(

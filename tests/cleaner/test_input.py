@@ -682,6 +682,8 @@ def test_masked_values_are_missing():
     refused(ValueError, r"y has no label in 18 of 90 rows \(first: row 3\)", y=masked)
     masked = np.ma.masked_array(X, np.c_[mask, mask, mask, mask])
     refused(ValueError, "Input X contains NaN.*pandas.DataFrame", X=masked)
+    weight = np.ma.masked_array(np.ones(N_ROWS), mask)
+    refused(ValueError, "Input sample_weight contains NaN", sample_weight=weight)
     refused(AssertionError, "training has begun", X=np.ma.masked_array(X), y=y)
 
 
