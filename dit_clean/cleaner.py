@@ -4,6 +4,7 @@ import copy
 from functools import partial
 from typing import Any
 
+import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -44,9 +45,9 @@ from dit_clean.parameters import PARAMETERS
 from dit_clean.prototype import (
     check_can_be_sent,
     check_no_sampler,
-    computes_in_double,
     how_to_train_more,
     make_prototype,
+    network_dtype,
     warn_of_unread,
 )
 from dit_clean.questions import InfluenceQuestions
@@ -355,7 +356,7 @@ class InfluenceCleaner(
         warn_of_label_among(X, targets)
         warn_of_texts(encoder, len(y))
         warn_of_rare_categories(encoder, X)
-        in_double = self.net is not None and computes_in_double(self.net)
+        in_double = self.net is not None and network_dtype(self.net) == torch.float64
         validation = None
         if X_val is not None or y_val is not None:
             validation = checked_validation(

@@ -65,12 +65,11 @@ def make_prototype(cleaner: Any, n_features: int, targets: Targets) -> NeuralNet
     )
 
 
-def computes_in_double(net: NeuralNet) -> bool:
-    """Tell whether a given net computes in double precision; it is not touched."""
+def network_dtype(net: NeuralNet) -> torch.dtype:
+    """Return the precision that a net computes in; it is not touched."""
     with borrowed_generators(net.device):
         trial = clone(net).set_params(compile=False).initialize()
-    first = next(trial.module_.parameters(), torch.empty(0))
-    return first.dtype == torch.float64
+    return next(trial.module_.parameters(), torch.empty(0)).dtype
 
 
 def warn_of_unread(cleaner: Any) -> None:

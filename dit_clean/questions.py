@@ -57,6 +57,7 @@ class InfluenceQuestions:
 
         Measured at the first access: a reverse pass over each fold's run.
         """
+        check_is_fitted(self, "_findings")
         return self.influence(history=self._decided_with["history"])
 
     def influence(self, window=None, query=None, history=None):

@@ -25,10 +25,10 @@ from dit_clean.crossfit.measurements import Measurements
 from dit_clean.crossfit.recorded import RecordedRuns
 from dit_clean.crossfit.result import FoldResult, FoldRun, extended
 from dit_clean.crossfit.watcher import EpochWatcher
-from dit_clean.prototype import can_be_kept
+from dit_clean.prototype import can_be_kept, network_dtype
 from dit_clean.run import fit_tracked
 from dit_clean.tracking import StateStore
-from dit_clean.tracking.exclusive import borrowed_generators, fixed_threads
+from dit_clean.tracking.exclusive import fixed_threads
 from dit_clean.tracking.rows import cast_floats, cast_targets, skorch_rows, subset_rows
 from dit_clean.tracking.trajectory import FORMAT
 from dit_clean.versions import library_versions
@@ -224,9 +224,7 @@ class CrossFit:
             return clone(self.net).set_params(train_split=None)
         X, y = self.make_query.X, self.make_query.targets.encoded
         rows = torch.as_tensor(fold.held_out if fold.holds_out else fold.train)
-        with borrowed_generators(self.net.device):
-            net = clone(self.net).set_params(compile=False).initialize()
-            dtype = next(net.module_.parameters()).dtype
+        dtype = network_dtype(self.net)
         held_out = cast_floats(subset_rows(X, rows), dtype)
         validation = Dataset(skorch_rows(held_out), cast_targets(y[rows], dtype))
         return clone(self.net).set_params(train_split=predefined_split(validation))

@@ -56,7 +56,8 @@ def check_differentiable(trajectory: Trajectory) -> None:
     """Check that the network can be differentiated twice.
 
     And that the loss of one sample does not depend on the others of its batch. At its
-    first and its last parameters: a counter may change what the network computes.
+    first parameters, once, and its last ones: a counter may change what the network
+    computes.
 
     Parameters
     ----------
@@ -76,11 +77,10 @@ def check_differentiable(trajectory: Trajectory) -> None:
     own one more forward pass; and where the network is not made of torch's own layers
     alone some twenty more of these, one more double backward and six to ten gradients.
     """
-    begun = 0 in trajectory.store
-    _check_at(
-        trajectory,
-        trajectory.store[0] if begun else trajectory.replayer.reader.state(),
-    )
+    if not trajectory.is_differentiable:
+        begun = 0 in trajectory.store
+        state = trajectory.store[0] if begun else trajectory.replayer.reader.state()
+        _check_at(trajectory, state)
     if trajectory.n_steps:
         _check_at(trajectory, trajectory.state(trajectory.n_steps))
     trajectory.is_differentiable = True

@@ -102,6 +102,9 @@ class TestFittedAttributes:
         for name in ("rescore", "influence", "filter"):
             with pytest.raises(NotFittedError):
                 getattr(make_cleaner(), name)()
+        for name in ("influence_", "influence_timeline_"):
+            with pytest.raises(NotFittedError):
+                getattr(make_cleaner(), name)
 
 
 class TestLabels:
