@@ -55,7 +55,7 @@ types: $(VENV)/.stamp-dev ## mypy
 	$(BIN)/mypy
 
 docs: $(VENV)/.stamp-docs ## build the HTML pages; warnings are errors
-	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -b html -W --keep-going -q \
+	OMP_NUM_THREADS=1 PYTHONWARNINGS=error::FutureWarning $(BIN)/python -m sphinx -b html -W --keep-going -q \
 		docs docs/_build/html
 
 bench: $(VENV)/.stamp-bench ## the quick tables of benchmarks/ (BENCH_ARGS= for all)

@@ -55,13 +55,15 @@ html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page
 html_sidebars = {"index": [], "benchmarks": []}
 html_title = f"{project} {release}"
 
-# Gallery: every examples/plot_*.py is run; the other files there are left out.
+# Gallery: every examples/plot_*.py is run, and one that fails ends the build; the
+# other files there are left out.
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"(^|[/\\])plot_",
     "ignore_pattern": r"(^|[/\\])(?!plot_)[^/\\]*\.py$",
     "abort_on_example_error": True,
+    "parallel": 2,
     "download_all_examples": False,
     "show_memory": False,
     "within_subsection_order": "FileNameSortKey",

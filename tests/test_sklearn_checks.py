@@ -19,6 +19,7 @@ pytestmark = [
 ]
 
 
+SHORT = InfluenceCleaner(max_epochs=3)
 FLAGGING = InfluenceCleaner(max_epochs=3, contamination=0.1)
 REASON = (
     "fit_transform replaces flagged rows, so that X stays aligned with y in a "
@@ -34,11 +35,11 @@ def expected_failed_checks(estimator):
 
 @parametrize_with_checks(
     [
-        InfluenceCleaner(max_epochs=3),
+        SHORT,
         FLAGGING,
-        CleanedClassifier(),
-        CleanedRegressor(),
-        InfluenceSampler(InfluenceCleaner(max_epochs=3)),
+        CleanedClassifier(cleaner=SHORT),
+        CleanedRegressor(cleaner=SHORT),
+        InfluenceSampler(SHORT),
     ],
     expected_failed_checks=expected_failed_checks,
 )
