@@ -1,6 +1,7 @@
 """Texts among the inputs that networks cannot read as they are."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
@@ -15,7 +16,7 @@ TEXT_REMEDY = (
 )
 NUMBER_REMEDY = (
     "Turn them into numbers first, for example by pandas.to_numeric once separators of "
-    "thousands, and signs as of percent, are removed."
+    "thousands, signs as of percent, and units are removed."
 )
 MANY_TEXTS = 0.5
 """Share of distinct values from which on a text column says little to the network."""
@@ -29,12 +30,14 @@ MANY_SHARED = 0.1
 
 DECIMAL_COMMA = re.compile(r"\s*-?\d*,?\d+\s*")
 NUMBER = re.compile(
-    r"\s*[-+]?\s?[$€£¥]?\s?[-+]?(?!0\d)(\d*[.,]?\d+(e[-+]?\d+)?|\d+[.,]"
-    r"|\d{1,3}(,\d{3})+(\.\d*)?|\d{1,3}(\.\d{3})+(,\d*)?)\s?[$€£¥%]?\s*",
+    r"\s*\(?[-+]?\s?[$€£¥]?\s?[-+]?(?!0\d)(\d*[.,]?\d+(e[-+]?\d+)?|\d+[.,]"
+    r"|\d{1,3}(,\d{3})+(\.\d*)?|\d{1,3}(\.\d{3})+(,\d*)?)\s?[$€£¥%]?\)?\s*",
     re.IGNORECASE,
 )
 """Numbers with a decimal point or comma, with or without separators of thousands, signs
-of currency or percent. Zeros in front are those of identifiers."""
+of currency or percent, brackets. Zeros in front are those of identifiers."""
+WITH_UNIT = re.compile(r"(?P<number>.*\d)\s?(?P<unit>°?[^\W\d_]{1,8}[²³]?)\s*")
+"""A number and letters behind it."""
 MONTH = (
     r"(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?"
     r"|sept?(ember)?|oct(ober)?|nov(ember)?|dec(ember)?)\.?"
@@ -110,6 +113,8 @@ def are_texts_like(values: Iterable[Any], pattern: re.Pattern[str]) -> bool:
 def texts_beside_numbers(texts: Collection[Any]) -> list[Any] | None:
     """Return what stands among many numbers in a text column, such as "?".
 
+    The numbers may have a unit, the same one: "39 kg".
+
     Parameters
     ----------
     texts : collection
@@ -121,9 +126,23 @@ def texts_beside_numbers(texts: Collection[Any]) -> list[Any] | None:
         Up to `MAX_OTHERS` values; None if it is no column of many numbers.
     """
     known = [text for text in texts if not is_missing(text)]
-    others = [text for text in known if not are_texts_like([text], NUMBER)]
+    unit = _most_frequent_unit(known)
+    others = [t for t in known if not are_texts_like([_without(t, unit)], NUMBER)]
     are_numbers = len(known) - len(others) >= MANY_NUMBERS and len(others) <= MAX_OTHERS
     return others if are_numbers else None
+
+
+def _most_frequent_unit(values: Collection[Any]) -> str:
+    """Return the unit that most of the texts have that have one, or an empty text."""
+    texts = (value for value in values if isinstance(value, str))
+    found = Counter(m["unit"] for m in map(WITH_UNIT.fullmatch, texts) if m)
+    return found.most_common(1)[0][0] if found else ""
+
+
+def _without(value: Any, unit: str) -> Any:
+    """Return the number in front of this unit, as text, or the value as it is."""
+    found = WITH_UNIT.fullmatch(value) if unit and isinstance(value, str) else None
+    return found["number"] if found and found["unit"] == unit else value
 
 
 def warn_of_texts(encoder: TableEncoder, n_rows: int) -> None:

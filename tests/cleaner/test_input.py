@@ -26,6 +26,7 @@ from dit_clean.texts import (
     DatesAsTextWarning,
     NumbersAsTextWarning,
     are_texts_like,
+    texts_beside_numbers,
 )
 from tests.cleaner.cases import N_ROWS, make_cleaner, make_labels, make_targets
 from tests.nets import Convolution, Linear, Mixed, make_net, make_regressor
@@ -609,13 +610,19 @@ def test_placeholders_among_numbers_are_named(frame):
     refused(AssertionError, "training has begun", X=table, y=y)
 
 
-@pytest.mark.parametrize("sign", ["${}", "{} €", "{}%"])
-def test_amounts_and_percentages_are_numbers(sign):
+@pytest.mark.parametrize("sign", ["${}", "{} €", "{}%", "({}.50)", "{} kg", "{},5°C"])
+def test_amounts_percentages_and_units_are_numbers(sign):
     X, y = make_labels()
     texts = [sign.format(i % 20) for i in range(N_ROWS)]
     table = pd.DataFrame({"price": texts, "size": X[:, 0]})
     with pytest.warns(NumbersAsTextWarning, match="'price' holds 20 different numbers"):
         refused(AssertionError, "training has begun", X=table, y=y)
+
+
+def test_numbers_of_several_units_or_with_letters_in_front_are_names():
+    texts = [[f"{i} {'AB'[i % 2]}" for i in range(40)], [f"B{i}" for i in range(40)]]
+    assert [texts_beside_numbers(column) for column in texts] == [None, None]
+    assert texts_beside_numbers([f"{i} kg" for i in range(20)] + ["8 lbs"]) == ["8 lbs"]
 
 
 @pytest.mark.parametrize(
