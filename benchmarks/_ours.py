@@ -89,11 +89,11 @@ def paper_query(cleaner: InfluenceCleaner) -> Verdict:
     The same runs, window and hold-out; only the query is the paper's.
     """
     begin = time.process_time()
-    maker = cleaner._findings.data.make_query
+    data = cleaner._findings.data.for_networks
 
     def make_query(fold):
         rows = fold.held_out
-        return MeanLoss(subset_rows(maker.X, rows), maker.targets.encoded[rows])
+        return MeanLoss(subset_rows(data.X, rows), data.targets.encoded[rows])
 
     influence = average_timeline(
         cleaner._findings.recorded.ready, make_query, [cleaner.window_], "window"

@@ -1,6 +1,7 @@
 """`InfluenceCleaner`: finds, filters and weighs training samples that are wrong."""
 
 import copy
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -56,7 +57,7 @@ from dit_clean.selection import RowSelection
 from dit_clean.tables import TableEncoder
 from dit_clean.targets import encode_targets
 from dit_clean.texts import warn_of_rare_categories, warn_of_texts
-from dit_clean.tracking.exclusive import thread_count, with_gradients
+from dit_clean.tracking.exclusive import TorchSettings, with_gradients
 from dit_clean.tracking.given_net import (
     check_outputs,
     warn_of_sorted_labels,
@@ -382,21 +383,20 @@ class InfluenceCleaner(
             check_can_be_sent(net, self.n_jobs)
             n_trained = [len(data.targets.given), *(len(fold.train) for fold in folds)]
             check_outputs(net, data.rows, data.targets.n_outputs, n_trained)
+        settings = TorchSettings.now()
+        n_threads = max(1, settings.n_threads // len(folds))
         plan = CrossFit(
             net=net,
-            make_query=data.make_query,
             storage=self.storage,
             max_bytes=parse_bytes(self.max_memory),
-            n_threads=max(1, thread_count() // len(folds)),
+            settings=replace(settings, n_threads=n_threads),
+            memory=as_memory(self.memory),
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
         )
-        options: dict[str, Any] = {
-            "memory": as_memory(self.memory),
-            "n_jobs": self.n_jobs,
-            "verbose": self.verbose,
-        }
         if self.net is None and self.lr == "auto":
-            return run_until_learned(plan, data, folds, **options)
-        return *plan.run(data, folds, **options), net.lr
+            return run_until_learned(plan, data, folds)
+        return *plan.run(data, folds), net.lr
 
     def _n_epochs(self) -> int:
         return self.max_epochs if self.net is None else self.net.max_epochs

@@ -119,7 +119,7 @@ class Findings:
             if history == "window" and is_epoch:
                 found = self.timeline([window.start], verbose=verbose)[:, 0]
             else:
-                queries, windows = [self.data.make_query], [window]
+                queries, windows = [self.data.for_networks.query], [window]
                 values = self.averaged(queries, windows, history, verbose=verbose)
                 found = values[-1, :, 0]
             self._influence[key] = found

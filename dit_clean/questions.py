@@ -243,7 +243,7 @@ class InfluenceQuestions:
     def _query_maker(self, query: Query | None) -> Callable[[Fold], Query]:
         """Return what gives each fold its query: the one given, or the default."""
         if query is None:
-            return self._findings.data.make_query
+            return self._findings.data.for_networks.query
         self._check_query(query)
         return partial(_same_query, query)
 

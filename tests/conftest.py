@@ -1,7 +1,7 @@
 """Fixtures that any test may ask for, and the rule that skips GPU tests."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +39,15 @@ def _seeded() -> None:
 
     np.random.seed(0)  # noqa: NPY002 (scikit-learn's default state is the legacy one)
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def torch_settings() -> Iterator[None]:
+    """Restore the global settings of torch that the test changes."""
+    from dit_clean.tracking.exclusive import TorchSettings
+
+    with TorchSettings.now().in_force():
+        yield
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -135,6 +135,24 @@ def test_another_run_is_not_taken_from_the_cache(tmp_path, n_trainings, change):
     assert len(n_trainings) > before
 
 
+@pytest.mark.parametrize(
+    ("change", "value"),
+    [
+        (torch.set_default_dtype, torch.float64),
+        (torch.set_float32_matmul_precision, "medium"),
+    ],
+)
+def test_a_run_under_other_settings_of_torch_is_not_taken_from_the_cache(
+    tmp_path, n_trainings, torch_settings, change, value
+):
+    X, y = load_mixed_iris()
+    cleaner = InfluenceCleaner(max_epochs=2, memory=str(tmp_path), random_state=0)
+    cleaner.fit(X, y)
+    change(value)
+    cleaner.fit(X, y)
+    assert len(n_trainings) == 2 * N_NETWORKS
+
+
 def test_other_data_are_not_taken_from_the_cache(tmp_path, n_trainings):
     X, y = load_mixed_iris()
     cleaner = InfluenceCleaner(max_epochs=2, memory=str(tmp_path), random_state=0)

@@ -123,7 +123,7 @@ def test_metadata_routing_brings_clean_rows_to_the_cleaner(flipped):
         cleaner = make_cleaner().set_fit_request(X_val=True, y_val=True)
         model = make_pipeline(cleaner, LogisticRegression(max_iter=1000))
         model.fit(X, y, X_val=X[50:80], y_val=y[50:80])
-    assert model[0]._findings.data.make_query.validation is not None
+    assert model[0]._findings.data.validation is not None
 
 
 def test_fitted_pipeline_survives_joblib(flipped, tmp_path):

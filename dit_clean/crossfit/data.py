@@ -1,5 +1,6 @@
 """The data given to fit: kept once, and encoded for the networks when needed."""
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -66,9 +67,9 @@ class TrainingData:
         return self.encoded(self.X)
 
     @cached_property
-    def make_query(self) -> "QueryMaker":
-        """What influence is measured on by default, fold by fold."""
-        return QueryMaker(self.rows, self.targets, self.validation)
+    def for_networks(self) -> "NetworkData":
+        """All that networks are trained on and asked about, encoded."""
+        return NetworkData(self.rows, self.targets, self.sample_weight, self.validation)
 
     def encoded(self, X: Any) -> Rows:
         """Return other inputs in the same encoding."""
@@ -85,7 +86,7 @@ class TrainingData:
 
     def __getstate__(self) -> dict[str, Any]:
         state = vars(self).copy()
-        state.pop("make_query", None)
+        state.pop("for_networks", None)
         # Kept only if X itself has been changed since it was trained on.
         if "rows" in state and self._encodes(state["rows"]):
             del state["rows"]
@@ -102,28 +103,34 @@ class TrainingData:
         return True
 
 
-class QueryMaker:
-    """Builds the default query of a fold, on the rows that it holds out.
+@dataclass(frozen=True)
+class NetworkData:
+    """What the networks of a cross-fit are trained on and asked about.
 
-    Bounded, since nobody has checked those rows: the mean error of labels, or the mean
-    bounded error of regression targets. Clean validation samples add their mean loss
-    as a second query.
-
-    Parameters
+    Attributes
     ----------
     X : Tensor or csr_array, first axis n_samples
         All inputs.
     targets : Targets
         All targets.
+    sample_weight : ndarray of shape (n_samples,) or None
+        Factor of each sample's loss.
     validation : pair of inputs and encoded targets, or None
         Clean samples.
     """
 
-    def __init__(self, X: Rows, targets: Targets, validation: Validation):
-        self.X, self.targets, self.validation = X, targets, validation
+    X: Rows
+    targets: Targets
+    sample_weight: np.ndarray | None
+    validation: Validation
 
-    def __call__(self, fold: Fold) -> Query:
-        """Return the query of a fold."""
+    def query(self, fold: Fold) -> Query:
+        """Return the default query of a fold, on the rows that it holds out.
+
+        Bounded, since nobody has checked those rows: the mean error of labels, or the
+        mean bounded error of regression targets. Clean validation samples add their
+        mean loss as a second query.
+        """
         rows = torch.as_tensor(fold.held_out)
         X, y = subset_rows(self.X, rows), self.targets.encoded[rows]
         query: Query = (

@@ -121,7 +121,7 @@ class EpochInfluence:
             parts.append(
                 epoch_influence(
                     recorded.run.trajectory,
-                    data.make_query(recorded.fold),
+                    data.for_networks.query(recorded.fold),
                     epoch,
                     each_label=data.targets.is_classifier,
                 )

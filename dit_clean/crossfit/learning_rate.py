@@ -3,7 +3,6 @@
 from dataclasses import replace
 from functools import partial
 
-import joblib
 import numpy as np
 from sklearn.base import clone
 from tqdm.auto import tqdm
@@ -28,19 +27,15 @@ than what counts elsewhere (see `late_fall`), since a trial costs nothing but ti
 
 
 def run_until_learned(
-    plan: CrossFit,
-    data: TrainingData,
-    folds: list[Fold],
-    *,
-    memory: joblib.Memory,
-    n_jobs: int | None = None,
-    verbose: int = 0,
+    plan: CrossFit, data: TrainingData, folds: list[Fold]
 ) -> tuple[Measurements, RecordedRuns, float]:
     """Run a cross-fit, and again if a higher learning rate is better.
 
     Parameters
     ----------
-    plan, data, folds, memory, n_jobs, verbose
+    plan : CrossFit
+        With the learning rate to begin with.
+    data, folds
         As `CrossFit.run` takes them.
 
     Returns
@@ -52,27 +47,19 @@ def run_until_learned(
     lr : float
         Learning rate of the last run.
     """
-    run = partial(
-        CrossFit.run,
-        data=data,
-        folds=folds,
-        memory=memory,
-        n_jobs=n_jobs,
-        verbose=verbose,
-    )
-    measured, recorded = run(plan)
+    measured, recorded = plan.run(data, folds)
     key, first = recorded.key, measured.seconds
-    find = partial(higher_lr, plan, data, folds, measured.evidence(data), verbose)
+    find = partial(higher_lr, plan, data, folds, measured.evidence(data))
     part = ("learning rate", RAISES, GAIN, LEAST_FALL, STILL_FALLING)
-    lr, seconds = kept(memory, key, part, find)
+    lr, seconds = kept(plan.memory, key, part, find)
     seconds = _sum(first, seconds)
     if lr > plan.net.lr:
         del measured, recorded, find  # not two runs at a time
         try:
-            measured, recorded = run(_with_lr(plan, lr))
+            measured, recorded = _with_lr(plan, lr).run(data, folds)
         except FloatingPointError:  # it diverges on another fold
             lr = plan.net.lr
-            measured, recorded = run(plan)
+            measured, recorded = plan.run(data, folds)
         else:
             seconds = _sum(seconds, measured.seconds)
     return replace(measured, seconds=seconds), recorded, lr
@@ -83,7 +70,6 @@ def higher_lr(
     data: TrainingData,
     folds: list[Fold],
     evidence: LabelEvidence | TargetEvidence,
-    verbose: int = 0,
 ) -> tuple[float, dict[str, float]]:
     """Find the learning rate that a plan had better be run with.
 
@@ -103,8 +89,6 @@ def higher_lr(
         Its folds; on the one that holds out most rows, higher rates are tried.
     evidence : LabelEvidence or TargetEvidence
         What it has shown.
-    verbose : int, default=0
-        1 shows progress.
 
     Returns
     -------
@@ -126,25 +110,25 @@ def higher_lr(
     for factor in RAISES:
         raised = _with_lr(plan, factor * plan.net.lr)
         try:
-            tried = _tried(raised, data, fold, verbose)
+            tried = _tried(raised, data, fold)
         except FloatingPointError:  # it diverges
             continue
         seconds = _sum(seconds, tried.seconds)
         last = tried.outputs[-1][rows]
-        last = np.exp(last)[:, None] if plan.is_classifier else last
+        last = np.exp(last)[:, None] if data.targets.is_classifier else last
         if explained(last) > max(0.0, known + GAIN * abs(known)):
             return raised.net.lr, seconds
     return plan.net.lr, seconds
 
 
-def _tried(plan: CrossFit, data: TrainingData, fold: Fold, verbose: int) -> FoldResult:
+def _tried(plan: CrossFit, data: TrainingData, fold: Fold) -> FoldResult:
     """Train a fold, without asking about influence: as if nothing were held out."""
     lr, n_epochs = plan.net.lr, plan.net.max_epochs
     fold = replace(fold, held_out=fold.held_out[:0])
     with tqdm(
-        desc=f"trying lr={lr:g}", total=n_epochs, unit="epoch", disable=not verbose
+        desc=f"trying lr={lr:g}", total=n_epochs, unit="epoch", disable=not plan.verbose
     ) as bar:
-        return plan.run_fold(data.sample_weight, fold, n_epochs, bar.update)
+        return plan.run_fold(data.for_networks, fold, n_epochs, bar.update)
 
 
 def _with_lr(plan: CrossFit, lr: float) -> CrossFit:

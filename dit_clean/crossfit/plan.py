@@ -16,7 +16,7 @@ from skorch.helper import predefined_split
 from tqdm.auto import tqdm
 
 from dit_clean.crossfit.cache import KeptNetworks, kept_run
-from dit_clean.crossfit.data import QueryMaker, TrainingData
+from dit_clean.crossfit.data import NetworkData, TrainingData
 from dit_clean.crossfit.epochs import scheduled_epochs
 from dit_clean.crossfit.fingerprint import fingerprint, parameter_order
 from dit_clean.crossfit.fold import Fold
@@ -28,7 +28,7 @@ from dit_clean.crossfit.watcher import EpochWatcher
 from dit_clean.prototype import can_be_kept, network_dtype
 from dit_clean.run import fit_tracked
 from dit_clean.tracking import StateStore
-from dit_clean.tracking.exclusive import fixed_threads
+from dit_clean.tracking.exclusive import TorchSettings
 from dit_clean.tracking.rows import cast_floats, cast_targets, skorch_rows, subset_rows
 from dit_clean.tracking.trajectory import FORMAT
 from dit_clean.versions import library_versions
@@ -42,27 +42,28 @@ class CrossFit:
     ----------
     net : NeuralNet
         Prototype; every fold trains a clone.
-    make_query : QueryMaker
-        Gives each fold the query that influence is measured on.
     storage : {"auto", "all", "none"}
         States kept: those at the start of each epoch, all, or none after training.
     max_bytes : int
         Bound on the memory of the states kept by each fold.
-    n_threads : int
-        Torch's threads in each fold, whatever the number of workers, so that the
-        results have the same bits.
+    settings : TorchSettings
+        In force in each fold, whatever process trains it, so that the results have the
+        same bits.
+    memory : joblib.Memory
+        Where runs are kept; one without a location keeps nothing.
+    n_jobs : int or None, default=None
+        Networks trained at the same time.
+    verbose : int, default=0
+        1 shows progress.
     """
 
     net: NeuralNet
-    make_query: QueryMaker
     storage: str
     max_bytes: int
-    n_threads: int
-
-    @property
-    def is_classifier(self) -> bool:
-        """Whether outputs are class scores."""
-        return self.make_query.targets.is_classifier
+    settings: TorchSettings
+    memory: joblib.Memory
+    n_jobs: int | None = None
+    verbose: int = 0
 
     @property
     def has_callbacks(self) -> bool:
@@ -70,13 +71,7 @@ class CrossFit:
         return bool(self.net.callbacks) and self.net.callbacks != "disable"
 
     def run(
-        self,
-        data: TrainingData,
-        folds: list[Fold],
-        *,
-        memory: joblib.Memory,
-        n_jobs: int | None = None,
-        verbose: int = 0,
+        self, data: TrainingData, folds: list[Fold]
     ) -> tuple[Measurements, RecordedRuns]:
         """Train a network on all rows and one for each fold, in parallel with `n_jobs`.
 
@@ -84,25 +79,27 @@ class CrossFit:
         taken from `memory`, if it has a location, and their recorded runs if they are
         asked for.
         """
-        keeps = memory.store_backend is not None
+        keeps = self.memory.store_backend is not None
         key = self.key(data, folds) if keeps else None
+        is_classifier = data.targets.is_classifier
         measure = partial(
-            Measurements.of, n_folds=len(folds), is_classifier=self.is_classifier
+            Measurements.of, n_folds=len(folds), is_classifier=is_classifier
         )
 
         def train() -> Generator[FoldResult]:
             keeps_nets = keeps and can_be_kept(self.net)
-            kept = KeptNetworks(memory if keeps_nets else joblib.Memory(None), key)
-            yield from self.train(data, folds, n_jobs, verbose, kept)
+            kept = KeptNetworks(self.memory if keeps_nets else joblib.Memory(None), key)
+            yield from self.train(data.for_networks, folds, kept)
 
-        measurements, load = kept_run(memory, key, train, measure)
+        measurements, load = kept_run(self.memory, key, train, measure)
         return measurements, RecordedRuns(load, data, key)
 
     def key(self, data: TrainingData, folds: list[Fold]) -> str:
         """Return the key of everything that a run depends on.
 
         Data, network with its parameters and code, query, folds, seeds, weights,
-        storage and the versions of the libraries; not what the run is used for.
+        storage, settings of torch and the versions of the libraries; not what the run
+        is used for.
 
         Raises
         ------
@@ -117,19 +114,15 @@ class CrossFit:
                 fingerprint(self.net),
                 parameter_order(self.net),
                 self.net,
-                (self.is_classifier, self.storage, self.max_bytes, self.n_threads),
+                (data.targets.is_classifier, self.storage, self.max_bytes),
+                self.settings,
                 (FORMAT, library_versions()),
             ),
             hash_name="sha1",  # faster than joblib's default where the CPU knows it
         )
 
     def train(
-        self,
-        data: TrainingData,
-        folds: list[Fold],
-        n_jobs: int | None,
-        verbose: int,
-        kept: KeptNetworks,
+        self, data: NetworkData, folds: list[Fold], kept: KeptNetworks
     ) -> Generator[FoldResult]:
         """Yield the results of all networks, without the data.
 
@@ -146,10 +139,9 @@ class CrossFit:
             desc="training and reverse pass",
             total=(len(folds) + 1) * n_epochs,
             unit="epoch",
-            disable=not verbose,
+            disable=not self.verbose,
         )
-        run_fold = partial(self.run_fold, data.sample_weight)
-        run_all = partial(_run_all, run_fold, kept, n_jobs, bar)
+        run_all = partial(self._run_all, data, kept, bar)
         with bar:
             if not self.has_callbacks:
                 yield from run_all([everything, *folds], n_epochs)
@@ -165,7 +157,7 @@ class CrossFit:
 
     def run_fold(
         self,
-        sample_weight: np.ndarray | None,
+        data: NetworkData,
         fold: Fold,
         n_epochs: int,
         on_epoch: Callable[[], object] | None = None,
@@ -175,29 +167,28 @@ class CrossFit:
         The result leaves out the data, to be light to send. Where nothing is held out
         there is no influence to ask about, now or later.
         """
-        X, y = self.make_query.X, self.make_query.targets.encoded
-        validation = self.make_query.validation
+        X, y, validation = data.X, data.targets.encoded, data.validation
         storage = self.storage if fold.holds_out else "none"
         watcher = EpochWatcher(
             X,
-            self.make_query(fold),
-            is_classifier=self.is_classifier,
+            data.query(fold),
+            is_classifier=data.targets.is_classifier,
             epochs=scheduled_epochs(n_epochs) if fold.holds_out else (),
             keep_all=storage == "all",
             clean=validation[0] if validation and fold.holds_out else None,
             on_epoch=on_epoch,
         )
-        weight = None if sample_weight is None else sample_weight[fold.train]
+        weight = data.sample_weight
         rows = torch.as_tensor(fold.train)
         begin = time.perf_counter()
-        with fixed_threads(self.n_threads):
+        with self.settings.in_force():
             run = fit_tracked(
-                self._net_of_fold(fold).set_params(max_epochs=n_epochs),
+                self._net_of_fold(data, fold).set_params(max_epochs=n_epochs),
                 subset_rows(X, rows),
                 y[rows],
                 store=StateStore(self.max_bytes),
                 seed=fold.seed,
-                sample_weight=weight,
+                sample_weight=None if weight is None else weight[fold.train],
                 after_epoch=watcher,
                 epochs=None if storage == "all" else watcher.epochs,
             )
@@ -213,7 +204,7 @@ class CrossFit:
             watcher.clean_outputs,
         )
 
-    def _net_of_fold(self, fold: Fold) -> NeuralNet:
+    def _net_of_fold(self, data: NetworkData, fold: Fold) -> NeuralNet:
         """Return the net with the held-out fold as skorch's validation set.
 
         Whatever its own split, which would keep rows from every network. Nets without
@@ -222,62 +213,64 @@ class CrossFit:
         """
         if not self.has_callbacks:
             return clone(self.net).set_params(train_split=None)
-        X, y = self.make_query.X, self.make_query.targets.encoded
         rows = torch.as_tensor(fold.held_out if fold.holds_out else fold.train)
         dtype = network_dtype(self.net)
-        held_out = cast_floats(subset_rows(X, rows), dtype)
-        validation = Dataset(skorch_rows(held_out), cast_targets(y[rows], dtype))
+        held_out = cast_floats(subset_rows(data.X, rows), dtype)
+        y = cast_targets(data.targets.encoded[rows], dtype)
+        validation = Dataset(skorch_rows(held_out), y)
         return clone(self.net).set_params(train_split=predefined_split(validation))
 
+    def _run_all(
+        self,
+        data: NetworkData,
+        kept: KeptNetworks,
+        bar: tqdm,
+        folds: list[Fold],
+        n_epochs: int,
+    ) -> Iterator[FoldResult]:
+        """Yield the results of all folds, in their order; the bar counts epochs."""
+        run = partial(self.run_fold, data)
+        missing = [n for n, fold in enumerate(folds) if not kept.holds(fold, n_epochs)]
+        early: dict[int, FoldResult] = {}
+        with closing(self._trained(run, bar, folds, n_epochs, missing)) as trained:
+            for number, fold in enumerate(folds):
+                if number not in missing:
+                    again = partial(run, fold, n_epochs)
+                    early[number] = kept.get(fold, n_epochs, again)
+                    bar.update(early[number].n_epochs)
+                while number not in early:
+                    done, result = next(trained)
+                    # Kept as soon as it is there, whether it is its turn or not.
+                    early[done] = kept.put(folds[done], n_epochs, result)
+                    del result
+                yield early.pop(number)
 
-def _run_all(
-    run: Callable[..., FoldResult],
-    kept: KeptNetworks,
-    n_jobs: int | None,
-    bar: tqdm,
-    folds: list[Fold],
-    n_epochs: int,
-) -> Iterator[FoldResult]:
-    """Yield the results of all folds, in their order; the bar counts their epochs."""
-    missing = [n for n, fold in enumerate(folds) if not kept.holds(fold, n_epochs)]
-    early: dict[int, FoldResult] = {}
-    with closing(_trained(run, n_jobs, bar, folds, n_epochs, missing)) as trained:
-        for number, fold in enumerate(folds):
-            if number not in missing:
-                early[number] = kept.get(fold, n_epochs, partial(run, fold, n_epochs))
-                bar.update(early[number].n_epochs)
-            while number not in early:
-                done, result = next(trained)
-                # Kept as soon as it is there, whether it is its turn or not.
-                early[done] = kept.put(folds[done], n_epochs, result)
+    def _trained(
+        self,
+        run: Callable[..., FoldResult],
+        bar: tqdm,
+        folds: list[Fold],
+        n_epochs: int,
+        missing: list[int],
+    ) -> Generator[tuple[int, FoldResult]]:
+        """Yield numbers and results of missing folds, in the order they are done."""
+        if joblib.effective_n_jobs(self.n_jobs) == 1 or len(folds) == 1:
+            for n in missing:
+                yield n, run(folds[n], n_epochs, bar.update)
+            return
+        if not missing:
+            return
+        # Processes whatever the surrounding backend: torch's random numbers are global,
+        # so that threads would draw each other's.
+        parallel = joblib.Parallel(
+            self.n_jobs, backend="loky", return_as="generator_unordered"
+        )
+        tasks = (joblib.delayed(_numbered)(n, run, folds[n], n_epochs) for n in missing)
+        with closing(parallel(tasks)) as trained:  # an interrupt stops the workers
+            for n, result in trained:
+                bar.update(result.n_epochs)
+                yield n, result
                 del result
-            yield early.pop(number)
-
-
-def _trained(
-    run: Callable[..., FoldResult],
-    n_jobs: int | None,
-    bar: tqdm,
-    folds: list[Fold],
-    n_epochs: int,
-    missing: list[int],
-) -> Generator[tuple[int, FoldResult]]:
-    """Yield the numbers and results of missing folds, in the order they are done."""
-    if joblib.effective_n_jobs(n_jobs) == 1 or len(folds) == 1:
-        for n in missing:
-            yield n, run(folds[n], n_epochs, bar.update)
-        return
-    if not missing:
-        return
-    # Processes whatever the surrounding backend: torch's random numbers are global,
-    # so that threads would draw each other's.
-    parallel = joblib.Parallel(n_jobs, backend="loky", return_as="generator_unordered")
-    tasks = (joblib.delayed(_numbered)(n, run, folds[n], n_epochs) for n in missing)
-    with closing(parallel(tasks)) as trained:  # an interrupt stops the workers
-        for n, result in trained:
-            bar.update(result.n_epochs)
-            yield n, result
-            del result
 
 
 def _numbered(

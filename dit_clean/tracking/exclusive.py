@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -29,12 +30,6 @@ def _renew_lock() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
-
-
-def thread_count() -> int:
-    """Return torch's number of threads, while no fit has changed it."""
-    with GLOBAL_STATE:
-        return torch.get_num_threads()
 
 
 def holds_global_state() -> bool:
@@ -121,13 +116,46 @@ def borrowed_generators(device: Any = "cpu", seed: int | None = None) -> Iterato
         yield
 
 
-@contextmanager
-def fixed_threads(n_threads: int) -> Iterator[None]:
-    """Run torch with so many threads inside, and as before after."""
-    with GLOBAL_STATE:
-        before = torch.get_num_threads()
-        torch.set_num_threads(n_threads)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
+@dataclass(frozen=True)
+class TorchSettings:
+    """Settings of the whole process that the bits of a training depend on.
+
+    Attributes
+    ----------
+    n_threads : int
+        Torch's threads.
+    dtype : torch.dtype
+        Of tensors and layers that name none.
+    precision : {"highest", "high", "medium"}
+        Of float32 matrix products.
+    """
+
+    n_threads: int
+    dtype: torch.dtype
+    precision: str
+
+    @classmethod
+    def now(cls) -> "TorchSettings":
+        """Return those in force, while no fit has changed them."""
+        with GLOBAL_STATE:
+            return cls(
+                torch.get_num_threads(),
+                torch.get_default_dtype(),
+                torch.get_float32_matmul_precision(),
+            )
+
+    @contextmanager
+    def in_force(self) -> Iterator[None]:
+        """Have these settings inside, and those of before after."""
+        with GLOBAL_STATE:
+            before = self.now()
+            self._set()
+            try:
+                yield
+            finally:
+                before._set()
+
+    def _set(self) -> None:
+        torch.set_num_threads(self.n_threads)
+        torch.set_default_dtype(self.dtype)
+        torch.set_float32_matmul_precision(self.precision)

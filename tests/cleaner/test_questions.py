@@ -25,7 +25,7 @@ class TestQuestions:
         epochs = resolve_window(window, fitted._findings.evidence.n_epochs)
         expected = average_timeline(
             fitted._findings.recorded.ready,
-            fitted._findings.data.make_query,
+            fitted._findings.data.for_networks.query,
             [epochs],
             "window",
         )[-1, :, 0]
@@ -57,7 +57,7 @@ class TestQuestions:
     def test_one_epoch_by_reverse_pass_equals_the_timeline(self, fitted, data):
         X, y = data
         cleaner = make_cleaner().fit(X, y, X_val=X[:9], y_val=y[:9])
-        encoded = cleaner._findings.data.make_query.validation
+        encoded = cleaner._findings.data.validation
         found = cleaner.influence(
             window=(2, 3), query=MeanLoss(*encoded), history="window"
         )

@@ -219,14 +219,15 @@ class TestSettings:
         with pytest.raises(TypeError):
             make_cleaner(memory=str(tmp_path), lr=0.01).fit(*data)
 
-    @pytest.mark.parametrize("n_jobs", [2])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
     @pytest.mark.slow
-    def test_number_of_jobs_never_changes_a_bit(self, n_jobs, data):
+    def test_number_of_jobs_never_changes_a_bit(self, dtype, data, torch_settings):
+        torch.set_default_dtype(dtype)
         net = make_net(Mixed, iterator_train__shuffle=True)
         alone = make_cleaner(net).fit(*data)
-        together = make_cleaner(net, n_jobs=n_jobs).fit(*data)
+        together = make_cleaner(net, n_jobs=2).fit(*data)
         with joblib.parallel_config(backend="threading"):
-            inside = make_cleaner(net, n_jobs=n_jobs).fit(*data)
+            inside = make_cleaner(net, n_jobs=2).fit(*data)
         for cleaner in (together, inside):
             for name in SHAPES:
                 assert np.array_equal(getattr(cleaner, name), getattr(alone, name))

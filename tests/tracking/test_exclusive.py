@@ -4,6 +4,7 @@ import os
 import pickle
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,11 +13,7 @@ import torch
 from dit_clean import InfluenceCleaner, track
 from dit_clean.influence import check_replay
 from dit_clean.queries import MeanLoss
-from dit_clean.tracking.exclusive import (
-    borrowed_generators,
-    fixed_threads,
-    thread_count,
-)
+from dit_clean.tracking.exclusive import TorchSettings, borrowed_generators
 from tests.nets import Linear, Mixed, make_net, make_rows
 from tests.tracking.loops import record
 
@@ -32,14 +29,22 @@ def test_number_of_threads_is_not_read_while_a_fit_has_changed_it():
     before, entered = torch.get_num_threads(), threading.Event()
 
     def fit():
-        with fixed_threads(before + 2):
+        with replace(TorchSettings.now(), n_threads=before + 2).in_force():
             entered.set()
             threading.Event().wait(0.2)
 
     thread = run_beside(fit)
     assert entered.wait(5)
-    assert thread_count() == before
+    assert TorchSettings.now().n_threads == before
     thread.join()
+
+
+def test_settings_are_those_of_before_after_a_fit():
+    before = TorchSettings.now()
+    changed = TorchSettings(before.n_threads + 1, torch.float64, "medium")
+    with changed.in_force():
+        assert TorchSettings.now() == changed
+    assert TorchSettings.now() == before
 
 
 def test_runs_tracked_in_threads_are_those_tracked_alone():
