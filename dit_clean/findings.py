@@ -75,7 +75,8 @@ class Findings:
         """
         evidence = self.evidence
         if not (isinstance(window, str) and window == "convergence"):
-            return resolve_window(window, evidence.n_epochs)
+            scheduled = self.by_epoch.n_epochs
+            return resolve_window(window, evidence.n_epochs, scheduled)
         explained = None
         if isinstance(evidence, LabelEvidence):
             explained = partial(window_likelihood, evidence)

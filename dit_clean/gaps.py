@@ -6,16 +6,19 @@ import numpy as np
 
 
 def is_missing(value: Any) -> bool:
-    """Tell whether one value is a missing one: None, NaN, NaT or NA.
+    """Tell whether one value is a missing one: None, NaN, NaT, NA or masked.
 
     Examples
     --------
-    >>> [is_missing(value) for value in (None, np.float32("nan"), np.datetime64("NaT"))]
-    [True, True, True]
+    >>> gaps = None, np.float32("nan"), np.datetime64("NaT"), np.ma.masked
+    >>> [is_missing(value) for value in gaps]
+    [True, True, True, True]
     >>> [is_missing(value) for value in (0, "", "nan", ("a", 1))]
     [False, False, False, False]
     """
-    if value is None or type(value).__name__ == "NAType":  # NA has no truth value
+    if value is None or value is np.ma.masked:
+        return True
+    if type(value).__name__ == "NAType":  # which has no truth value
         return True
     is_other = _is_other(value)
     return isinstance(is_other, bool | np.bool_) and bool(is_other)

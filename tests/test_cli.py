@@ -166,6 +166,8 @@ def test_too_many_flags_have_an_exit_code_of_their_own(folder):
     result = call("iris.csv", "--label=kind", "--drop=id", *options)
     assert result.exit_code == 3
     assert "20.0% of the rows flagged, more than 10%" in result.output
+    options = ["--contamination=0.3", "--fail-above=0.3", *QUICK]
+    assert call("iris.csv", "--label=kind", "--drop=id", *options).exit_code == 0
 
 
 def test_identifiers_are_pointed_out(folder):

@@ -263,7 +263,7 @@ def audit(  # noqa: PLR0913
         raise click.ClickException(f"Nothing more was written: {error}") from error
     if not quiet:
         _print_summary(cleaner, {"report": report, "table": table_path, "data": output})
-    fraction = 1 - cleaner.keep_mask_.mean()
+    fraction = (~cleaner.keep_mask_).mean()
     if fail_above is not None and fraction > fail_above:
         limit = f"{100 * fail_above:g}%"
         click.echo(f"{fraction:.1%} of the rows flagged, more than {limit}.", err=True)

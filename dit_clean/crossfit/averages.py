@@ -90,7 +90,7 @@ def _windows_of_run(
     for window in windows:
         in_steps = isinstance(window, Steps)
         length = trajectory.n_steps if in_steps else trajectory.n_epochs
-        inside = Window(min(window.start, length - 1), min(window.stop, length))
+        inside = Window(window.start, window.stop).cut_off(length)
         inside = inside if in_steps else inside.in_steps(trajectory)
         grid.append((inside, window.start < length))
     return grid

@@ -88,7 +88,7 @@ def late_fall(held_out_loss: np.ndarray, least: float = LEAST_FALL) -> float:
         return 0.0
     thirds = np.array_split(held_out_loss, 3)
     first, second, last = (float(third.mean()) for third in thirds)
-    if first - last < least * last:
+    if first <= last or first - last < least * last:
         return 0.0
     return min(1.0, (second - last) / (first - last))
 

@@ -23,8 +23,8 @@ def held_out_signal(
     For labels: by the mean held-out log-probability of the given label over all epochs.
     For targets: by their rank correlation with the mean held-out prediction. Chance is
     what permuted labels would get, whatever the shares of the classes. Rows of a group
-    tend to have one label: there the means of groups are tested, too, and the smaller
-    number counts.
+    tend to have one label: there the means of groups are tested, too, and the number
+    that says less counts: the lower one, unless both are worse than chance.
 
     Parameters
     ----------
@@ -41,7 +41,9 @@ def held_out_signal(
     if groups is not None:
         means = np.bincount(groups, gains) / np.bincount(groups)
         error_of_means = means.std(ddof=1) * np.sqrt(len(means))
-        signal = min(signal, means.sum() / (error_of_means + TINY), key=abs)
+        signal_of_means = means.sum() / (error_of_means + TINY)
+        low, high = sorted([signal, signal_of_means])
+        signal = low if high > 0 else high
     return float(signal)
 
 

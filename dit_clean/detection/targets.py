@@ -255,7 +255,7 @@ def _gross_log_density(residual: np.ndarray, scale: np.ndarray) -> np.ndarray:
     size = np.maximum(np.abs(residual) / scale, np.finfo(np.float64).tiny)
     decades = np.log(max(size.max() / GROSS, 2.0))
     edge = np.logaddexp(0, -EDGE * np.log(size / GROSS))
-    return -np.log(2 * scale * size * decades) - edge
+    return -np.log(2 * scale) - np.log(size) - np.log(decades) - edge
 
 
 def local_spread(
@@ -267,10 +267,11 @@ def local_spread(
     one noise level for all (locality 0) to one for each neighborhood (1).
     """
     order = np.argsort(prediction, kind="stable")
-    size = min(N_NEIGHBORS, len(residual))
-    smoothed = median_filter(np.abs(residual)[order], size=size, mode="nearest")
+    unit = np.abs(residual).mean() or 1.0
+    size, n_neighbors = np.abs(residual) / unit, min(N_NEIGHBORS, len(residual))
+    smoothed = median_filter(size[order], size=n_neighbors, mode="nearest")
     spread = np.empty_like(smoothed, dtype=np.float64)
     spread[order] = smoothed
-    overall = np.median(np.abs(residual)) + np.finfo(np.float32).eps
+    overall = np.median(size) + np.finfo(np.float32).eps  # half of them may be 0
     local = np.maximum(spread, 0.01 * overall) / overall
-    return overall * local**locality / student.ppf(0.75, TAIL)
+    return unit * overall * local**locality / student.ppf(0.75, TAIL)

@@ -113,6 +113,10 @@ def _entries(groups: Any, n_samples: int) -> list[Any]:
 
 def _plain(entry: Any) -> Any:
     """Return an entry that libraries have wrapped as Python has it."""
+    if entry is np.ma.masked:
+        return None
+    if hasattr(entry, "as_py"):  # of pyarrow
+        return entry.as_py()
     is_array = isinstance(entry, torch.Tensor | np.ndarray) and entry.ndim == 0
     return entry.item() if is_array or isinstance(entry, np.void) else entry
 

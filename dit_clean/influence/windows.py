@@ -40,6 +40,13 @@ class Window:
         """The window as an index of a time axis."""
         return slice(self.start, self.stop)
 
+    def cut_off(self, length: int) -> "Window":
+        """Return what of the window lies in a run that stopped after `length`.
+
+        For a window that it did not reach, its last epoch or step.
+        """
+        return Window(min(self.start, length - 1), min(self.stop, length))
+
     def in_steps(self, trajectory: Trajectory) -> "Window":
         """Return this window of epochs as a window of steps."""
         starts = trajectory.epoch_starts
@@ -66,7 +73,9 @@ class Steps:
     stop: int
 
 
-def resolve_window(window: Any, n_epochs: int) -> Window:
+def resolve_window(
+    window: Any, n_epochs: int, n_scheduled: int | None = None
+) -> Window:
     """Return a window of epochs.
 
     Parameters
@@ -81,6 +90,9 @@ def resolve_window(window: Any, n_epochs: int) -> Window:
         - (start, stop) of float: fractions of training.
     n_epochs : int
         Epochs of the run.
+    n_scheduled : int, optional
+        Epochs that it was to have, if it may have stopped early: whole epochs up to
+        there are taken, and cut off.
 
     Raises
     ------
@@ -97,11 +109,13 @@ def resolve_window(window: Any, n_epochs: int) -> Window:
         window = "full"
     if isinstance(window, str):
         return _named_window(window, n_epochs)
+    length = n_epochs if n_scheduled is None else n_scheduled
     if _is_whole(window):
-        return _checked(n_epochs - int(window), n_epochs, n_epochs, window)
+        last = _checked(length - int(window), length, length, window)
+        return Window(max(n_epochs - len(last), 0), n_epochs)
     start, stop = _bounds(window)
     if _is_whole(start) and _is_whole(stop):
-        return _checked(int(start), int(stop), n_epochs, window)
+        return _checked(int(start), int(stop), length, window).cut_off(n_epochs)
     if not 0 <= start < stop <= 1:
         raise ValueError(
             f"window={window!r} is outside of training: fractions must satisfy "

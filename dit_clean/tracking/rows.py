@@ -164,9 +164,22 @@ def _cast(values: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def as_tensor(data: Any) -> Tensor:
-    """Return numbers as a tensor; shares the memory of arrays that may be written."""
+    """Return numbers as a tensor; shares the memory of arrays that may be written.
+
+    Raises
+    ------
+    TypeError
+        If they are no numbers.
+    ValueError
+        If some are masked.
+    """
     if isinstance(data, Tensor):
         return data.detach()
+    if np.ma.is_masked(data):
+        raise ValueError(
+            f"{np.ma.count_masked(data)} values are masked, and networks do not know "
+            "gaps. Fill them, for example by numpy.ma.filled, or leave their rows out."
+        )
     array = np.asarray(data)
     if array.dtype.kind not in "biuf":
         raise TypeError(

@@ -205,3 +205,6 @@ class TestGivenNets:
         assert n_epochs < 40
         assert cleaner.influence(window=n_epochs, history="full").shape == (N_ROWS,)
         assert np.isfinite(cleaner.suspicion_).all()
+        window = cleaner.set_params(window=(1, 40)).rescore().window_
+        assert (window.start, window.stop) == (1, n_epochs)
+        assert np.array_equal(cleaner.influence(window=(1, 40)), cleaner.influence_)

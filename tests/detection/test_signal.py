@@ -66,6 +66,16 @@ def test_predictable_labels_of_groups_have_signal(sizes):
     assert held_out_signal(make_evidence(1.0), groups) > 4
 
 
+def test_small_groups_do_not_hide_that_most_rows_are_predicted_wrong():
+    labels = np.r_[np.repeat([0, 1], 200), np.repeat(np.arange(14) % 2, 5)]
+    groups = np.r_[np.repeat([0, 1], 200), np.repeat(np.arange(2, 16), 5)]
+    is_right = np.where(groups < 2, 0.3, 0.7)[:, None, None]
+    outputs = np.where(np.eye(2)[labels][:, None] == 1, is_right, 1 - is_right)
+    evidence = LabelEvidence(labels, outputs, outputs, n_folds=3)
+    assert held_out_signal(evidence) < -10
+    assert held_out_signal(evidence, groups) < -10
+
+
 def test_labels_that_cannot_be_predicted_are_warned_of():
     with pytest.warns(NoSignalWarning, match="standard errors better than chance"):
         warn_of_no_signal(held_out_signal(make_evidence(0.0)))
@@ -135,6 +145,7 @@ def test_training_that_ends_too_early_is_warned_of():
     [
         [2.0, 0.6, 0.5, 0.5, 0.5, 0.49],
         [2.0, 0.6, 0.5, 0.7, 0.9, 1.1],
+        [0.0, 0.0, 0.0],
         [1.0, 1.2],
         [1.0],
     ],

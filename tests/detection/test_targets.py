@@ -44,6 +44,18 @@ def test_clean_targets_are_left_alone(noise):
     assert (probability > 0.5).mean() < 0.02
 
 
+@pytest.mark.parametrize("unit", [1e-12, 1e-6, 1e9])
+@pytest.mark.parametrize("share_exact", [0.0, 0.7])
+def test_the_unit_of_targets_does_not_count(unit, share_exact):
+    targets, prediction = make_targets(True)
+    exact = np.random.RandomState(0).rand(N_SAMPLES) < share_exact
+    targets[exact] = prediction[exact]
+    expected = wrong_target_probability(targets, prediction)
+    found = wrong_target_probability(unit * targets, unit * prediction)
+    assert np.allclose(found, expected, atol=1e-6)
+    assert wrong_target_probability(prediction, prediction).max() < 1e-9
+
+
 @pytest.mark.parametrize("n_samples", [20, 200, 1000])
 @pytest.mark.parametrize("spread", [0.05, 0.3], ids=["constant", "worse than constant"])
 def test_targets_that_cannot_be_predicted_are_left_alone(n_samples, spread):

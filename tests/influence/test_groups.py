@@ -3,6 +3,8 @@
 import sys
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 
@@ -115,6 +117,10 @@ def test_groups_that_are_no_column_of_the_samples_are_refused(groups):
         ["a", float("nan"), "b"],
         np.array(["a", None, "b"], dtype=object),
         np.array(["2026-01-01", "NaT", "2026-01-01"], dtype="datetime64[D]"),
+        np.ma.masked_array([0, 1, 0], [False, True, False]),
+        [0, np.ma.masked, 0],
+        pd.Series([0, None, 0], dtype="int64[pyarrow]"),
+        pa.array([0, None, 0]),
     ],
 )
 def test_missing_groups_are_refused(groups):

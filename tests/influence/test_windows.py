@@ -81,3 +81,16 @@ def test_window_behaves_like_range():
 def test_epochs_become_steps():
     trajectory = train(CASES["sgd"])
     assert Window(1, 3).in_steps(trajectory) == Window(4, 12)
+
+
+@pytest.mark.parametrize(
+    ("window", "expected"),
+    [
+        *[((2, 30), (2, 21)), ((2, 9), (2, 9)), ((25, 30), (20, 21))],
+        *[(5, (16, 21)), (25, (0, 21)), ("late", (14, 21)), ((0.5, 1.0), (10, 21))],
+    ],
+)
+def test_windows_of_runs_that_stopped_early_are_cut_off(window, expected):
+    assert resolve_window(window, 21, n_scheduled=30) == Window(*expected)
+    with pytest.raises(ValueError, match="it has 30 epochs"):
+        resolve_window((2, 31), 21, n_scheduled=30)

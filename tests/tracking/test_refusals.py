@@ -42,6 +42,19 @@ def test_parameters_that_are_no_numbers_after_the_last_step_are_refused():
     refused(net, FloatingPointError, "not finite after step 0 .*Lower the learning")
 
 
+def test_masked_values_are_refused():
+    X, y = make_rows()
+    run = track(make_net(max_epochs=1), np.ma.masked_array(X), np.ma.masked_array(y))
+    masked = np.ma.masked_array(y, np.arange(len(y)) < 2)
+    for data in ((X, masked), (np.ma.masked_array(X, X > 1), y)):
+        with pytest.raises(
+            ValueError, match=r"values are masked.*leave their rows out"
+        ):
+            track(make_net(), *data)
+        with pytest.raises(ValueError, match="values are masked"):
+            run.influence(MeanLoss(*data))
+
+
 def test_gradient_accumulation_is_refused():
     class Accumulates(NeuralNetClassifier):
         def train_step(self, batch, **fit_params):
