@@ -33,6 +33,7 @@ from dit_clean.failed_fits import unchanged_on_failure
 from dit_clean.findings import Findings
 from dit_clean.given_labels import warn_of_label_among, warn_of_like_labels
 from dit_clean.influence import resolve_window
+from dit_clean.influence.batch_norm import warn_of_buffers
 from dit_clean.inputs import (
     checked_data,
     checked_groups,
@@ -61,6 +62,7 @@ from dit_clean.tracking.exclusive import TorchSettings, with_gradients
 from dit_clean.tracking.given_net import (
     check_outputs,
     warn_of_sorted_labels,
+    warn_of_unseen,
     warn_of_weights,
 )
 from dit_clean.tracking.networks import check_net
@@ -302,13 +304,17 @@ class InfluenceCleaner(
             targets too low or too high as a whole, or many targets are one value; if
             ``task="auto"`` takes many numbers for labels that do not count from 0 or 1,
             or few ones for targets; if parameters of the default network are set beside
-            a net; if y, sample_weight or groups has the index labels of X in another
-            order; or if `memory` is to keep runs whose seeds no later fit has.
+            a net; if a net leaves rows out of its batches, or changes buffers that
+            influence does not follow; if y, sample_weight or groups has the index
+            labels of X in another order; or if `memory` is to keep runs whose seeds no
+            later fit has.
         """
         check_parameters(self, PARAMETERS)
         self._check_training()
         data, folds = self._read(X, y, X_val, y_val, sample_weight, groups)
         measured, recorded, lr = self._trained(data, folds)
+        warn_of_buffers(measured.unfollowed)
+        warn_of_unseen(len(measured.unseen), len(data.targets.given))
         evidence = measured.evidence(data)
         by_epoch = EpochInfluence(measured.influence, recorded, self._n_epochs())
         judge_signal = partial(held_out_signal, evidence, data.groups)

@@ -12,7 +12,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 
 from dit_clean.influence import check_differentiable, check_replay, update_rule_of
-from dit_clean.influence.replay_check import warn_of_buffers
+from dit_clean.influence.batch_norm import unfollowed_buffers, warn_of_buffers
 from dit_clean.inputs import checked_weight
 from dit_clean.memory import parse_bytes
 from dit_clean.tracked_run import TrackedRun
@@ -134,21 +134,20 @@ def track(
         sample_weight=weight,
         copies=True,
     )
-    warn_of_unseen(run.trajectory)
-    warn_of_buffers(run.trajectory)
+    _warn_of_unseen(run.trajectory)
+    warn_of_buffers(unfollowed_buffers(run.trajectory))
     _warn_of_other_parameters(run.trajectory, run.net_)
     return run
 
 
-def warn_of_unseen(trajectory: Trajectory) -> None:
+def _warn_of_unseen(trajectory: Trajectory) -> None:
     """Warn if there are samples that a run has never trained on."""
-    seen = torch.cat([record.sample_indices for record in trajectory]).unique()
     n_samples = trajectory.model.n_samples
-    if len(seen) < n_samples:
+    n_unseen = n_samples - len(trajectory.seen_samples)
+    if n_unseen:
         warn(
-            f"{n_samples - len(seen)} of {n_samples} samples were in no batch: their "
-            "influence is 0. skorch sets a fifth aside for validation unless "
-            "train_split=None."
+            f"{n_unseen} of {n_samples} samples were in no batch: their influence is "
+            "0. skorch sets a fifth aside for validation unless train_split=None."
         )
 
 

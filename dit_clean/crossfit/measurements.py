@@ -37,6 +37,10 @@ class Measurements:
         Networks of the cross-fit.
     clean : ndarray of shape (n_folds, n_clean, n_epochs, n_outputs) or None
         Outputs of each network for the clean validation samples.
+    unseen : ndarray of int
+        Rows that a network was to train on, and that were in none of its batches.
+    unfollowed : list of str
+        Buffers that training has changed and that influence does not follow.
     """
 
     in_sample: np.ndarray
@@ -44,7 +48,9 @@ class Measurements:
     influence: dict[int, np.ndarray]
     seconds: dict[str, float]
     n_folds: int
-    clean: np.ndarray | None = None
+    clean: np.ndarray | None
+    unseen: np.ndarray
+    unfollowed: list[str]
 
     @classmethod
     def of(
@@ -68,6 +74,7 @@ class Measurements:
         read = np.exp if is_classifier else np.asarray
         whole = next(results)
         n_epochs, seconds = whole.n_epochs, whole.seconds
+        unseen, unfollowed = [whole.unseen], whole.unfollowed
         in_sample = _stacked(whole.outputs, n_epochs, read)
         del whole
         in_sample *= n_folds - 1
@@ -77,6 +84,7 @@ class Measurements:
             _add(result, in_sample, held_out, read)
             measured = {e: v for e, v in result.influence.items() if e < n_epochs}
             influence.append((result.fold, measured))
+            unseen.append(result.unseen)
             if result.clean_outputs:
                 clean.append(_stacked(result.clean_outputs, n_epochs, read))
             seconds = {part: seconds[part] + result.seconds[part] for part in seconds}
@@ -89,6 +97,8 @@ class Measurements:
             seconds=seconds,
             n_folds=n_folds,
             clean=np.stack(clean) if clean else None,
+            unseen=np.unique(np.concatenate(unseen)),
+            unfollowed=unfollowed,
         )
 
     def evidence(self, data: TrainingData) -> LabelEvidence | TargetEvidence:

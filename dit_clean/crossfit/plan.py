@@ -25,6 +25,7 @@ from dit_clean.crossfit.measurements import Measurements
 from dit_clean.crossfit.recorded import RecordedRuns
 from dit_clean.crossfit.result import FoldResult, FoldRun, extended
 from dit_clean.crossfit.watcher import EpochWatcher
+from dit_clean.influence.batch_norm import unfollowed_buffers
 from dit_clean.prototype import can_be_kept, network_dtype
 from dit_clean.run import fit_tracked
 from dit_clean.tracking import StateStore
@@ -192,6 +193,7 @@ class CrossFit:
                 after_epoch=watcher,
                 epochs=None if storage == "all" else watcher.epochs,
             )
+        unfollowed = unfollowed_buffers(run.trajectory)
         if storage == "none":
             run.trajectory.store.keep_only(lambda t: False)
         total = time.perf_counter() - begin
@@ -202,6 +204,8 @@ class CrossFit:
             watcher.influence,
             seconds,
             watcher.clean_outputs,
+            np.delete(fold.train, run.trajectory.seen_samples),
+            unfollowed,
         )
 
     def _net_of_fold(self, data: NetworkData, fold: Fold) -> NeuralNet:

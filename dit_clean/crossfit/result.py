@@ -72,6 +72,10 @@ class FoldResult:
         "training" and "influence".
     clean_outputs : list of ndarray of shape (n_clean, n_outputs)
         Outputs for the clean validation samples; nothing where there are none.
+    unseen : ndarray of int
+        Rows of X that the run was to train on, and that were in no batch.
+    unfollowed : list of str
+        Buffers that it has changed and that influence does not follow.
     """
 
     recorded: FoldRun
@@ -79,6 +83,8 @@ class FoldResult:
     influence: dict[int, np.ndarray]
     seconds: dict[str, float]
     clean_outputs: list[np.ndarray]
+    unseen: np.ndarray
+    unfollowed: list[str]
 
     @property
     def fold(self) -> Fold:

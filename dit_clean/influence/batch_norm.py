@@ -10,7 +10,7 @@ part of autograd's graph; here the same values are computed within it. (A sample
 loss term is left out stays in the batch, and in its statistics.)
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
@@ -28,6 +28,7 @@ from dit_clean.tracking import (
 from dit_clean.tracking.layers import labeled
 from dit_clean.tracking.model import get_modes
 from dit_clean.tracking.storage import are_same
+from dit_clean.warning import warn
 
 Follow = Callable[[Tensor | None, Tensor, float], None]
 MEAN, VARIANCE = "running_mean", "running_var"
@@ -61,6 +62,24 @@ def unfollowed_buffers(trajectory: Trajectory) -> list[str]:
     ]
     followed = statistics_names(trajectory.model.module)
     return [name for name in changed if name not in followed]
+
+
+def warn_of_buffers(changed: Sequence[str]) -> None:
+    """Warn if training has changed buffers in a way that influence does not follow.
+
+    Parameters
+    ----------
+    changed : sequence of str
+        What `unfollowed_buffers` returns.
+    """
+    if changed:
+        warn(
+            f"The forward pass changes {', '.join(changed)} while the network trains. "
+            "Influence does not follow it, only the statistics of batch normalization, "
+            "and is off by a tenth or more where outputs depend on it. Use "
+            "InstanceNorm with track_running_stats=False, and weight_norm in place of "
+            "spectral_norm."
+        )
 
 
 def check_norms(

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-from dit_clean.influence.batch_norm import unfollowed_buffers
+from dit_clean.influence.batch_norm import unfollowed_buffers, warn_of_buffers
 from dit_clean.influence.derivative_check import check_differentiable
 from dit_clean.influence.functional import loss_gradient
 from dit_clean.influence.update_check import check_update
@@ -86,7 +86,7 @@ def check_replay(trajectory: Trajectory, steps: Iterable[int] | None = None) -> 
         buffers = _moved_buffers(trajectory, record, state)
         check_update(trajectory, record, state, grad, buffers)
     if steps is None:
-        warn_of_buffers(trajectory)
+        warn_of_buffers(unfollowed_buffers(trajectory))
 
 
 def _moved_buffers(
@@ -97,19 +97,6 @@ def _moved_buffers(
         return {}
     replayed = trajectory.replayer.iterate_states(trajectory.model, state, [record])
     return dict(next(replayed).buffers)
-
-
-def warn_of_buffers(trajectory: Trajectory) -> None:
-    """Warn if training has changed buffers in a way that influence does not follow."""
-    changed = unfollowed_buffers(trajectory)
-    if changed:
-        warn(
-            f"The forward pass changes {', '.join(changed)} while the network trains. "
-            "Influence does not follow it, only the statistics of batch normalization, "
-            "and is off by a tenth or more where outputs depend on it. Use "
-            "InstanceNorm with track_running_stats=False, and weight_norm in place of "
-            "spectral_norm."
-        )
 
 
 def _ends_of_epochs(trajectory: Trajectory) -> list[int]:

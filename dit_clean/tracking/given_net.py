@@ -97,6 +97,25 @@ def warn_of_sorted_labels(net: NeuralNet, labels: np.ndarray) -> None:
         )
 
 
+def warn_of_unseen(n_unseen: int, n_samples: int) -> None:
+    """Warn if there are rows that a network was to train on, and has not.
+
+    Parameters
+    ----------
+    n_unseen : int
+        Rows that were in no batch of some network.
+    n_samples : int
+        Rows given to fit.
+    """
+    if n_unseen:
+        warn(
+            f"{n_unseen} of {n_samples} rows were in no batch of a network that was to "
+            "train on them, and what it says of their labels is not what it is taken "
+            "for. Set iterator_train__shuffle=True, so that drop_last leaves out other "
+            "rows in each epoch."
+        )
+
+
 def warn_of_weights(net: NeuralNet) -> None:
     """Warn if the net's module is an instance: every fold starts from its weights."""
     if isinstance(net.module, nn.Module):

@@ -124,6 +124,11 @@ class Trajectory:
         """Number of epochs with at least one step."""
         return len(self.epoch_starts) - 1
 
+    @property
+    def seen_samples(self) -> Tensor:
+        """Rows of the training data that were in some batch, sorted."""
+        return torch.cat([record.sample_indices for record in self]).unique()
+
     def params(self, t: int) -> dict[str, Tensor]:
         """Return the parameter dict before step t (t = T: after the last step)."""
         return self.layout.unflatten(self.state(t).params.clone())

@@ -208,3 +208,28 @@ class TestGivenNets:
         window = cleaner.set_params(window=(1, 40)).rescore().window_
         assert (window.start, window.stop) == (1, n_epochs)
         assert np.array_equal(cleaner.influence(window=(1, 40)), cleaner.influence_)
+
+    def test_rows_in_no_batch_are_warned_of(self, data):
+        net = make_net(batch_size=25, iterator_train__drop_last=True)
+        with pytest.warns(UserWarning, match="17 of 90 rows were in no batch"):
+            cleaner = make_cleaner(net).fit(*data)
+        assert (cleaner.influence_timeline_ == 0).all(axis=1).sum() <= 17
+        net.set_params(iterator_train__shuffle=True, max_epochs=15)
+        make_cleaner(net).fit(*data)
+
+    @pytest.mark.parametrize("storage", ["auto", "none"])
+    def test_statistics_that_influence_does_not_follow_are_warned_of(
+        self, data, storage
+    ):
+        class Centered(Linear):
+            def __init__(self):
+                super().__init__()
+                self.register_buffer("mean", torch.zeros(N_COLUMNS))
+
+            def forward(self, X):
+                if self.training:
+                    self.mean = 0.9 * self.mean + 0.1 * X.mean(0)
+                return super().forward(X - self.mean)
+
+        with pytest.warns(UserWarning, match="forward pass changes mean while"):
+            make_cleaner(make_net(Centered), storage=storage).fit(*data)

@@ -20,7 +20,9 @@ def make_result(train, held_out, n_epochs, value):
     first = np.full((N_SAMPLES, n_epochs), value) * np.linspace(0.5, 1, n_epochs)
     outputs = list(np.log(np.stack([first, 1 - first], axis=2)).swapaxes(0, 1))
     seconds = {"training": 1.0, "influence": 2.0}
-    return FoldResult(SimpleNamespace(fold=fold), outputs, {}, seconds, [])
+    nothing = np.array([], dtype=int)
+    recorded = SimpleNamespace(fold=fold)
+    return FoldResult(recorded, outputs, {}, seconds, [], nothing, [])
 
 
 def iterate_results(n_epochs_of_whole=N_EPOCHS):
