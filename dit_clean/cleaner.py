@@ -320,9 +320,9 @@ class InfluenceCleaner(
         judge_signal = partial(held_out_signal, evidence, data.groups)
         part = "signal", data.groups
         signal = kept(self.memory, recorded.key, part, judge_signal)
-        warn_of_no_signal(signal)
-        fall = late_fall(evidence.held_out_loss())
-        warn_of_unfinished_training(fall, signal, how_to_train_more(self))
+        if not warn_of_no_signal(signal):
+            fall = late_fall(evidence.held_out_loss())
+            warn_of_unfinished_training(fall, how_to_train_more(self))
         self._findings = Findings(data, recorded, evidence, by_epoch, signal)
         self._trained_with = self._training_parameters()
         self.history_, self.fit_seconds_ = evidence.curves(), measured.seconds

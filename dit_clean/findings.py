@@ -97,7 +97,10 @@ class Findings:
                 epochs = self.by_epoch.epochs_for(window)
                 influence = self.by_epoch.at(epochs, verbose=verbose)
             if isinstance(self.evidence, TargetEvidence):
-                return judge_targets(self.evidence, window.slice, influence)
+                table, groups = self.data.table, self.data.groups
+                return judge_targets(
+                    self.evidence, window.slice, influence, inputs=table, groups=groups
+                )
             return judge_labels(self.evidence, window.slice, influence, scoring)
 
         if (window, scoring) not in self._judgements:

@@ -9,12 +9,14 @@ from tqdm.auto import tqdm
 from dit_clean.checks import check_parameters
 from dit_clean.crossfit.hashing import hash_of
 from dit_clean.detection import (
+    MIN_Z,
     Decision,
     TargetEvidence,
     sample_weights,
     warn_of_doubtful_classes,
     warn_of_many_wrong_labels,
     warn_of_many_wrong_targets,
+    warn_of_rare_amounts,
     warn_of_repeated_target,
     warn_of_shifted_predictions,
     warn_of_skewed_targets,
@@ -105,18 +107,23 @@ class Rescoring:
 
     def _warn_of_right_ones(self, decision: Decision) -> None:
         """Warn where what looks wrong is more likely right."""
-        evidence, signal = self._findings.evidence, self._findings.signal
-        targets = self._findings.data.targets
+        evidence, targets = self._findings.evidence, self._findings.data.targets
+        # Without a signal, `warn_of_no_signal` has said enough.
+        has_signal = self._findings.signal >= MIN_Z
         if isinstance(evidence, TargetEvidence):
             residual = evidence.targets - evidence.prediction(self.window_.slice)
-            shift = targets.scale * residual
             warn_of_repeated_target(targets.given)
-            if not warn_of_shifted_predictions(shift, targets.given):
-                warn_of_many_wrong_targets(decision.contamination)
-                warn_of_skewed_targets(decision, residual, signal)
-        else:
-            warn_of_many_wrong_labels(decision.contamination, targets.labels, signal)
-            warn_of_doubtful_classes(decision, targets.codes, targets.labels, signal)
+            is_said = (
+                warn_of_shifted_predictions(targets.scale * residual, targets.given)
+                or warn_of_many_wrong_targets(decision.contamination)
+                or warn_of_rare_amounts(decision, targets.given)
+            )
+            if has_signal and not is_said:
+                warn_of_skewed_targets(decision, residual)
+        elif has_signal and not warn_of_many_wrong_labels(
+            decision.contamination, targets.labels
+        ):
+            warn_of_doubtful_classes(decision, targets.codes, targets.labels)
 
     def _set_decision(self, decision: Decision) -> Self:
         targets = self._findings.data.targets

@@ -66,6 +66,12 @@ class TrainingData:
         """X as the networks take it: Tensor or csr_array, first axis n_samples."""
         return self.encoded(self.X)
 
+    @property
+    def table(self) -> np.ndarray | None:
+        """The rows as a dense table, (n_samples, n_columns), if they are one."""
+        is_table = isinstance(self.rows, torch.Tensor) and self.rows.ndim == 2  # noqa: PLR2004
+        return self.rows.numpy() if is_table else None
+
     @cached_property
     def for_networks(self) -> "NetworkData":
         """All that networks are trained on and asked about, encoded."""

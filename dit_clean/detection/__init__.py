@@ -13,12 +13,14 @@ from dit_clean.detection.plausibility import (
     warn_of_doubtful_classes,
     warn_of_many_wrong_labels,
     warn_of_many_wrong_targets,
+    warn_of_rare_amounts,
     warn_of_repeated_target,
     warn_of_shifted_predictions,
     warn_of_skewed_targets,
 )
 from dit_clean.detection.replacement import nearest_target_rows, replacement_rows
 from dit_clean.detection.signal import (
+    MIN_Z,
     NoSignalWarning,
     held_out_signal,
     warn_of_no_signal,
@@ -27,6 +29,7 @@ from dit_clean.detection.targets import TargetEvidence, judge_targets
 from dit_clean.detection.weights import sample_weights
 
 __all__ = [
+    "MIN_Z",
     "CleanEvidence",
     "Decision",
     "Judgement",
@@ -46,6 +49,7 @@ __all__ = [
     "warn_of_many_wrong_labels",
     "warn_of_many_wrong_targets",
     "warn_of_no_signal",
+    "warn_of_rare_amounts",
     "warn_of_repeated_target",
     "warn_of_shifted_predictions",
     "warn_of_skewed_targets",

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dit_clean.detection.signal import MIN_Z
 from dit_clean.warning import warn
 
 LEAST_FALL = 0.04
@@ -93,15 +92,13 @@ def late_fall(held_out_loss: np.ndarray, least: float = LEAST_FALL) -> float:
     return min(1.0, (second - last) / (first - last))
 
 
-def warn_of_unfinished_training(fall: float, signal: float, remedy: str) -> None:
+def warn_of_unfinished_training(fall: float, remedy: str) -> None:
     """Warn if the networks had not learned yet what they can when training ended.
 
     Parameters
     ----------
     fall : float
         What `late_fall` returns.
-    signal : float
-        See `held_out_signal`; without one, `warn_of_no_signal` has said enough.
     remedy : str
         How these networks are trained more.
 
@@ -110,7 +107,7 @@ def warn_of_unfinished_training(fall: float, signal: float, remedy: str) -> None
     UnfinishedTrainingWarning
         Right labels that they have not learned yet look wrong.
     """
-    if fall < STILL_FALLING or signal < MIN_Z:
+    if fall < STILL_FALLING:
         return
     warn(
         f"Held-out loss was still falling when training ended: {fall:.0%} of its "

@@ -5,7 +5,6 @@ from scipy.stats import binom
 
 from dit_clean.detection.evidence import TINY
 from dit_clean.detection.judgement import Decision
-from dit_clean.detection.signal import MIN_Z
 from dit_clean.detection.targets import robust_spread
 from dit_clean.warning import warn
 
@@ -32,13 +31,18 @@ REPEATED = (0.2, 0.5)
 found, and too small for one that is the rule (no rain, no claim)."""
 RARELY = 0.02
 """Share of the next one below which targets do not repeat by their nature (counts)."""
+RULE = 0.4
+"""Share of the most frequent regression target from which on it is the rule."""
+MANY_OTHERS, ONE_SIDED = 1 / 3, 0.9
+"""Share of all other targets that is flagged, and of what is flagged that are others,
+from which on these are more likely rare than wrong."""
 APART = 2.0
 """Times the largest residual that is kept, from which on flagged ones are no tail."""
 SHOWN = 5
 """Classes that a warning names."""
 
 
-def warn_of_many_wrong_targets(contamination: float) -> None:
+def warn_of_many_wrong_targets(contamination: float) -> bool:
     """Warn if an implausible fraction of regression targets looks wrong.
 
     Parameters
@@ -46,13 +50,17 @@ def warn_of_many_wrong_targets(contamination: float) -> None:
     contamination : float
         Estimated fraction of wrong targets.
 
+    Returns
+    -------
+    has_warned : bool
+
     Warns
     -----
     UserWarning
         Right targets are assumed to lie around the prediction, closely and evenly.
     """
     if contamination < MANY_WRONG:
-        return
+        return False
     warn(
         f"{contamination:.0%} of the targets look wrong. More likely right targets are "
         "skewed, spread unevenly or hardly predictable here: take the logarithm of "
@@ -60,11 +68,10 @@ def warn_of_many_wrong_targets(contamination: float) -> None:
         "to the fraction that you can look through. The order of suspicion_ may still "
         "be good, keep_mask_ and contamination_ are not."
     )
+    return True
 
 
-def warn_of_many_wrong_labels(
-    contamination: float, classes: np.ndarray, signal: float
-) -> None:
+def warn_of_many_wrong_labels(contamination: float, classes: np.ndarray) -> bool:
     """Warn if an implausible fraction of labels looks wrong.
 
     Parameters
@@ -73,16 +80,18 @@ def warn_of_many_wrong_labels(
         Estimated fraction of wrong labels.
     classes : ndarray of shape (n_classes,)
         Labels.
-    signal : float
-        See `held_out_signal`; without one, `warn_of_no_signal` has said enough.
+
+    Returns
+    -------
+    has_warned : bool
 
     Warns
     -----
     UserWarning
         Labels are assumed to follow from X, but for the wrong ones.
     """
-    if contamination < MANY_WRONG_LABELS or signal < MIN_Z:
-        return
+    if contamination < MANY_WRONG_LABELS:
+        return False
     measured = classes.dtype.kind in "iuf" and len(classes) > 2  # noqa: PLR2004
     advice = (
         ' If they measure something, set task="regression", or use CleanedRegressor '
@@ -95,6 +104,7 @@ def warn_of_many_wrong_labels(
         "order of suspicion_ may still be good, keep_mask_, suggested_label_ and "
         "contamination_ are not."
     )
+    return True
 
 
 def doubtful_classes(decision: Decision, codes: np.ndarray) -> dict[int, float]:
@@ -128,7 +138,7 @@ def doubtful_classes(decision: Decision, codes: np.ndarray) -> dict[int, float]:
 
 
 def warn_of_doubtful_classes(
-    decision: Decision, codes: np.ndarray, classes: np.ndarray, signal: float
+    decision: Decision, codes: np.ndarray, classes: np.ndarray
 ) -> None:
     """Warn if most rows of a class are flagged, though each is more likely right.
 
@@ -140,17 +150,12 @@ def warn_of_doubtful_classes(
         Given class indices.
     classes : ndarray of shape (n_classes,)
         Labels.
-    signal : float
-        See `held_out_signal`; without one, or where implausibly many labels look
-        wrong, other warnings have said enough.
 
     Warns
     -----
     UserWarning
         Of events that are rare wherever they happen each looks wrong.
     """
-    if signal < MIN_Z or decision.contamination >= MANY_WRONG_LABELS:
-        return
     shares = doubtful_classes(decision, codes)
     if not shares:
         return
@@ -263,9 +268,49 @@ def are_skewed(residual: np.ndarray, flagged: np.ndarray) -> bool:
     return bool(skewness > max(SKEWED, 3 / np.sqrt(len(residual))))
 
 
-def warn_of_skewed_targets(
-    decision: Decision, residual: np.ndarray, signal: float
-) -> None:
+def warn_of_rare_amounts(decision: Decision, targets: np.ndarray) -> bool:
+    """Warn if many targets are flagged that differ from what is the rule.
+
+    Parameters
+    ----------
+    decision : Decision
+        On targets.
+    targets : ndarray of shape (n_samples,)
+        As given.
+
+    Returns
+    -------
+    has_warned : bool
+
+    Warns
+    -----
+    UserWarning
+        Of amounts that are rare wherever they occur each looks wrong.
+    """
+    values, counts = np.unique(targets, return_counts=True)
+    rule, share = values[counts.argmax()], counts.max() / len(targets)
+    flagged, is_other = decision.flagged, targets != rule
+    n_flagged, n_others = flagged.sum(), (flagged & is_other).sum()
+    if (
+        share < RULE
+        or n_flagged < MIN_FLAGGED
+        or n_others < ONE_SIDED * n_flagged
+        or n_others < MANY_OTHERS * is_other.sum()
+    ):
+        return False
+    warn(
+        f"{share:.0%} of the targets are {rule:g}, and of the others "
+        f"{n_others / is_other.sum():.0%} are flagged. Amounts that are rare wherever "
+        "they occur (claims, rain, sales) look like this, and without them a model "
+        "predicts far too little. Clean such data in two steps, whether there is an "
+        f"amount (the labels y != {rule:g}) and how much (the logarithm of y, of the "
+        "rows with one); or set contamination to the fraction that you can look "
+        "through."
+    )
+    return True
+
+
+def warn_of_skewed_targets(decision: Decision, residual: np.ndarray) -> None:
     """Warn if flagged regression targets look like the long tail of right ones.
 
     Parameters
@@ -274,17 +319,12 @@ def warn_of_skewed_targets(
         On targets.
     residual : ndarray of shape (n_samples,)
         Targets minus predictions.
-    signal : float
-        See `held_out_signal`; without one, or where implausibly many targets look
-        wrong, other warnings have said enough.
 
     Warns
     -----
     UserWarning
         Right targets are assumed to lie as far above the prediction as below it.
     """
-    if signal < MIN_Z or decision.contamination >= MANY_WRONG:
-        return
     if not are_skewed(residual, decision.flagged):
         return
     side = "above" if np.median(residual[decision.flagged]) > 0 else "below"

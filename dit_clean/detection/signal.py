@@ -69,7 +69,7 @@ def _target_gains(evidence: TargetEvidence) -> tuple[np.ndarray, float]:
     return units[0] * units[1], 1 / np.sqrt(len(units[0]) - 1)
 
 
-def warn_of_no_signal(signal: float) -> None:
+def warn_of_no_signal(signal: float) -> bool:
     """Warn if held-out labels or targets are hardly predicted better than by chance.
 
     Parameters
@@ -77,13 +77,17 @@ def warn_of_no_signal(signal: float) -> None:
     signal : float
         See `held_out_signal`.
 
+    Returns
+    -------
+    has_warned : bool
+
     Warns
     -----
     NoSignalWarning
         Then neither outputs nor influence say anything of single labels.
     """
     if signal >= MIN_Z:
-        return
+        return False
     how_well = (
         f"only {signal:.1f} standard errors better"
         if signal >= 0
@@ -97,3 +101,4 @@ def warn_of_no_signal(signal: float) -> None:
         "give more rows.",
         NoSignalWarning,
     )
+    return True

@@ -4,16 +4,20 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.ndimage import median_filter
 from scipy.special import expit, logsumexp, softmax
 from scipy.stats import t as student
 
 from dit_clean.detection.evidence import mean_of_networks
 from dit_clean.detection.judgement import Judgement
+from dit_clean.detection.spread import (
+    MAX_COLUMNS,
+    MIN_SAMPLES,
+    N_NEIGHBORS,
+    TAIL,
+    local_spread,
+    spread_by_inputs,
+)
 
-TAIL = 6
-"""Degrees of freedom of the residuals of right targets, and of all targets: heavier
-tails than normal."""
 GROSS = 5.0
 """Spreads from which on a residual may be a gross error, of whatever size."""
 EDGE = 6.0
@@ -26,8 +30,6 @@ N_ITER = 100
 LOCALITIES = (0.25, 0.75)
 """How far the spread of residuals is that of similar predictions, not of all: the
 second only where it explains targets better for what it spends."""
-N_NEIGHBORS = 150
-"""Samples of similar prediction that the local spread of residuals is read off."""
 SURE = 10.0
 """Log-odds from which on they grow slowly, so that the worst of sure errors can still
 be told from the others: floats end at 1."""
@@ -104,7 +106,12 @@ class TargetEvidence:
 
 
 def judge_targets(
-    evidence: TargetEvidence, window: slice, influence: np.ndarray | None = None
+    evidence: TargetEvidence,
+    window: slice,
+    influence: np.ndarray | None = None,
+    *,
+    inputs: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
 ) -> Judgement:
     """Return how likely each regression target is wrong, and what it would be.
 
@@ -119,6 +126,8 @@ def judge_targets(
         then ordered by it in place of their residuals. It ranks regression targets far
         worse (docs/benchmarks.md), so that all but ``scoring="influence"`` leave it
         out.
+    inputs, groups : ndarray, optional
+        See `wrong_target_probability`.
 
     Returns
     -------
@@ -127,7 +136,7 @@ def judge_targets(
         a residual is no right target's.
     """
     probability = wrong_target_probability(
-        evidence.targets, evidence.prediction(window)
+        evidence.targets, evidence.prediction(window), inputs, groups
     )
     order = probability if influence is None else -influence[-1].sum(axis=1)
     suspicion = np.empty_like(probability)
@@ -140,7 +149,12 @@ def judge_targets(
     )
 
 
-def wrong_target_probability(targets: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+def wrong_target_probability(
+    targets: np.ndarray,
+    prediction: np.ndarray,
+    inputs: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+) -> np.ndarray:
     """Return the probability that each target is wrong, given a prediction.
 
     By a mixture: right targets lie around the prediction (Student's t, with the spread
@@ -150,22 +164,33 @@ def wrong_target_probability(targets: np.ndarray, prediction: np.ndarray) -> np.
     The latter count for more than the order only where they explain targets better than
     chance does (Schwarz's criterion), and better than without any prediction: where
     predictions say nothing, right targets look like those of other samples. The same
-    criterion tells how much samples of other predictions have to say on the spread: to
-    have its own takes two numbers of each neighborhood, its noise and where it ends.
+    criterion tells how much samples of other predictions, or of other inputs, have to
+    say on the spread: to have its own takes two numbers of each neighborhood, its noise
+    and where it ends.
 
     Parameters
     ----------
     targets, prediction : ndarray of shape (n_samples,)
         In the same unit.
+    inputs : ndarray of shape (n_samples, n_columns), optional
+        By which right targets may be spread: read with `MIN_SAMPLES` rows and more, and
+        up to `MAX_COLUMNS` columns.
+    groups : ndarray of int, shape (n_samples,), optional
+        Numbers of the groups that rows belong to.
 
     Returns
     -------
     probability : ndarray of shape (n_samples,)
     """
-    alike, apart = (_explained(targets, prediction, share) for share in LOCALITIES)
-    spent = np.log(len(targets)) * max(len(targets) / N_NEIGHBORS, 1)
-    is_apart = apart.log_likelihood > alike.log_likelihood + spent
-    log_odds = (apart if is_apart else alike).log_odds
+    residual, n_samples = targets - prediction, len(targets)
+    spreads = [local_spread(residual, prediction, share) for share in LOCALITIES]
+    if inputs is not None and _can_be_read(inputs):
+        spreads.append(spread_by_inputs(residual, prediction, inputs, groups))
+    alike, *apart = (_explained(targets, prediction, spread) for spread in spreads)
+    best = max(apart, key=lambda fit: fit.log_likelihood)
+    spent = np.log(n_samples) * max(n_samples / N_NEIGHBORS, 1)
+    is_apart = best.log_likelihood > alike.log_likelihood + spent
+    log_odds = (best if is_apart else alike).log_odds
     above = np.maximum(log_odds - SURE, 0)
     return expit(np.minimum(log_odds, SURE) + np.log1p(above))
 
@@ -177,10 +202,14 @@ class _Fit(NamedTuple):
     log_likelihood: float
 
 
-def _explained(targets: np.ndarray, prediction: np.ndarray, locality: float) -> _Fit:
+def _can_be_read(inputs: np.ndarray) -> bool:
+    """Tell whether trees can read the spread off a table, and soon."""
+    return inputs.shape[0] >= MIN_SAMPLES and inputs.shape[1] <= MAX_COLUMNS
+
+
+def _explained(targets: np.ndarray, prediction: np.ndarray, spread: np.ndarray) -> _Fit:
     """Fit the mixture, with targets of other samples where they count."""
     residual = targets - prediction
-    spread = local_spread(residual, prediction, locality)
     of_others = _log_density(targets, prediction, spread.min())
     few = _fitted(residual, spread, of_others, MIN_RATE)
     many = _fitted(residual, spread, of_others, MAX_RATE)
@@ -256,22 +285,3 @@ def _gross_log_density(residual: np.ndarray, scale: np.ndarray) -> np.ndarray:
     decades = np.log(max(size.max() / GROSS, 2.0))
     edge = np.logaddexp(0, -EDGE * np.log(size / GROSS))
     return -np.log(2 * scale) - np.log(size) - np.log(decades) - edge
-
-
-def local_spread(
-    residual: np.ndarray, prediction: np.ndarray, locality: float
-) -> np.ndarray:
-    """Return the scale of residuals among samples of similar prediction.
-
-    A geometric mean of their median absolute residual and that of all samples: from
-    one noise level for all (locality 0) to one for each neighborhood (1).
-    """
-    order = np.argsort(prediction, kind="stable")
-    unit = np.abs(residual).mean() or 1.0
-    size, n_neighbors = np.abs(residual) / unit, min(N_NEIGHBORS, len(residual))
-    smoothed = median_filter(size[order], size=n_neighbors, mode="nearest")
-    spread = np.empty_like(smoothed, dtype=np.float64)
-    spread[order] = smoothed
-    overall = np.median(size) + np.finfo(np.float32).eps  # half of them may be 0
-    local = np.maximum(spread, 0.01 * overall) / overall
-    return unit * overall * local**locality / student.ppf(0.75, TAIL)

@@ -10,6 +10,7 @@ from dit_clean.detection.plausibility import (
     are_skewed,
     doubtful_classes,
     warn_of_doubtful_classes,
+    warn_of_rare_amounts,
     warn_of_repeated_target,
     warn_of_shifted_predictions,
     warn_of_skewed_targets,
@@ -34,7 +35,7 @@ def make_decision(suspicion, n_flagged, contamination=0.1):
 def test_a_class_that_is_mostly_flagged_and_mostly_right_is_named():
     assert doubtful_classes(make_decision(0.4, 15), CODES) == {1: 0.75}
     with pytest.warns(UserWarning, match=r"Most rows of a class.*'yes' \(75%\); by"):
-        warn_of_doubtful_classes(make_decision(0.4, 15), CODES, CLASSES, signal=9.0)
+        warn_of_doubtful_classes(make_decision(0.4, 15), CODES, CLASSES)
 
 
 @pytest.mark.parametrize(
@@ -44,14 +45,6 @@ def test_a_class_that_is_mostly_flagged_and_mostly_right_is_named():
 )
 def test_other_classes_are_not_named(suspicion, n_flagged):
     assert doubtful_classes(make_decision(suspicion, n_flagged), CODES) == {}
-
-
-@pytest.mark.parametrize(("contamination", "signal"), [(0.5, 9.0), (0.1, 1.0)])
-def test_no_class_is_named_where_another_warning_has_said_enough(contamination, signal):
-    decision = make_decision(0.4, 15, contamination)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warn_of_doubtful_classes(decision, CODES, CLASSES, signal)
 
 
 def flag_largest(residual, share=0.04):
@@ -105,10 +98,7 @@ def test_skewed_targets_are_warned_of(side, word):
     flagged = np.abs(residual) >= np.sort(np.abs(residual))[-12]
     decision = Decision(decision.suspicion, flagged, 0.9, 0.1, residual)
     with pytest.warns(UserWarning, match=f"the 12 flagged targets lie {word}"):
-        warn_of_skewed_targets(decision, residual, signal=9.0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warn_of_skewed_targets(decision, residual, signal=1.0)
+        warn_of_skewed_targets(decision, residual)
 
 
 @pytest.mark.parametrize(("shift", "word"), [(90.0, "above"), (-90.0, "below")])
@@ -130,6 +120,27 @@ def test_predictions_of_mostly_equal_targets_are_not_taken_for_shifted():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert not warn_of_shifted_predictions(targets - targets.mean(), targets)
+
+
+def decide(flagged):
+    return Decision(flagged.astype(float), flagged, 0.5, flagged.mean(), flagged)
+
+
+def test_amounts_that_are_rare_wherever_they_occur_are_warned_of():
+    amounts = np.where(np.arange(200) < 40, np.arange(200) + 1.0, 0.0)
+    with pytest.warns(UserWarning, match=r"80% of .* 0, .*others 50% .*labels y != 0"):
+        assert warn_of_rare_amounts(decide(np.arange(200) < 20), amounts)
+
+
+@pytest.mark.parametrize("kind", ["few others", "the rule too", "no rule", "few"])
+def test_other_flags_are_not_taken_for_rare_amounts(kind):
+    rows = np.arange(200)
+    flagged = rows < {"few others": 12, "the rule too": 60, "few": 9}.get(kind, 20)
+    n_others = {"no rule": 130, "few": 20}.get(kind, 40)
+    amounts = np.where(rows < n_others, rows + 1.0, 0.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not warn_of_rare_amounts(decide(flagged), amounts)
 
 
 def test_many_targets_of_one_value_are_warned_of():

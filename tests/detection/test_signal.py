@@ -121,14 +121,13 @@ def test_how_far_from_chance_is_said(signal, words):
 
 def test_implausibly_many_wrong_labels_are_warned_of():
     with pytest.warns(UserWarning, match=r"50% of the labels.*X here: give better"):
-        warn_of_many_wrong_labels(0.5, np.array(["ham", "spam"]), signal=9.0)
+        warn_of_many_wrong_labels(0.5, np.array(["ham", "spam"]))
     match = 'If they measure .* set task="regression", or use CleanedRegressor'
     with pytest.warns(UserWarning, match=match):
-        warn_of_many_wrong_labels(0.5, np.arange(11), signal=9.0)
+        warn_of_many_wrong_labels(0.5, np.arange(11))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warn_of_many_wrong_labels(0.42, np.arange(2), signal=9.0)
-        warn_of_many_wrong_labels(0.5, np.arange(2), signal=1.0)
+        warn_of_many_wrong_labels(0.42, np.arange(2))
 
 
 def test_training_that_ends_too_early_is_warned_of():
@@ -136,8 +135,7 @@ def test_training_that_ends_too_early_is_warned_of():
     assert falling == pytest.approx(1 / 2)
     match = "50% of its fall from the first .* wrong. Do this"
     with pytest.warns(UnfinishedTrainingWarning, match=match):
-        warn_of_unfinished_training(falling, 5.0, "Do this.")
-    warn_of_unfinished_training(falling, 0.0, "")  # of which there is a warning
+        warn_of_unfinished_training(falling, "Do this.")
 
 
 @pytest.mark.parametrize(
@@ -153,7 +151,7 @@ def test_training_that_ends_too_early_is_warned_of():
 def test_training_that_has_converged_or_overfits_is_not_warned_of(loss):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warn_of_unfinished_training(late_fall(np.array(loss)), 5.0, "")
+        warn_of_unfinished_training(late_fall(np.array(loss)), "")
 
 
 @pytest.mark.parametrize("n_epochs", [3, 20, 30])
