@@ -186,13 +186,13 @@ def wrong_target_probability(
     spreads = [local_spread(residual, prediction, share) for share in LOCALITIES]
     if inputs is not None and _can_be_read(inputs):
         spreads.append(spread_by_inputs(residual, prediction, inputs, groups))
-    alike, *apart = (_explained(targets, prediction, spread) for spread in spreads)
-    best = max(apart, key=lambda fit: fit.log_likelihood)
+    found, *finer = (_explained(targets, prediction, spread) for spread in spreads)
     spent = np.log(n_samples) * max(n_samples / N_NEIGHBORS, 1)
-    is_apart = best.log_likelihood > alike.log_likelihood + spent
-    log_odds = (best if is_apart else alike).log_odds
-    above = np.maximum(log_odds - SURE, 0)
-    return expit(np.minimum(log_odds, SURE) + np.log1p(above))
+    for fit in finer:
+        if fit.log_likelihood > found.log_likelihood + spent:
+            found = fit
+    above = np.maximum(found.log_odds - SURE, 0)
+    return expit(np.minimum(found.log_odds, SURE) + np.log1p(above))
 
 
 class _Fit(NamedTuple):
