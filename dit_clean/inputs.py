@@ -19,6 +19,8 @@ from dit_clean.tracking.rows import Rows, as_rows, own_rows
 from dit_clean.warning import warn
 
 NO_Y = "no_validation"
+MANY_SHARED = 0.5
+"""Part of the index labels that two objects share by more than chance."""
 ARRAYS = {"accept_sparse": "csr", "allow_nd": True}
 TEXT = f"Categories are encoded in data frames: give pandas.DataFrame(X). {TEXT_REMEDY}"
 REMEDIES = {
@@ -132,7 +134,8 @@ def _checked_frame(estimator: Any, X: Any, y: Any, *, is_fit: bool) -> Any:
 def warn_of_other_order(X: Any, y: Any, names: tuple[str, str] = ("X", "y")) -> None:
     """Warn if two pandas objects have the same index labels in another order.
 
-    Labels that repeat say nothing about which rows belong together.
+    Or mostly the same ones. Labels that repeat say nothing about which rows belong
+    together, nor does a new index that counts from 0, beside which all have others.
 
     Warns
     -----
@@ -144,14 +147,29 @@ def warn_of_other_order(X: Any, y: Any, names: tuple[str, str] = ("X", "y")) -> 
     given, other = X.index, y.index
     if given.equals(other) or not (given.is_unique and other.is_unique):
         return
-    if given.nlevels == other.nlevels and given.isin(other).all():
-        inputs, labels = names
+    if given.nlevels != other.nlevels:
+        return
+    n_shared, n_rows = given.isin(other).sum(), len(given)
+    inputs, labels = names
+    if n_shared == n_rows:
         warn(
             f"{inputs} and {labels} have the same index labels in another order, but "
             "their rows are paired by position. If the labels tell which rows belong "
             f"together, give {labels}.loc[{inputs}.index]; else reset the index of "
             "both."
         )
+    elif n_shared >= MANY_SHARED * n_rows and not (_is_new(given) or _is_new(other)):
+        warn(
+            f"{inputs} and {labels} share {n_shared} of {n_rows} index labels, but "
+            "their rows are paired by position: were they filtered or split apart? "
+            f"Give rows of the same labels, in the same order, such as {labels}.loc"
+            f"[{inputs}.index]; or reset the index of both."
+        )
+
+
+def _is_new(index: Any) -> bool:
+    """Tell whether index labels only count the rows."""
+    return index.nlevels == 1 and list(index) == list(range(len(index)))
 
 
 def check_sample_shape(estimator: Any, X: Any, *, reset: bool) -> None:

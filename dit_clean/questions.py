@@ -126,7 +126,7 @@ class InfluenceQuestions:
 
         Parameters
         ----------
-        groups : str or array-like of shape (n_samples,), default="label"
+        groups : str, int, tuple or array-like of shape (n_samples,), default="label"
             "label" (the given labels), the name of a column of X, or one name per
             sample: an annotator, a source, a date. Where X has a column "label", give
             y or that column itself.

@@ -2,6 +2,7 @@
 
 import pickle
 
+import joblib
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -43,6 +44,17 @@ def test_questions_are_answered_as_before(container):
         assert np.array_equal(found.suspicion_, cleaner.suspicion_)
         assert np.array_equal(found.influence_on(X[:3]), cleaner.influence_on(X[:3]))
         assert np.array_equal(found.influence_timeline_, cleaner.influence_timeline_)
+
+
+def test_cleaners_that_joblib_maps_into_memory_answer_as_before(tmp_path):
+    X, y = make_rows(90)
+    weight = np.linspace(0.5, 1.5, 90)
+    cleaner = InfluenceCleaner(max_epochs=4, random_state=0)
+    cleaner.fit(X, y, sample_weight=weight)
+    joblib.dump(cleaner, tmp_path / "cleaner.joblib")
+    loaded = joblib.load(tmp_path / "cleaner.joblib", mmap_mode="r")
+    assert np.array_equal(loaded.influence_on(X[:3]), cleaner.influence_on(X[:3]))
+    assert np.array_equal(loaded.influence("full"), cleaner.influence("full"))
 
 
 def make_frame(n_rows=200):

@@ -7,7 +7,7 @@ import numpy as np
 
 from dit_clean.audit.data import AuditData
 from dit_clean.audit.extras import require
-from dit_clean.audit.samples import column_names, named_column
+from dit_clean.audit.samples import as_name, column_names, named_column
 from dit_clean.influence.groups import numbered_groups
 from dit_clean.inputs import warn_of_other_order
 
@@ -22,7 +22,7 @@ def group_column(data: AuditData, groups: Any) -> Any:
     ----------
     data : AuditData
         From a fitted cleaner.
-    groups : str or array-like of shape (n_samples,)
+    groups : str, int, tuple or array-like of shape (n_samples,)
         "label", the name of a column of X, or one entry per sample.
 
     Raises
@@ -36,6 +36,7 @@ def group_column(data: AuditData, groups: Any) -> Any:
         If a series has the index labels of X in another order.
     """
     warn_of_other_order(data.X, groups, ("X", "groups"))
+    groups = as_name(data.X, groups)
     if not isinstance(groups, str):
         return groups
     if groups == LABELS:

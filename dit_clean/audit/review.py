@@ -3,6 +3,7 @@
 from collections import Counter
 from csv import reader
 from functools import cache
+from itertools import compress
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -102,10 +103,14 @@ def _read(review: Any, *, are_numbers: bool) -> dict[str, list[Any]]:
             "the CSV file that the report exports, and write 'right' or 'wrong' into "
             "the column 'verdict'."
         )
-    return {
+    columns = {
         str(name): [_blank_if_missing(v) for v in cells(review[name])]
         for name in review.columns
     }
+    # Spreadsheets leave empty rows behind.
+    lines = zip(*columns.values(), strict=True)
+    is_filled = [any(str(value).strip() for value in line) for line in lines]
+    return {name: list(compress(v, is_filled)) for name, v in columns.items()}
 
 
 def _separator(path: Path) -> str:

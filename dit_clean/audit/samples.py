@@ -52,6 +52,7 @@ def own_columns(X: Any, columns: Any, n_samples: int) -> dict[str, Any]:
     """
     if columns is None:
         return {}
+    columns = as_name(X, columns)
     if isinstance(columns, str):
         columns = [columns]
     if isinstance(columns, Mapping) or is_frame(columns):
@@ -115,6 +116,12 @@ def is_text(samples: Any) -> bool:
         return False
     known = [value for value in cells(samples) if not is_missing(value)]
     return len(known) > 0 and all(isinstance(value, str) for value in known)
+
+
+def as_name(X: Any, given: Any) -> Any:
+    """Return a number or tuple that names a column of X as text, all else as it is."""
+    is_name = isinstance(given, int | tuple) and str(given) in column_names(X)
+    return str(given) if is_name else given
 
 
 def named_column(X: Any, name: str, otherwise: str) -> Any:

@@ -15,7 +15,7 @@ from dit_clean.influence.queries import Query, Several
 from dit_clean.inputs import as_network_rows
 from dit_clean.tables import select_rows
 from dit_clean.targets import Targets
-from dit_clean.tracking.rows import Rows, n_rows, subset_rows
+from dit_clean.tracking.rows import Rows, as_tensor, n_rows, subset_rows
 
 ENCODED_AT_A_TIME = 1024
 """Rows of X that are compared with what was trained on, before they are pickled."""
@@ -137,7 +137,7 @@ class NetworkData:
         mean bounded error of regression targets. Clean validation samples add their
         mean loss as a second query.
         """
-        rows = torch.as_tensor(fold.held_out)
+        rows = as_tensor(fold.held_out)
         X, y = subset_rows(self.X, rows), self.targets.encoded[rows]
         query: Query = (
             LabelError(X, y)

@@ -8,7 +8,13 @@ import torch
 
 from dit_clean.crossfit.fold import Fold
 from dit_clean.tracked_run import TrackedRun
-from dit_clean.tracking.rows import Rows, cast_floats, cast_targets, subset_rows
+from dit_clean.tracking.rows import (
+    Rows,
+    as_tensor,
+    cast_floats,
+    cast_targets,
+    subset_rows,
+)
 
 
 @dataclass(frozen=True)
@@ -38,13 +44,13 @@ class FoldRun:
         self, X: Rows, y: torch.Tensor, sample_weight: np.ndarray | None
     ) -> "FoldRun":
         """Return the run with the training data that `without_data` left out."""
-        rows = torch.as_tensor(self.fold.train)
+        rows = as_tensor(self.fold.train)
         weight = None if sample_weight is None else sample_weight[self.fold.train]
         dtype = self.run.trajectory.store[0].params.dtype
         return self._with_model(
             inputs=cast_floats(subset_rows(X, rows), dtype),
             targets=cast_targets(y[rows], dtype),
-            sample_weight=None if weight is None else torch.as_tensor(weight),
+            sample_weight=None if weight is None else as_tensor(weight),
         )
 
     def _with_model(self, **data: Any) -> "FoldRun":

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from dit_clean.audit.groups import group_table
+from dit_clean.audit.samples import own_columns
 from tests.audit.conftest import make_audit_data, make_target_data
 
 N_CITIES = 7
@@ -40,6 +41,15 @@ def test_groups_by_a_column_of_an_array():
     data = make_audit_data(X=np.arange(60.0)[:, None] % 4)
     assert group_table(data, "x0", lambda: data.influence).index.tolist() != []
     assert set(group_table(data, "x0", lambda: data.influence).index) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("name", [0, ("lab", "hue")])
+def test_names_of_columns_may_be_numbers_or_tuples(name):
+    cities = [f"city {i % N_CITIES}" for i in range(60)]
+    X = pd.DataFrame({("lab", "size"): range(60), name: cities})
+    data = make_audit_data(X=X)
+    check_cities(group_table(data, name, lambda: data.influence), data)
+    assert list(own_columns(X, name, 60)) == [str(name)]
 
 
 def test_groups_by_label(data):

@@ -57,6 +57,15 @@ def test_spreadsheets_may_separate_otherwise(tmp_path, data, sep):
     assert labels[0] == data.suggested[0]
 
 
+def test_empty_lines_of_a_spreadsheet_are_passed_over(tmp_path, data):
+    path, review = tmp_path / "review.csv", make_review(data, {0: "wrong"})
+    n_others = review.shape[1] - 1
+    path.write_text(review.to_csv(index=False) + "," * n_others + "\n  ," + "\n")
+    labels = corrected_labels(data, path)
+    assert labels[0] == data.suggested[0]
+    assert (labels != data.labels).sum() == 1
+
+
 def test_names_of_columns_may_hold_what_separates_others(tmp_path, data):
     review = make_review(data, {0: "wrong"}).rename(columns={"label": "a, b, c, d, e"})
     review["a, b, c, d, e, f, g, h, i, j, k"] = 1

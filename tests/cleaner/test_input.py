@@ -448,6 +448,23 @@ def test_index_labels_in_another_order_are_warned_of(estimator):
         fit(X, y)
 
 
+def test_index_labels_that_are_mostly_shared_are_warned_of():
+    X, y = make_labels()
+    rows = np.random.RandomState(0).permutation(2 * N_ROWS)
+    X = pd.DataFrame(X, index=rows[:N_ROWS])
+    other = pd.Series(y, index=rows[20 : N_ROWS + 20])
+    match = r"share 70 of 90 index labels.*y\.loc\[X\.index\]; or reset"
+    with pytest.warns(UserWarning, match=match), pytest.raises(AssertionError):
+        make_cleaner().fit(X, other)
+    few = pd.Series(y, index=rows[60 : N_ROWS + 60])
+    refused(AssertionError, "training has begun", X=X, y=few)
+    refused(AssertionError, "training has begun", X=X, y=pd.Series(y))
+    X.index = pd.MultiIndex.from_product([range(1, 10), range(10)])
+    other.index = X.index[20:].append(pd.MultiIndex.from_product([[10, 11], range(10)]))
+    with pytest.warns(UserWarning, match=match), pytest.raises(AssertionError):
+        make_cleaner().fit(X, other)
+
+
 def test_index_labels_of_several_levels_are_not_compared_with_others():
     X, y = paired(*make_labels(), np.arange(N_ROWS))
     X.index = pd.MultiIndex.from_product([range(N_ROWS // 3), ["a", "b", "c"]])
@@ -507,7 +524,7 @@ def test_other_index_labels_are_not_warned_of(case):
     if case == "same":
         X.index = y.index
     if case == "others":
-        X.index += 1
+        X.index += 60
     if case == "repeated":
         X.index, y.index = X.index % 30, y.index % 30
     refused(
