@@ -1,6 +1,7 @@
 """Meta-estimators: what the model is trained on, and what it answers."""
 
 from decimal import Decimal
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,9 @@ from dit_clean import (
     InfluenceSampler,
 )
 
-CLEANER = InfluenceCleaner(max_epochs=10, random_state=0)
+# Most tests clean the same rows: each worker trains on them once.
+KEPT = TemporaryDirectory()
+CLEANER = InfluenceCleaner(max_epochs=10, random_state=0, memory=KEPT.name)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from dit_clean.influence.groups import (
     group_influence,
     top_samples,
 )
-from dit_clean.influence.leave_one_out import leave_one_out, leave_out
+from dit_clean.influence.leave_one_out import leave_out
 from dit_clean.influence.network_queries import (
     FeatureImportance,
     Parameter,
@@ -62,7 +62,6 @@ __all__ = [
     "influence_scores",
     "influence_timeline",
     "label_influence",
-    "leave_one_out",
     "leave_out",
     "most_harmful",
     "pattern_correlation",

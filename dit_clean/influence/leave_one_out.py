@@ -7,7 +7,7 @@ import torch
 from tqdm.auto import tqdm
 
 from dit_clean.influence.batch_norm import variance_names
-from dit_clean.influence.chosen_rows import as_row_groups, as_sample_rows
+from dit_clean.influence.chosen_rows import as_row_groups
 from dit_clean.influence.functional import check_query, check_query_values
 from dit_clean.influence.queries import HasModel, Query
 from dit_clean.influence.scores import History, check_history, check_steps
@@ -20,55 +20,6 @@ from dit_clean.tracking.generator import same_draws
 MAX_DRIFT = 0.05
 """Distance of retrained parameters from recorded ones, of what the run has moved them.
 """
-
-
-def leave_one_out(
-    trajectory: Trajectory,
-    query: Query,
-    samples: Iterable[int],
-    window: Window,
-    *,
-    history: History = "full",
-    query_step: int | None = None,
-    run: HasModel | None = None,
-    verbose: int = 0,
-) -> np.ndarray:
-    """Measure by retraining what `influence_scores` estimates.
-
-    Each sample's loss terms are left out, alone; batches, order, divisors, learning
-    rates and dropout masks stay those of the recorded run.
-
-    Parameters
-    ----------
-    trajectory, query, window, history, query_step, run
-        As in `influence_scores`.
-    samples : iterable of int, or a boolean mask
-        Rows of the training data to leave out, one at a time.
-    verbose : int, default=0
-        Whether to show progress, sample by sample.
-
-    Returns
-    -------
-    changes : ndarray of shape (n_queries, n_left_out)
-        Query without the sample minus query with it.
-
-    Notes
-    -----
-    Cost: a training run for each sample, and one for the comparison.
-
-    A network of your own in which values decide *how many* random numbers are drawn
-    draws others than the recorded ones, until the next epoch.
-    """
-    return leave_out(
-        trajectory,
-        query,
-        [[row] for row in as_sample_rows(samples, trajectory.model.n_samples)],
-        window,
-        history=history,
-        query_step=query_step,
-        run=run,
-        verbose=verbose,
-    )
 
 
 @one_thread_at_a_time
@@ -85,8 +36,9 @@ def leave_out(
 ) -> np.ndarray:
     """Measure by retraining what leaving out whole groups of samples does.
 
-    The loss terms of all samples of a group are left out together; all else is as in
-    `leave_one_out`. A sum of influences over the group estimates it to first order.
+    The loss terms of all samples of a group are left out together; batches, order,
+    divisors, learning rates and dropout masks stay those of the recorded run. A sum of
+    influences over the group estimates it to first order.
 
     Parameters
     ----------
@@ -114,6 +66,9 @@ def leave_out(
     Notes
     -----
     Cost: a training run for each group, and one for the comparison.
+
+    A network of your own in which values decide *how many* random numbers are drawn
+    draws others than the recorded ones, until the next epoch.
     """
     check_history(history)
     check_query(query)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dit_clean.audit import AuditData, audit_table, report, write_report
+from dit_clean.audit import audit_table, report, write_report
 from dit_clean.audit.report import table_payload
 from tests.audit.conftest import (
     make_audit_data,
@@ -178,12 +178,6 @@ def test_report_says_which_library_is_missing(data, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
     with pytest.raises(ImportError, match=r"pip install 'dit-clean\[audit\]'"):
         render(data, tmp_path)
-
-
-def test_audit_data_holds_arrays_only(data):
-    assert isinstance(data, AuditData)
-    assert data.n_epochs == 6
-    assert data.n_samples == 60
 
 
 def test_report_refuses_before_anything_is_replayed(data, tmp_path):

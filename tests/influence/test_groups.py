@@ -10,11 +10,11 @@ import torch
 
 from dit_clean import TrackedRun
 from dit_clean.influence import (
+    Steps,
     Window,
     check_replay,
     group_influence,
     influence_scores,
-    leave_one_out,
     leave_out,
     top_samples,
 )
@@ -52,7 +52,8 @@ def test_groups_of_one_are_leave_one_out():
     trajectory, window = train(CASES["dropout"]), Window(2, 9)
     options = {"history": "window", "query_step": 12}
     together = leave_out(trajectory, QUERIES["classes"], [[3], [5]], window, **options)
-    alone = leave_one_out(trajectory, QUERIES["classes"], [3, 5], window, **options)
+    run = TrackedRun(trajectory)
+    alone = run.leave_one_out(QUERIES["classes"], [3, 5], Steps(2, 9), **options)
     assert np.array_equal(together, alone)
 
 
@@ -175,7 +176,7 @@ def test_groups_are_drawn_without_replacement_and_by_harm():
 def test_samples_that_are_no_rows_are_refused(samples, message):
     trajectory = train(CASES["sgd"])
     with pytest.raises(ValueError, match=message):
-        leave_one_out(trajectory, QUERIES["loss"], samples, Window(0, 12))
+        TrackedRun(trajectory).leave_one_out(QUERIES["loss"], samples)
     with pytest.raises(ValueError, match=message):
         TrackedRun(trajectory).check_removal(QUERIES["loss"], [[0], samples])
 
@@ -183,14 +184,14 @@ def test_samples_that_are_no_rows_are_refused(samples, message):
 def test_a_single_row_number_is_no_list():
     trajectory = train(CASES["sgd"])
     with pytest.raises(TypeError, match=r"got 5. Of a single sample: \[5\]"):
-        leave_one_out(trajectory, QUERIES["loss"], 5, Window(0, 12))
+        TrackedRun(trajectory).leave_one_out(QUERIES["loss"], 5)
 
 
 def test_a_mask_names_the_samples_to_leave_out():
     trajectory, mask = train(CASES["sgd"]), np.zeros(N_SAMPLES, bool)
     mask[[3, 7]] = True
     found, expected = (
-        leave_one_out(trajectory, QUERIES["loss"], samples, Window(0, 12))
+        TrackedRun(trajectory).leave_one_out(QUERIES["loss"], samples)
         for samples in (mask, [3, 7])
     )
     assert np.array_equal(found, expected)
@@ -200,7 +201,7 @@ def test_a_mask_names_the_samples_to_leave_out():
 def test_row_numbers_of_any_integer_type_are_taken(dtype):
     trajectory = train(CASES["sgd"])
     found, expected = (
-        leave_one_out(trajectory, QUERIES["loss"], samples, Window(0, 12))
+        TrackedRun(trajectory).leave_one_out(QUERIES["loss"], samples)
         for samples in (np.array([3, 7], dtype), [3, 7])
     )
     assert np.array_equal(found, expected)
