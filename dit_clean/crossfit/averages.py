@@ -88,11 +88,13 @@ def _windows_of_run(
         return [(window, True) for window in grid_in_steps(windows, trajectory)]
     grid = []
     for window in windows:
-        in_steps = isinstance(window, Steps)
-        length = trajectory.n_steps if in_steps else trajectory.n_epochs
-        inside = Window(window.start, window.stop).cut_off(length)
-        inside = inside if in_steps else inside.in_steps(trajectory)
-        grid.append((inside, window.start < length))
+        if isinstance(window, Steps):
+            length = trajectory.n_steps
+            steps = Window(window.start, window.stop).cut_off(length)
+        else:
+            length = trajectory.n_epochs
+            steps = window.cut_off(length).in_steps(trajectory)
+        grid.append((steps, window.start < length))
     return grid
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Integral, Real
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from dit_clean.tracking import Trajectory
 
@@ -17,14 +17,8 @@ NAMED = ("full", *THIRDS, "convergence")
 
 
 @dataclass(frozen=True)
-class Window:
-    """A half-open range [start, stop), like `range`.
-
-    Attributes
-    ----------
-    start, stop : int
-        Epochs or steps; `stop` is not included.
-    """
+class _Range:
+    """A half-open range [start, stop), like `range`."""
 
     start: int
     stop: int
@@ -40,12 +34,22 @@ class Window:
         """The window as an index of a time axis."""
         return slice(self.start, self.stop)
 
-    def cut_off(self, length: int) -> "Window":
+    def cut_off(self, length: int) -> Self:
         """Return what of the window lies in a run that stopped after `length`.
 
         For a window that it did not reach, its last epoch or step.
         """
-        return Window(min(self.start, length - 1), min(self.stop, length))
+        return type(self)(min(self.start, length - 1), min(self.stop, length))
+
+
+class Window(_Range):
+    """A window of epochs, half-open like `range`; of steps, where it says so.
+
+    Attributes
+    ----------
+    start, stop : int
+        Epochs or steps; `stop` is not included.
+    """
 
     def in_steps(self, trajectory: Trajectory) -> "Window":
         """Return this window of epochs as a window of steps."""
@@ -53,8 +57,7 @@ class Window:
         return Window(starts[self.start], starts[self.stop])
 
 
-@dataclass(frozen=True)
-class Steps:
+class Steps(_Range):
     """A window of optimizer updates instead of epochs, half-open like `range`.
 
     Attributes
@@ -68,9 +71,6 @@ class Steps:
     >>> Steps(0, 50)  # the first fifty updates
     Steps(start=0, stop=50)
     """
-
-    start: int
-    stop: int
 
 
 def resolve_window(

@@ -9,6 +9,7 @@ from dit_clean.influence import (
     Window,
     influence_scores,
     influence_timeline,
+    label_influence,
     resolve_window,
 )
 from dit_clean.influence import accumulate as accumulation
@@ -137,6 +138,22 @@ def test_steps_outside_of_training_are_refused(steps):
 def test_steps_are_whole_numbers():
     with pytest.raises(ValueError, match="give whole numbers"):
         window_in_steps(Steps(0.0, 0.5), train(CASES["sgd"]))
+
+
+def test_steps_and_windows_of_steps_are_the_same():
+    trajectory, query = train(CASES["sgd"]), QUERIES["classes"]
+    found = label_influence(trajectory, query, Steps(2, 5))
+    assert np.array_equal(found, label_influence(trajectory, query, Window(2, 5)))
+    found = influence_scores(trajectory, query, Steps(2, 5)).values
+    expected = influence_scores(trajectory, query, Window(2, 5)).values
+    assert np.array_equal(found, expected)
+    grid = [Steps(0, 3), Steps(3, 7)]
+    found = influence_timeline(trajectory, query, grid, history="window")
+    grid = [Window(0, 3), Window(3, 7)]
+    expected = influence_timeline(trajectory, query, grid, history="window")
+    assert np.array_equal(found, expected)
+    assert (len(Steps(2, 5)), Steps(2, 5).slice) == (3, slice(2, 5))
+    assert Steps(2, 5) != Window(2, 5)
 
 
 def test_steps_are_refused_where_only_epochs_are_known():
