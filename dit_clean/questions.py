@@ -83,6 +83,17 @@ class InfluenceQuestions:
             Query without the sample minus query with it, averaged over the networks
             that train on the sample; (n_queries, n_samples) for a `query` of several
             values.
+
+        Raises
+        ------
+        ValueError
+            If the window is unknown or outside of training, or the query's result
+            cannot be differentiated.
+        TypeError
+            If the query cannot be called or returns no tensor, or its samples are not
+            as the default network takes them (see `encode`).
+        FloatingPointError
+            If influence grows beyond all numbers on its way back.
         """
         check_is_fitted(self, "_findings")
         window, history = self._window_of(window), self._history_of(history)
@@ -107,6 +118,11 @@ class InfluenceQuestions:
         -------
         timeline : ndarray of shape (n_samples, n_windows)
             With a leading axis n_queries for a `query` of several values.
+
+        Raises
+        ------
+        ValueError, TypeError, FloatingPointError
+            As `influence` does; or if there are no windows, or more than steps.
 
         Notes
         -----
@@ -139,6 +155,14 @@ class InfluenceQuestions:
             One row per group, the most harmful first. Columns: n_samples; influence
             (the sum, negative = harmful); mean_influence; harmful (share of its samples
             with negative influence); flagged (share); suspicion (mean).
+
+        Raises
+        ------
+        ValueError
+            If X has no column of the name, groups are not one entry for each sample or
+            some are missing, or the query has several values.
+        ImportError
+            If pandas is not installed: names the extra.
         """
 
         def measure() -> np.ndarray:
@@ -169,6 +193,12 @@ class InfluenceQuestions:
         influence : ndarray of shape (n_queries, n_samples)
             Negative = harmful: without the training sample the loss would be lower.
             `dit_clean.influence.top_samples` lists the strongest of each query.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If X has other columns than in `fit`, y is of another length or has an
+            unknown label, or the window is none.
         """
         if y is None:
             rows, runs = self.encode(X), self._findings.recorded.ready
@@ -199,6 +229,12 @@ class InfluenceQuestions:
             Inputs; with the default network scaled, imputed and encoded.
         targets : Tensor, first axis n_queries
             Class indices, or scaled targets (n_queries, 1). Only if y is given.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If X has other columns than in `fit`, or y is of another length or has an
+            unknown label.
 
         Examples
         --------

@@ -82,6 +82,18 @@ class TrackedRun:
         Returns
         -------
         influence : ndarray of shape (n_samples,) or (n_queries, n_samples)
+
+        Raises
+        ------
+        ValueError
+            If the window is unknown or outside of training, the query step lies before
+            its end, or the query's result cannot be differentiated.
+        TypeError
+            If the query cannot be called or returns no tensor.
+        RuntimeError
+            If a recorded update does not follow from its gradient.
+        FloatingPointError
+            If influence grows beyond all numbers on its way back.
         """
         scores = influence_scores(
             self.trajectory,
@@ -117,6 +129,11 @@ class TrackedRun:
         -------
         timeline : ndarray of shape (n_samples, n_windows)
             With a leading axis n_queries for a query of several values.
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError, FloatingPointError
+            As `influence` does; or if there are no windows, or more than steps.
 
         Notes
         -----
@@ -159,6 +176,13 @@ class TrackedRun:
         -------
         changes : ndarray of shape (n_left_out,) or (n_queries, n_left_out)
 
+        Raises
+        ------
+        ValueError, TypeError
+            If `samples` are no mask and no row numbers, or as `influence` does.
+        RuntimeError
+            If training again without leaving anything out ends somewhere else.
+
         Notes
         -----
         Cost: a training run for each sample.
@@ -191,6 +215,11 @@ class TrackedRun:
         Returns
         -------
         changes : ndarray of shape (n_groups,) or (n_queries, n_groups)
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError
+            As `leave_one_out` does; or if there is no group.
 
         Notes
         -----

@@ -65,6 +65,13 @@ class AuditMixin:
             - pattern : stable, early, late or fluctuating; see
               `dit_clean.influence.influence_patterns`.
 
+        Raises
+        ------
+        ValueError, TypeError
+            If `sort` or a column is unknown, or one kept elsewhere has another length.
+        ImportError
+            If pandas, or polars where X was a frame of it, is not installed.
+
         Notes
         -----
         The first one after `fit` may take as long as that: patterns need the influence
@@ -114,6 +121,14 @@ class AuditMixin:
         -------
         path : Path
             The file written.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the path is not one of an HTML file, a column is unknown, or columns or
+            samples have another length.
+        ImportError
+            If what the extra `audit` brings is not installed.
         """
         return write_report(
             self.audit_data(),
@@ -143,6 +158,12 @@ class AuditMixin:
         -------
         labels : ndarray of shape (n_samples,)
             In the order of X.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the review is none, is of other data, or has a row, verdict or label
+            that cannot be meant: names the row.
         """
         return corrected_labels(self.audit_data(), review, unreviewed=unreviewed)
 
