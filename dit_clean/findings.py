@@ -120,7 +120,7 @@ class Findings:
         key = (window, history)
         if key not in self._influence:
             is_epoch = isinstance(window, Window) and len(window) == 1
-            if history == "window" and is_epoch:
+            if history == "window" and is_epoch:  # measured in training, perhaps
                 found = self.timeline([window.start], verbose=verbose)[:, 0]
             else:
                 queries, windows = [self.data.for_networks.query], [window]
