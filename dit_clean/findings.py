@@ -104,7 +104,7 @@ class Findings:
             return judge_labels(self.evidence, window.slice, influence, scoring)
 
         if (window, scoring) not in self._judgements:
-            part = "judgement", window, scoring
+            part = "judgement", window, scoring, self.data.groups
             self._judgements[window, scoring] = kept(
                 memory, self.recorded.key, part, judge
             )

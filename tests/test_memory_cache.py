@@ -11,14 +11,19 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback, PrintLog
 from torch.nn.utils.parametrizations import weight_norm
 
 from dit_clean import InfluenceCleaner, findings
 from dit_clean.crossfit import CrossFit, cache, plan
-from dit_clean.detection import NoSignalWarning, held_out_signal, judge_labels
+from dit_clean.detection import (
+    NoSignalWarning,
+    held_out_signal,
+    judge_labels,
+    judge_targets,
+)
 from tests.nets import Linear, load_mixed_iris, make_net
 
 N_NETWORKS = 4
@@ -91,6 +96,25 @@ def test_candidates_that_cut_elsewhere_share_one_judgement(tmp_path, monkeypatch
     cleaner.set_params(window=(1, 3)).fit(X, y)
     cleaner.set_params(scoring="margin").fit(X, y)
     assert len(judged) == 3
+
+
+@pytest.mark.filterwarnings("ignore:The groups parameter is ignored")
+def test_other_groups_are_judged_anew(tmp_path, monkeypatch):
+    X = np.random.RandomState(0).randn(120, 3)
+    y, groups, read = X @ [1.0, 2.0, 3.0], np.arange(120) // 2, []
+
+    def recorded(*args, groups, **kwargs):
+        read.append(groups)
+        return judge_targets(*args, groups=groups, **kwargs)
+
+    monkeypatch.setattr(findings, "judge_targets", recorded)
+    splits = PredefinedSplit(groups % 3)
+    cleaner = InfluenceCleaner(
+        max_epochs=20, cv=splits, memory=tmp_path, random_state=0
+    )
+    for given in (groups, groups, None):
+        cleaner.fit(X, y, groups=given)
+    assert [numbers is None for numbers in read] == [False, True]
 
 
 def test_missing_signal_is_tested_once_and_always_warned_of(tmp_path, monkeypatch):
