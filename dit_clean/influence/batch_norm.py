@@ -54,14 +54,16 @@ def unfollowed_buffers(trajectory: Trajectory) -> list[str]:
     Running statistics of instance normalization, vectors of a spectral norm, a module's
     own averages: influence takes them as they were at each step.
     """
-    first, last = (trajectory.state(t).buffers for t in (0, trajectory.n_steps))
-    changed = [
-        name
-        for name, values in first.items()
-        if values.is_floating_point() and not are_same(values, last[name])
-    ]
     followed = statistics_names(trajectory.model.module)
-    return [name for name in changed if name not in followed]
+    others = {
+        name: values
+        for name, values in trajectory.state(0).buffers.items()
+        if values.is_floating_point() and name not in followed
+    }
+    if not others:  # the last state may have to be replayed
+        return []
+    last = trajectory.state(trajectory.n_steps).buffers
+    return [n for n, values in others.items() if not are_same(values, last[n])]
 
 
 def warn_of_buffers(changed: Sequence[str]) -> None:
