@@ -22,6 +22,7 @@ PARTS = (
     "inputs",
     "copied_rows",
     "prototype",
+    "noise",
     "tracked_run",
     "run",
     "crossfit",

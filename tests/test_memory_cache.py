@@ -22,7 +22,6 @@ from dit_clean.detection import (
     NoSignalWarning,
     held_out_signal,
     judge_labels,
-    judge_targets,
 )
 from tests.nets import Linear, load_mixed_iris, make_net
 
@@ -103,11 +102,10 @@ def test_other_groups_are_judged_anew(tmp_path, monkeypatch):
     X = np.random.RandomState(0).randn(120, 3)
     y, groups, read = X @ [1.0, 2.0, 3.0], np.arange(120) // 2, []
 
-    def recorded(*args, groups, **kwargs):
+    def recorded(residual, prediction, table, groups):
         read.append(groups)
-        return judge_targets(*args, groups=groups, **kwargs)
 
-    monkeypatch.setattr(findings, "judge_targets", recorded)
+    monkeypatch.setattr(findings, "spread_by_inputs", recorded)
     splits = PredefinedSplit(groups % 3)
     cleaner = InfluenceCleaner(
         max_epochs=20, cv=splits, memory=tmp_path, random_state=0

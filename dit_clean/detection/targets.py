@@ -9,14 +9,7 @@ from scipy.stats import t as student
 
 from dit_clean.detection.evidence import mean_of_networks
 from dit_clean.detection.judgement import Judgement
-from dit_clean.detection.spread import (
-    MAX_COLUMNS,
-    MIN_SAMPLES,
-    N_NEIGHBORS,
-    TAIL,
-    local_spread,
-    spread_by_inputs,
-)
+from dit_clean.detection.spread import N_NEIGHBORS, TAIL, local_spread
 
 GROSS = 5.0
 """Spreads from which on a residual may be a gross error, of whatever size."""
@@ -109,9 +102,7 @@ def judge_targets(
     evidence: TargetEvidence,
     window: slice,
     influence: np.ndarray | None = None,
-    *,
-    inputs: np.ndarray | None = None,
-    groups: np.ndarray | None = None,
+    spread: np.ndarray | None = None,
 ) -> Judgement:
     """Return how likely each regression target is wrong, and what it would be.
 
@@ -126,7 +117,7 @@ def judge_targets(
         then ordered by it in place of their residuals. It ranks regression targets far
         worse (docs/benchmarks.md), so that all but ``scoring="influence"`` leave it
         out.
-    inputs, groups : ndarray, optional
+    spread : ndarray of shape (n_samples,), optional
         See `wrong_target_probability`.
 
     Returns
@@ -136,7 +127,7 @@ def judge_targets(
         a residual is no right target's.
     """
     probability = wrong_target_probability(
-        evidence.targets, evidence.prediction(window), inputs, groups
+        evidence.targets, evidence.prediction(window), spread
     )
     order = probability if influence is None else -influence[-1].sum(axis=1)
     suspicion = np.empty_like(probability)
@@ -150,10 +141,7 @@ def judge_targets(
 
 
 def wrong_target_probability(
-    targets: np.ndarray,
-    prediction: np.ndarray,
-    inputs: np.ndarray | None = None,
-    groups: np.ndarray | None = None,
+    targets: np.ndarray, prediction: np.ndarray, spread: np.ndarray | None = None
 ) -> np.ndarray:
     """Return the probability that each target is wrong, given a prediction.
 
@@ -164,19 +152,16 @@ def wrong_target_probability(
     The latter count for more than the order only where they explain targets better than
     chance does (Schwarz's criterion), and better than without any prediction: where
     predictions say nothing, right targets look like those of other samples. The same
-    criterion tells how much samples of other predictions, or of other inputs, have to
-    say on the spread: to have its own takes two numbers of each neighborhood, its noise
-    and where it ends.
+    criterion tells how much samples of other predictions, or of another `spread`, have
+    to say on it: to have its own takes two numbers of each neighborhood, its noise and
+    where it ends.
 
     Parameters
     ----------
     targets, prediction : ndarray of shape (n_samples,)
         In the same unit.
-    inputs : ndarray of shape (n_samples, n_columns), optional
-        By which right targets may be spread: read with `MIN_SAMPLES` rows and more, and
-        up to `MAX_COLUMNS` columns.
-    groups : ndarray of int, shape (n_samples,), optional
-        Numbers of the groups that rows belong to.
+    spread : ndarray of shape (n_samples,), optional
+        Of right targets, as something else than predictions tells it.
 
     Returns
     -------
@@ -184,9 +169,8 @@ def wrong_target_probability(
     """
     residual, n_samples = targets - prediction, len(targets)
     spreads = [local_spread(residual, prediction, share) for share in LOCALITIES]
-    if inputs is not None and _can_be_read(inputs):
-        spreads.append(spread_by_inputs(residual, prediction, inputs, groups))
-    found, *finer = (_explained(targets, prediction, spread) for spread in spreads)
+    spreads += [] if spread is None else [spread]
+    found, *finer = (_explained(targets, prediction, each) for each in spreads)
     spent = np.log(n_samples) * max(n_samples / N_NEIGHBORS, 1)
     for fit in finer:
         if fit.log_likelihood > found.log_likelihood + spent:
@@ -200,11 +184,6 @@ class _Fit(NamedTuple):
 
     log_odds: np.ndarray
     log_likelihood: float
-
-
-def _can_be_read(inputs: np.ndarray) -> bool:
-    """Tell whether trees can read the spread off a table, and soon."""
-    return inputs.shape[0] >= MIN_SAMPLES and inputs.shape[1] <= MAX_COLUMNS
 
 
 def _explained(targets: np.ndarray, prediction: np.ndarray, spread: np.ndarray) -> _Fit:
