@@ -26,11 +26,11 @@ from dit_clean.detection import (
     judge_targets,
     window_likelihood,
 )
+from dit_clean.expectation import expectation_by
 from dit_clean.influence import Steps, Window, resolve_window
 from dit_clean.influence.queries import Query
 from dit_clean.influence.scores import History
 from dit_clean.influence.windows import WindowLike
-from dit_clean.noise import spread_by_inputs
 from dit_clean.tracking.exclusive import with_gradients
 
 
@@ -98,8 +98,8 @@ class Findings:
                 epochs = self.by_epoch.epochs_for(window)
                 influence = self.by_epoch.at(epochs, verbose=verbose)
             if isinstance(self.evidence, TargetEvidence):
-                spread = self._spread_by_inputs(self.evidence, window)
-                return judge_targets(self.evidence, window.slice, influence, spread)
+                expect = expectation_by(self.data.table, self.data.groups)
+                return judge_targets(self.evidence, window.slice, influence, expect)
             return judge_labels(self.evidence, window.slice, influence, scoring)
 
         if (window, scoring) not in self._judgements:
@@ -108,16 +108,6 @@ class Findings:
                 memory, self.recorded.key, part, judge
             )
         return self._judgements[window, scoring]
-
-    def _spread_by_inputs(
-        self, evidence: TargetEvidence, window: Window
-    ) -> np.ndarray | None:
-        """Return how far each target may scatter, if the inputs are a table."""
-        table, prediction = self.data.table, evidence.prediction(window.slice)
-        if table is None:
-            return None
-        residual = evidence.targets - prediction
-        return spread_by_inputs(residual, prediction, table, self.data.groups)
 
     def influence(
         self, window: Window | Steps, history: History, *, verbose: int

@@ -22,7 +22,7 @@ PARTS = (
     "inputs",
     "copied_rows",
     "prototype",
-    "noise",
+    "expectation",
     "tracked_run",
     "run",
     "crossfit",

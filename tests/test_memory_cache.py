@@ -102,10 +102,10 @@ def test_other_groups_are_judged_anew(tmp_path, monkeypatch):
     X = np.random.RandomState(0).randn(120, 3)
     y, groups, read = X @ [1.0, 2.0, 3.0], np.arange(120) // 2, []
 
-    def recorded(residual, prediction, table, groups):
+    def recorded(table, groups):
         read.append(groups)
 
-    monkeypatch.setattr(findings, "spread_by_inputs", recorded)
+    monkeypatch.setattr(findings, "expectation_by", recorded)
     splits = PredefinedSplit(groups % 3)
     cleaner = InfluenceCleaner(
         max_epochs=20, cv=splits, memory=tmp_path, random_state=0

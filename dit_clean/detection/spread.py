@@ -1,13 +1,20 @@
 """How far right regression targets scatter around the prediction."""
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.ndimage import median_filter
 from scipy.stats import t as student
 
+Expect = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""``expect(values, prediction, weight)`` -> what other rows, each of its weight, lead to
+expect of each value."""
 TAIL = 6
 """Degrees of freedom of the residuals of right targets: heavier tails than normal."""
 N_NEIGHBORS = 150
 """Samples of similar prediction that the local spread of residuals is read off."""
+LEAST = 0.1
+"""Median residuals below which a residual is as good as none."""
 
 
 def local_spread(
@@ -27,3 +34,18 @@ def local_spread(
     overall = np.median(size) + np.finfo(np.float32).eps  # half of them may be 0
     local = np.maximum(spread, 0.01 * overall) / overall
     return unit * overall * local**locality / student.ppf(0.75, TAIL)
+
+
+def expected_spread(
+    residual: np.ndarray, prediction: np.ndarray, expect: Expect, is_right: np.ndarray
+) -> np.ndarray:
+    """Return the scale of residuals of right targets among samples of similar inputs.
+
+    By what the logarithm of a residual is expected to be, each of the weight that it
+    is a right target's.
+    """
+    size = np.abs(residual)
+    unit = np.median(size) or size.mean() or 1.0
+    expected = expect(np.log(np.maximum(size / unit, LEAST)), prediction, is_right)
+    local = np.exp(expected - np.median(expected))
+    return unit * local / student.ppf(0.75, TAIL)

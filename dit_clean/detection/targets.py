@@ -4,12 +4,18 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import expit, logsumexp, softmax
+from scipy.special import expit, logit, logsumexp, softmax
 from scipy.stats import t as student
 
 from dit_clean.detection.evidence import mean_of_networks
 from dit_clean.detection.judgement import Judgement
-from dit_clean.detection.spread import N_NEIGHBORS, TAIL, local_spread
+from dit_clean.detection.spread import (
+    N_NEIGHBORS,
+    TAIL,
+    Expect,
+    expected_spread,
+    local_spread,
+)
 
 GROSS = 5.0
 """Spreads from which on a residual may be a gross error, of whatever size."""
@@ -23,6 +29,8 @@ N_ITER = 100
 LOCALITIES = (0.25, 0.75)
 """How far the spread of residuals is that of similar predictions, not of all: the
 second only where it explains targets better for what it spends."""
+N_SPREADS = 2
+"""Times that the spread by inputs is read off those that are right by the last one."""
 SURE = 10.0
 """Log-odds from which on they grow slowly, so that the worst of sure errors can still
 be told from the others: floats end at 1."""
@@ -102,7 +110,7 @@ def judge_targets(
     evidence: TargetEvidence,
     window: slice,
     influence: np.ndarray | None = None,
-    spread: np.ndarray | None = None,
+    expect: Expect | None = None,
 ) -> Judgement:
     """Return how likely each regression target is wrong, and what it would be.
 
@@ -117,7 +125,7 @@ def judge_targets(
         then ordered by it in place of their residuals. It ranks regression targets far
         worse (docs/benchmarks.md), so that all but ``scoring="influence"`` leave it
         out.
-    spread : ndarray of shape (n_samples,), optional
+    expect : callable, optional
         See `wrong_target_probability`.
 
     Returns
@@ -127,7 +135,7 @@ def judge_targets(
         a residual is no right target's.
     """
     probability = wrong_target_probability(
-        evidence.targets, evidence.prediction(window), spread
+        evidence.targets, evidence.prediction(window), expect
     )
     order = probability if influence is None else -influence[-1].sum(axis=1)
     suspicion = np.empty_like(probability)
@@ -141,7 +149,7 @@ def judge_targets(
 
 
 def wrong_target_probability(
-    targets: np.ndarray, prediction: np.ndarray, spread: np.ndarray | None = None
+    targets: np.ndarray, prediction: np.ndarray, expect: Expect | None = None
 ) -> np.ndarray:
     """Return the probability that each target is wrong, given a prediction.
 
@@ -152,29 +160,41 @@ def wrong_target_probability(
     The latter count for more than the order only where they explain targets better than
     chance does (Schwarz's criterion), and better than without any prediction: where
     predictions say nothing, right targets look like those of other samples. The same
-    criterion tells how much samples of other predictions, or of another `spread`, have
-    to say on it: to have its own takes two numbers of each neighborhood, its noise and
-    where it ends.
+    criterion tells how much samples of other predictions, or of other inputs, have to
+    say on the spread: to have its own takes two numbers of each neighborhood, its noise
+    and where it ends. Where inputs tell large residuals, right targets may be spread by
+    them, or wrong ones more frequent: what explains targets better counts.
 
     Parameters
     ----------
     targets, prediction : ndarray of shape (n_samples,)
         In the same unit.
-    spread : ndarray of shape (n_samples,), optional
-        Of right targets, as something else than predictions tells it.
+    expect : callable, optional
+        ``expect(values, prediction, weight)`` -> what other rows, each of its weight,
+        lead to expect of each value by the inputs.
 
     Returns
     -------
     probability : ndarray of shape (n_samples,)
     """
     residual, n_samples = targets - prediction, len(targets)
-    spreads = [local_spread(residual, prediction, share) for share in LOCALITIES]
-    spreads += [] if spread is None else [spread]
-    found, *finer = (_explained(targets, prediction, each) for each in spreads)
     spent = np.log(n_samples) * max(n_samples / N_NEIGHBORS, 1)
-    for fit in finer:
-        if fit.log_likelihood > found.log_likelihood + spent:
-            found = fit
+    found, finer = (
+        _explained(targets, prediction, local_spread(residual, prediction, share))
+        for share in LOCALITIES
+    )
+    if finer.log_likelihood > found.log_likelihood + spent:
+        found = finer
+    if expect is not None:
+        finest = found
+        for _ in range(N_SPREADS):
+            is_right = expit(-finest.log_odds)
+            spread = expected_spread(residual, prediction, expect, is_right)
+            finest = _explained(targets, prediction, spread)
+        if finest.log_likelihood > found.log_likelihood + spent:
+            rate = expect(expit(found.log_odds), prediction, np.ones(n_samples))
+            if finest.log_likelihood > found.log_likelihood + _gain(found, rate):
+                found = finest
     above = np.maximum(found.log_odds - SURE, 0)
     return expit(np.minimum(found.log_odds, SURE) + np.log1p(above))
 
@@ -184,6 +204,16 @@ class _Fit(NamedTuple):
 
     log_odds: np.ndarray
     log_likelihood: float
+
+
+def _gain(fit: _Fit, rate: np.ndarray) -> float:
+    """Return how much better a fit explains targets by a rate of wrong ones of each."""
+    mean, rate = (
+        np.clip(r, MIN_RATE, 1 - MIN_RATE) for r in (expit(fit.log_odds).mean(), rate)
+    )
+    ratio = fit.log_odds - logit(mean)
+    one, own = (np.logaddexp(np.log1p(-r), np.log(r) + ratio) for r in (mean, rate))
+    return float((own - one).sum())
 
 
 def _explained(targets: np.ndarray, prediction: np.ndarray, spread: np.ndarray) -> _Fit:

@@ -5,15 +5,14 @@ import pytest
 
 from dit_clean import InfluenceCleaner
 from dit_clean.detection.targets import wrong_target_probability
-from dit_clean.noise import spread_by_inputs
+from dit_clean.expectation import expectation_by
 from tests.nets import make_regressor
 
 
 def probability(targets, prediction, inputs, groups=None):
     """Return the probability that each target is wrong, inputs known."""
-    residual = targets - prediction
-    spread = spread_by_inputs(residual, prediction, inputs, groups)
-    return wrong_target_probability(targets, prediction, spread)
+    expect = expectation_by(inputs, groups)
+    return wrong_target_probability(targets, prediction, expect)
 
 
 @pytest.fixture(scope="module")
@@ -45,23 +44,27 @@ def test_wrong_targets_among_them_are_found(uneven):
     assert before[~is_wrong].mean() > 0.03
 
 
-def test_even_noise_and_wrong_targets_of_one_region_are_judged_without_inputs(uneven):
+@pytest.mark.parametrize("share", [0.5, 0.7])
+@pytest.mark.parametrize("kind", ["swapped", "gross", "tenfold"])
+def test_wrong_targets_of_one_region_are_not_taken_for_its_noise(uneven, share, kind):
     inputs, prediction, _ = uneven
     generator = np.random.RandomState(2)
     targets = prediction + 0.3 * generator.randn(1000)
-    wrong = (inputs[:, 1] > 1) & (generator.rand(1000) < 0.5)
-    targets[wrong] = generator.choice(prediction, wrong.sum())
-    expected = wrong_target_probability(targets, prediction)
+    wrong = (inputs[:, 1] > 1) & (generator.rand(1000) < share)
+    targets[wrong] = {
+        "swapped": generator.choice(prediction, 1000),
+        "gross": targets + generator.choice([-9, 9], 1000),
+        "tenfold": 10 * targets,
+    }[kind][wrong]
+    expected = probability(targets, prediction, None)
     found = probability(targets, prediction, inputs)
-    assert np.array_equal(found, expected)
+    assert found[wrong].mean() > expected[wrong].mean() - 0.05
     assert found[wrong].mean() > 0.5
 
 
 @pytest.mark.parametrize(("n_samples", "n_columns"), [(99, 4), (400, 101)])
-def test_inputs_of_few_rows_or_many_columns_are_not_read(uneven, n_samples, n_columns):
-    _, prediction, targets = (values[:n_samples] for values in uneven)
-    inputs = np.zeros((n_samples, n_columns))
-    assert spread_by_inputs(targets - prediction, prediction, inputs) is None
+def test_inputs_of_few_rows_or_many_columns_are_not_read(n_samples, n_columns):
+    assert expectation_by(np.zeros((n_samples, n_columns))) is None
 
 
 def test_the_cleaner_reads_the_inputs(uneven):

@@ -1,0 +1,66 @@
+"""What is to be expected of rows by their inputs, as trees have seen it in others."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.model_selection import GroupKFold, KFold
+
+N_FOLDS = 5
+"""Folds, each of which the others are asked about."""
+MIN_ROWS, MAX_COLUMNS = 100, 100
+"""Rows from which on, and columns up to which, inputs are read."""
+MAX_TRAINED = 20_000
+"""Rows that the trees of a fold are trained on, at most."""
+
+
+def expectation_by(
+    inputs: np.ndarray | None, groups: np.ndarray | None = None
+) -> Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None:
+    """Return a function that tells what values are to be expected by the inputs.
+
+    Parameters
+    ----------
+    inputs : ndarray of shape (n_samples, n_columns) or None
+        Table.
+    groups : ndarray of int, shape (n_samples,), optional
+        Numbers of the groups that rows belong to, which are held out together.
+
+    Returns
+    -------
+    expect : callable or None
+        ``expect(values, prediction, weight)`` -> what boosted trees that have not seen
+        a row expect of its value, (n_samples,), by its inputs and its prediction;
+        ``weight`` says how much each row counts. None for fewer than `MIN_ROWS` rows,
+        more than `MAX_COLUMNS` columns, or no table.
+    """
+    if inputs is None or len(inputs) < MIN_ROWS or inputs.shape[1] > MAX_COLUMNS:
+        return None
+    return partial(_expected, inputs, groups)
+
+
+def _expected(
+    inputs: np.ndarray,
+    groups: np.ndarray | None,
+    values: np.ndarray,
+    prediction: np.ndarray,
+    weight: np.ndarray,
+) -> np.ndarray:
+    table, random = np.column_stack([inputs, prediction]), np.random.default_rng(0)
+    folds = KFold(N_FOLDS, shuffle=True, random_state=0)
+    if groups is not None:
+        folds = GroupKFold(min(N_FOLDS, groups.max() + 1))
+    expected = np.empty(len(values))
+    for train, held_out in folds.split(table, groups=groups):
+        rows = random.permutation(train)[:MAX_TRAINED]
+        trees = HistGradientBoostingRegressor(
+            max_iter=40,
+            max_leaf_nodes=8,
+            min_samples_leaf=30,
+            early_stopping=False,
+            random_state=0,
+        )
+        trees.fit(table[rows], values[rows], weight[rows])
+        expected[held_out] = trees.predict(table[held_out])
+    return expected
