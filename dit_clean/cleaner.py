@@ -93,7 +93,8 @@ class InfluenceCleaner(
     window : str, int or pair, default="convergence"
         Epochs whose evidence counts: "convergence" (found from held-out samples),
         "full", "early", "middle", "late", k (the last k epochs), or (start, stop) in
-        epochs (ints) or fractions of training (floats).
+        epochs (ints) or fractions of training (floats). Of nets that stop early: epochs
+        that two folds have reached, which a window is cut off to.
     scoring : {"combined", "influence", "margin"}, default="combined"
         Evidence that suspicion rests on: all, influence alone, or margins alone.
     contamination : "auto" or float in (0, 0.5], default="auto"

@@ -135,7 +135,7 @@ def warn_of_other_order(X: Any, y: Any, names: tuple[str, str] = ("X", "y")) -> 
     """Warn if two pandas objects have the same index labels in another order.
 
     Or mostly the same ones. Labels that repeat say nothing about which rows belong
-    together, nor does a new index that counts from 0, beside which all have others.
+    together, nor does a new index that counts from 0, or a lag of some rows.
 
     Warns
     -----
@@ -158,7 +158,7 @@ def warn_of_other_order(X: Any, y: Any, names: tuple[str, str] = ("X", "y")) -> 
             f"together, give {labels}.loc[{inputs}.index]; else reset the index of "
             "both."
         )
-    elif n_shared >= MANY_SHARED * n_rows and not (_is_new(given) or _is_new(other)):
+    elif n_shared >= MANY_SHARED * n_rows and not _are_meant(given, other):
         warn(
             f"{inputs} and {labels} share {n_shared} of {n_rows} index labels, but "
             "their rows are paired by position: were they filtered or split apart? "
@@ -167,9 +167,16 @@ def warn_of_other_order(X: Any, y: Any, names: tuple[str, str] = ("X", "y")) -> 
         )
 
 
-def _is_new(index: Any) -> bool:
-    """Tell whether index labels only count the rows."""
-    return index.nlevels == 1 and list(index) == list(range(len(index)))
+def _are_meant(given: Any, other: Any) -> bool:
+    """Tell whether index labels may differ on purpose.
+
+    Some only count the rows, or all rows are a fixed number of rows apart (a target is
+    the next value of a series).
+    """
+    news = (list(i) == list(range(len(i))) for i in (given, other) if i.nlevels == 1)
+    places = given.get_indexer(other)
+    lags = places - np.arange(len(places))
+    return any(news) or len(np.unique(lags[places >= 0])) == 1
 
 
 def check_sample_shape(estimator: Any, X: Any, *, reset: bool) -> None:

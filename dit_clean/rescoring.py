@@ -113,11 +113,11 @@ class Rescoring:
         if isinstance(evidence, TargetEvidence):
             residual = evidence.targets - evidence.prediction(self.window_.slice)
             warn_of_repeated_target(targets.given)
-            is_said = (
-                warn_of_shifted_predictions(targets.scale * residual, targets.given)
-                or warn_of_many_wrong_targets(decision.contamination)
-                or warn_of_rare_amounts(decision, targets.given)
-            )
+            is_said = warn_of_shifted_predictions(
+                targets.scale * residual, targets.given
+            ) or warn_of_many_wrong_targets(decision.contamination)
+            if has_signal and not is_said:
+                is_said = warn_of_rare_amounts(decision, targets.given)
             if has_signal and not is_said:
                 warn_of_skewed_targets(decision, residual)
         elif has_signal and not warn_of_many_wrong_labels(

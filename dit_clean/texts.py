@@ -30,14 +30,22 @@ MANY_SHARED = 0.1
 
 DECIMAL_COMMA = re.compile(r"\s*-?\d*,?\d+\s*")
 NUMBER = re.compile(
-    r"\s*\(?[-+]?\s?[$€£¥]?\s?[-+]?(?!0\d)(\d*[.,]?\d+(e[-+]?\d+)?|\d+[.,]"
-    r"|\d{1,3}(,\d{3})+(\.\d*)?|\d{1,3}(\.\d{3})+(,\d*)?)\s?[$€£¥%]?\)?\s*",
+    r"\s*(?P<bracket>\()?[-+]?\s?[$€£¥]?\s?[-+]?(?!0\d)(\d*[.,]?\d+(e[-+]?\d+)?|\d+[.,]"
+    r"|\d{1,3}(,\d{3})+(\.\d*)?|\d{1,3}(\.\d{3})+(,\d*)?)\s?[$€£¥%]?(?(bracket)\))\s*",
     re.IGNORECASE,
 )
 """Numbers with a decimal point or comma, with or without separators of thousands, signs
 of currency or percent, brackets. Zeros in front are those of identifiers."""
-WITH_UNIT = re.compile(r"(?P<number>.*\d)\s?(?P<unit>°?[^\W\d_]{1,8}[²³]?)\s*")
-"""A number and letters behind it."""
+WITH_UNIT = re.compile(r"(?P<number>[-+\d.,\s]*\d)\s?(?P<unit>[^\d\s].*?)\s*")
+"""A number and what stands behind it."""
+UNITS = (
+    "kg g mg µg t lb lbs oz km m cm mm µm nm mi miles ft in yd sqft m2 m² m3 m³ ha "
+    "l cl ml gal h hr hrs hours min mins minutes s sec secs seconds ms days weeks "
+    "months years yrs km/h kmh mph m/s rpm w kw kwh mw mah hz khz mhz ghz kb mb gb tb "
+    "pa hpa kpa bar psi ° °c °f kcal kj g/l mg/l mg/dl mmol/l bpm cc hp bhp ps kmpl "
+    "mpg eur usd gbp chf pcs"
+)
+"""Units that numbers are written with, in lower case."""
 MONTH = (
     r"(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?"
     r"|sept?(ember)?|oct(ober)?|nov(ember)?|dec(ember)?)\.?"
@@ -135,14 +143,15 @@ def texts_beside_numbers(texts: Collection[Any]) -> list[Any] | None:
 def _most_frequent_unit(values: Collection[Any]) -> str:
     """Return the unit that most of the texts have that have one, or an empty text."""
     texts = (value for value in values if isinstance(value, str))
-    found = Counter(m["unit"] for m in map(WITH_UNIT.fullmatch, texts) if m)
+    units = (m["unit"].lower() for m in map(WITH_UNIT.fullmatch, texts) if m)
+    found = Counter(unit for unit in units if unit in UNITS.split())
     return found.most_common(1)[0][0] if found else ""
 
 
 def _without(value: Any, unit: str) -> Any:
     """Return the number in front of this unit, as text, or the value as it is."""
     found = WITH_UNIT.fullmatch(value) if unit and isinstance(value, str) else None
-    return found["number"] if found and found["unit"] == unit else value
+    return found["number"] if found and found["unit"].lower() == unit else value
 
 
 def warn_of_texts(encoder: TableEncoder, n_rows: int) -> None:

@@ -4,6 +4,7 @@ import pickle
 import shutil
 import sys
 import types
+from functools import partial
 
 import joblib
 import numpy as np
@@ -162,6 +163,8 @@ def test_another_run_is_not_taken_from_the_cache(tmp_path, n_trainings, change):
     [
         (torch.set_default_dtype, torch.float64),
         (torch.set_float32_matmul_precision, "medium"),
+        (partial(setattr, torch.backends.mkldnn.matmul, "fp32_precision"), "bf16"),
+        (partial(setattr, torch.backends, "fp32_precision"), "tf32"),
     ],
 )
 def test_a_run_under_other_settings_of_torch_is_not_taken_from_the_cache(

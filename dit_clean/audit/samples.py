@@ -1,6 +1,6 @@
 """The user's own columns and rows, whatever container they came in."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -119,8 +119,8 @@ def is_text(samples: Any) -> bool:
 
 
 def as_name(X: Any, given: Any) -> Any:
-    """Return a number or tuple that names a column of X as text, all else as it is."""
-    is_name = isinstance(given, int | tuple) and str(given) in column_names(X)
+    """Return what names a column of X as text, all else as it is."""
+    is_name = isinstance(given, Hashable) and str(given) in column_names(X)
     return str(given) if is_name else given
 
 

@@ -33,6 +33,8 @@ RARELY = 0.02
 """Share of the next one below which targets do not repeat by their nature (counts)."""
 RULE = 0.4
 """Share of the most frequent regression target from which on it is the rule."""
+LEAST_OTHERS = 0.05
+"""Share of all other targets below which these are more likely wrong than rare."""
 MANY_OTHERS, ONE_SIDED = 1 / 3, 0.9
 """Share of all other targets that is flagged, and of what is flagged that are others,
 from which on these are more likely rare than wrong."""
@@ -288,7 +290,7 @@ def warn_of_rare_amounts(decision: Decision, targets: np.ndarray) -> bool:
         Of amounts that are rare wherever they occur each looks wrong.
     """
     values, counts = np.unique(targets, return_counts=True)
-    rule, share = values[counts.argmax()], counts.max() / len(targets)
+    rule, share = values[counts.argmax()].item(), counts.max() / len(targets)
     flagged, is_other = decision.flagged, targets != rule
     n_flagged, n_others = flagged.sum(), (flagged & is_other).sum()
     if (
@@ -296,14 +298,15 @@ def warn_of_rare_amounts(decision: Decision, targets: np.ndarray) -> bool:
         or n_flagged < MIN_FLAGGED
         or n_others < ONE_SIDED * n_flagged
         or n_others < MANY_OTHERS * is_other.sum()
+        or is_other.mean() < LEAST_OTHERS
     ):
         return False
     warn(
-        f"{share:.0%} of the targets are {rule:g}, and of the others "
+        f"{share:.0%} of the targets are {rule}, and of the others "
         f"{n_others / is_other.sum():.0%} are flagged. Amounts that are rare wherever "
         "they occur (claims, rain, sales) look like this, and without them a model "
         "predicts far too little. Clean such data in two steps, whether there is an "
-        f"amount (the labels y != {rule:g}) and how much (the logarithm of y, of the "
+        f"amount (the labels y != {rule}) and how much (the logarithm of y, of the "
         "rows with one); or set contamination to the fraction that you can look "
         "through."
     )

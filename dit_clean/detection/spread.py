@@ -7,8 +7,8 @@ from scipy.ndimage import median_filter
 from scipy.stats import t as student
 
 Expect = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-"""``expect(values, prediction, weight)`` -> what other rows, each of its weight, lead to
-expect of each value."""
+"""``expect(values, prediction, weight)`` -> what other rows, each of its weight, say of
+each value."""
 TAIL = 6
 """Degrees of freedom of the residuals of right targets: heavier tails than normal."""
 N_NEIGHBORS = 150

@@ -7,6 +7,7 @@ from numbers import Integral, Real
 from typing import Any, Self, TypeAlias
 
 from dit_clean.tracking import Trajectory
+from dit_clean.warning import warn
 
 WindowLike: TypeAlias = "Window | Steps | str | int | tuple[float, float] | None"
 GridLike: TypeAlias = "Iterable[WindowLike] | int | None"
@@ -91,8 +92,9 @@ def resolve_window(
     n_epochs : int
         Epochs of the run.
     n_scheduled : int, optional
-        Epochs that it was to have, if it may have stopped early: whole epochs up to
-        there are taken, and cut off.
+        Epochs that it was to have, if it may have stopped early: windows up to there
+        are taken, and cut off. Of one that the run did not reach its last epoch is
+        left, with a warning.
 
     Raises
     ------
@@ -115,7 +117,14 @@ def resolve_window(
         return Window(max(n_epochs - len(last), 0), n_epochs)
     start, stop = _bounds(window)
     if _is_whole(start) and _is_whole(stop):
-        return _checked(int(start), int(stop), length, window).cut_off(n_epochs)
+        found = _checked(int(start), int(stop), length, window)
+        if found.start >= n_epochs:
+            warn(
+                f"Training stopped after {n_epochs} epochs, before window={window!r} "
+                "begins: its last epoch is taken. Fractions, as (0.5, 1.0), fit any "
+                "number."
+            )
+        return found.cut_off(n_epochs)
     if not 0 <= start < stop <= 1:
         raise ValueError(
             f"window={window!r} is outside of training: fractions must satisfy "

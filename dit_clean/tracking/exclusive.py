@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import wraps
+from operator import attrgetter
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -20,6 +21,12 @@ network of a run: at the same time they would read each other's."""
 
 AUTOCAST_DEVICES = ("cpu", "cuda", "mps")
 """Where a caller may have asked for lower precision."""
+
+PRECISIONS: tuple[Any, ...] = attrgetter(
+    *("mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn"),
+    *("cuda.matmul", "cudnn.conv", "cudnn.rnn"),
+)(torch.backends)
+"""Where torch's precision of float32 can be set."""
 
 
 def _renew_lock() -> None:
@@ -126,13 +133,14 @@ class TorchSettings:
         Torch's threads.
     dtype : torch.dtype
         Of tensors and layers that name none.
-    precision : {"highest", "high", "medium"}
-        Of float32 matrix products.
+    precisions : tuple of str
+        Of float32 matrix products, convolutions and recurrent layers, as `PRECISIONS`
+        have them.
     """
 
     n_threads: int
     dtype: torch.dtype
-    precision: str
+    precisions: tuple[str, ...]
 
     @classmethod
     def now(cls) -> "TorchSettings":
@@ -141,7 +149,7 @@ class TorchSettings:
             return cls(
                 torch.get_num_threads(),
                 torch.get_default_dtype(),
-                torch.get_float32_matmul_precision(),
+                tuple(backend.fp32_precision for backend in PRECISIONS),
             )
 
     @contextmanager
@@ -158,4 +166,7 @@ class TorchSettings:
     def _set(self) -> None:
         torch.set_num_threads(self.n_threads)
         torch.set_default_dtype(self.dtype)
-        torch.set_float32_matmul_precision(self.precision)
+        for backend, precision in zip(PRECISIONS, self.precisions, strict=True):
+            # What is set by itself no longer follows a setting for all backends.
+            if backend.fp32_precision != precision:
+                backend.fp32_precision = precision

@@ -111,8 +111,8 @@ def warn_of_unseen(n_unseen: int, n_samples: int) -> None:
         warn(
             f"{n_unseen} of {n_samples} rows were in no batch of a network that was to "
             "train on them, and what it says of their labels is not what it is taken "
-            "for. Set iterator_train__shuffle=True, so that drop_last leaves out other "
-            "rows in each epoch."
+            "for. With drop_last, set iterator_train__shuffle=True and train for some "
+            "epochs, so that each leaves out other rows."
         )
 
 

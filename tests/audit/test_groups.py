@@ -43,7 +43,7 @@ def test_groups_by_a_column_of_an_array():
     assert set(group_table(data, "x0", lambda: data.influence).index) == {0, 1, 2, 3}
 
 
-@pytest.mark.parametrize("name", [0, ("lab", "hue")])
+@pytest.mark.parametrize("name", [0, np.int64(3), 1.5, ("lab", "hue")])
 def test_names_of_columns_may_be_numbers_or_tuples(name):
     cities = [f"city {i % N_CITIES}" for i in range(60)]
     X = pd.DataFrame({("lab", "size"): range(60), name: cities})

@@ -128,13 +128,16 @@ def decide(flagged):
 
 def test_amounts_that_are_rare_wherever_they_occur_are_warned_of():
     amounts = np.where(np.arange(200) < 40, np.arange(200) + 1.0, 0.0)
-    with pytest.warns(UserWarning, match=r"80% of .* 0, .*others 50% .*labels y != 0"):
+    with pytest.warns(UserWarning, match=r"80% of .* 0\.0, .*others 50% .*y != 0\.0"):
         assert warn_of_rare_amounts(decide(np.arange(200) < 20), amounts)
 
 
-@pytest.mark.parametrize("kind", ["few others", "the rule too", "no rule", "few"])
+@pytest.mark.parametrize(
+    "kind", ["few others", "the rule too", "no rule", "few", "hardly any"]
+)
 def test_other_flags_are_not_taken_for_rare_amounts(kind):
     rows = np.arange(200)
+    rows = np.arange(1000) if kind == "hardly any" else rows
     flagged = rows < {"few others": 12, "the rule too": 60, "few": 9}.get(kind, 20)
     n_others = {"no rule": 130, "few": 20}.get(kind, 40)
     amounts = np.where(rows < n_others, rows + 1.0, 0.0)

@@ -86,7 +86,7 @@ def test_epochs_become_steps():
 @pytest.mark.parametrize(
     ("window", "expected"),
     [
-        *[((2, 30), (2, 21)), ((2, 9), (2, 9)), ((25, 30), (20, 21))],
+        *[((2, 30), (2, 21)), ((2, 9), (2, 9))],
         *[(5, (16, 21)), (25, (0, 21)), ("late", (14, 21)), ((0.5, 1.0), (10, 21))],
     ],
 )
@@ -94,3 +94,8 @@ def test_windows_of_runs_that_stopped_early_are_cut_off(window, expected):
     assert resolve_window(window, 21, n_scheduled=30) == Window(*expected)
     with pytest.raises(ValueError, match="it has 30 epochs"):
         resolve_window((2, 31), 21, n_scheduled=30)
+
+
+def test_windows_that_a_run_did_not_reach_are_its_last_epoch():
+    with pytest.warns(UserWarning, match="stopped after 21 epochs, before window=.25"):
+        assert resolve_window((25, 30), 21, n_scheduled=30) == Window(20, 21)

@@ -41,7 +41,8 @@ def test_number_of_threads_is_not_read_while_a_fit_has_changed_it():
 
 def test_settings_are_those_of_before_after_a_fit():
     before = TorchSettings.now()
-    changed = TorchSettings(before.n_threads + 1, torch.float64, "medium")
+    precisions = ("bf16", *before.precisions[1:])
+    changed = TorchSettings(before.n_threads + 1, torch.float64, precisions)
     with changed.in_force():
         assert TorchSettings.now() == changed
     assert TorchSettings.now() == before
