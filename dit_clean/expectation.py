@@ -34,6 +34,10 @@ def expectation_by(
         a row expect of its value, (n_samples,), by its inputs and its prediction;
         ``weight`` says how much each row counts. None for fewer than `MIN_ROWS` rows,
         more than `MAX_COLUMNS` columns, or no table.
+
+    Notes
+    -----
+    Cost of a question: five times 40 small trees, on 20,000 rows at most.
     """
     if inputs is None or len(inputs) < MIN_ROWS or inputs.shape[1] > MAX_COLUMNS:
         return None

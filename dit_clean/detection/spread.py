@@ -10,7 +10,8 @@ Expect = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """``expect(values, prediction, weight)`` -> what other rows, each of its weight, say of
 each value."""
 TAIL = 6
-"""Degrees of freedom of the residuals of right targets: heavier tails than normal."""
+"""Degrees of freedom of the residuals of right targets, and of all targets: heavier
+tails than normal."""
 N_NEIGHBORS = 150
 """Samples of similar prediction that the local spread of residuals is read off."""
 LEAST = 0.1

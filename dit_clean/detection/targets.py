@@ -186,15 +186,11 @@ def wrong_target_probability(
     if finer.log_likelihood > found.log_likelihood + spent:
         found = finer
     if expect is not None:
-        finest = found
-        for _ in range(N_SPREADS):
-            is_right = expit(-finest.log_odds)
-            spread = expected_spread(residual, prediction, expect, is_right)
-            finest = _explained(targets, prediction, spread)
-        if finest.log_likelihood > found.log_likelihood + spent:
-            rate = expect(expit(found.log_odds), prediction, np.ones(n_samples))
-            if finest.log_likelihood > found.log_likelihood + _gain(found, rate):
-                found = finest
+        finest = _spread_by_inputs(targets, prediction, found, expect)
+        rate = expect(expit(found.log_odds), prediction, np.ones(n_samples))
+        needed = max(spent, _gain_by_rate(found, rate))
+        if finest.log_likelihood > found.log_likelihood + needed:
+            found = finest
     above = np.maximum(found.log_odds - SURE, 0)
     return expit(np.minimum(found.log_odds, SURE) + np.log1p(above))
 
@@ -206,14 +202,27 @@ class _Fit(NamedTuple):
     log_likelihood: float
 
 
-def _gain(fit: _Fit, rate: np.ndarray) -> float:
-    """Return how much better a fit explains targets by a rate of wrong ones of each."""
-    mean, rate = (
-        np.clip(r, MIN_RATE, 1 - MIN_RATE) for r in (expit(fit.log_odds).mean(), rate)
-    )
-    ratio = fit.log_odds - logit(mean)
-    one, own = (np.logaddexp(np.log1p(-r), np.log(r) + ratio) for r in (mean, rate))
-    return float((own - one).sum())
+def _spread_by_inputs(
+    targets: np.ndarray, prediction: np.ndarray, fit: _Fit, expect: Expect
+) -> _Fit:
+    """Fit the mixture with the spread of those that are right, by `fit`, by inputs."""
+    for _ in range(N_SPREADS):
+        is_right = expit(-fit.log_odds)
+        spread = expected_spread(targets - prediction, prediction, expect, is_right)
+        fit = _explained(targets, prediction, spread)
+    return fit
+
+
+def _gain_by_rate(fit: _Fit, rate: np.ndarray) -> float:
+    """Return what a fit's log-likelihood gains where each target has its own rate.
+
+    The rate of wrong ones, (n_samples,), in place of the same for all.
+    """
+    mean = np.clip(expit(fit.log_odds).mean(), MIN_RATE, 1 - MIN_RATE)
+    rate = np.clip(rate, MIN_RATE, 1 - MIN_RATE)
+    ratio = fit.log_odds - logit(mean)  # of the densities, wrong to right
+    same, own = (np.logaddexp(np.log1p(-r), np.log(r) + ratio) for r in (mean, rate))
+    return float((own - same).sum())
 
 
 def _explained(targets: np.ndarray, prediction: np.ndarray, spread: np.ndarray) -> _Fit:
