@@ -44,6 +44,14 @@ def test_wrong_targets_among_them_are_found(uneven):
     assert before[~is_wrong].mean() > 0.03
 
 
+def test_a_group_that_is_wrong_as_a_whole_is_no_ground_to_expect_from(uneven):
+    inputs, prediction, targets = uneven
+    groups = np.repeat([0, 1], [800, 200])
+    given = np.where(groups == 1, targets + 1e4, targets)
+    found = probability(given, prediction, inputs, groups)
+    assert found[groups == 1].min() > 0.9
+
+
 @pytest.mark.parametrize("share", [0.5, 0.7])
 @pytest.mark.parametrize("kind", ["swapped", "gross", "tenfold"])
 def test_wrong_targets_of_one_region_are_not_taken_for_its_noise(uneven, share, kind):

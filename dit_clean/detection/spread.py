@@ -7,8 +7,7 @@ from scipy.ndimage import median_filter
 from scipy.stats import t as student
 
 Expect = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-"""``expect(values, prediction, weight)`` -> what other rows, each of its weight, say of
-each value."""
+"""``expect(values, prediction, counts)`` -> what other rows that count say of each."""
 TAIL = 6
 """Degrees of freedom of the residuals of right targets, and of all targets: heavier
 tails than normal."""
@@ -42,8 +41,7 @@ def expected_spread(
 ) -> np.ndarray:
     """Return the scale of residuals of right targets among samples of similar inputs.
 
-    By what the logarithm of a residual is expected to be, each of the weight that it
-    is a right target's.
+    By what the logarithm of a residual is expected to be by those of right ones.
     """
     size = np.abs(residual)
     unit = np.median(size) or size.mean() or 1.0

@@ -170,8 +170,8 @@ def wrong_target_probability(
     targets, prediction : ndarray of shape (n_samples,)
         In the same unit.
     expect : callable, optional
-        ``expect(values, prediction, weight)`` -> what other rows, each of its weight,
-        lead to expect of each value by the inputs.
+        ``expect(values, prediction, counts)`` -> what other rows that count lead to
+        expect of each value, by the inputs.
 
     Returns
     -------
@@ -187,7 +187,7 @@ def wrong_target_probability(
         found = finer
     if expect is not None:
         finest = _spread_by_inputs(targets, prediction, found, expect)
-        rate = expect(expit(found.log_odds), prediction, np.ones(n_samples))
+        rate = expect(expit(found.log_odds), prediction, np.ones(n_samples, bool))
         needed = max(spent, _gain_by_rate(found, rate))
         if finest.log_likelihood > found.log_likelihood + needed:
             found = finest
@@ -207,7 +207,7 @@ def _spread_by_inputs(
 ) -> _Fit:
     """Fit the mixture with the spread of those that are right, by `fit`, by inputs."""
     for _ in range(N_SPREADS):
-        is_right = expit(-fit.log_odds)
+        is_right = fit.log_odds < 0
         spread = expected_spread(targets - prediction, prediction, expect, is_right)
         fit = _explained(targets, prediction, spread)
     return fit
