@@ -187,9 +187,8 @@ def wrong_target_probability(
         found = finer
     if expect is not None:
         finest = _spread_by_inputs(targets, prediction, found, expect)
-        rate = expect(expit(found.log_odds), prediction, np.ones(n_samples, bool))
-        needed = max(spent, _gain_by_rate(found, rate))
-        if finest.log_likelihood > found.log_likelihood + needed:
+        gain = finest.log_likelihood - found.log_likelihood
+        if gain > spent and gain > _gain_by_rate(found, prediction, expect):
             found = finest
     above = np.maximum(found.log_odds - SURE, 0)
     return expit(np.minimum(found.log_odds, SURE) + np.log1p(above))
@@ -213,12 +212,11 @@ def _spread_by_inputs(
     return fit
 
 
-def _gain_by_rate(fit: _Fit, rate: np.ndarray) -> float:
-    """Return what a fit's log-likelihood gains where each target has its own rate.
-
-    The rate of wrong ones, (n_samples,), in place of the same for all.
-    """
-    mean = np.clip(expit(fit.log_odds).mean(), MIN_RATE, 1 - MIN_RATE)
+def _gain_by_rate(fit: _Fit, prediction: np.ndarray, expect: Expect) -> float:
+    """Return what a fit's log-likelihood gains by a rate of wrong targets by inputs."""
+    is_wrong = expit(fit.log_odds)
+    mean = np.clip(is_wrong.mean(), MIN_RATE, 1 - MIN_RATE)
+    rate = expect(is_wrong, prediction, np.ones(len(is_wrong), bool))
     rate = np.clip(rate, MIN_RATE, 1 - MIN_RATE)
     ratio = fit.log_odds - logit(mean)  # of the densities, wrong to right
     same, own = (np.logaddexp(np.log1p(-r), np.log(r) + ratio) for r in (mean, rate))
