@@ -1,11 +1,12 @@
 """What is to be expected of rows by their inputs, as trees have seen it in others."""
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.model_selection import GroupKFold, KFold
+
+from dit_clean.detection.spread import Expect
 
 N_FOLDS = 5
 """Folds, each of which the others are asked about."""
@@ -17,7 +18,7 @@ MAX_TRAINED = 20_000
 
 def expectation_by(
     inputs: np.ndarray | None, groups: np.ndarray | None = None
-) -> Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None:
+) -> Expect | None:
     """Return a function that tells what values are to be expected by the inputs.
 
     Parameters

@@ -113,12 +113,14 @@ class Rescoring:
         if isinstance(evidence, TargetEvidence):
             residual = evidence.targets - evidence.prediction(self.window_.slice)
             warn_of_repeated_target(targets.given)
-            is_said = warn_of_shifted_predictions(
-                targets.scale * residual, targets.given
-            ) or warn_of_many_wrong_targets(decision.contamination)
-            if has_signal and not is_said:
-                is_said = warn_of_rare_amounts(decision, targets.given)
-            if has_signal and not is_said:
+            shift = targets.scale * residual
+            is_said = (
+                warn_of_shifted_predictions(shift, targets.given)
+                or warn_of_many_wrong_targets(decision.contamination)
+                or not has_signal
+                or warn_of_rare_amounts(decision, targets.given)
+            )
+            if not is_said:
                 warn_of_skewed_targets(decision, residual)
         elif has_signal and not warn_of_many_wrong_labels(
             decision.contamination, targets.labels

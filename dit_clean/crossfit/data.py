@@ -13,7 +13,7 @@ from dit_clean.crossfit.fold import Fold
 from dit_clean.influence import BoundedError, LabelError, MeanLoss
 from dit_clean.influence.queries import Query, Several
 from dit_clean.inputs import as_network_rows
-from dit_clean.tables import select_rows
+from dit_clean.tables import MATRIX_AXES, select_rows
 from dit_clean.targets import Targets
 from dit_clean.tracking.rows import Rows, as_tensor, n_rows, subset_rows
 
@@ -69,7 +69,7 @@ class TrainingData:
     @property
     def table(self) -> np.ndarray | None:
         """The rows as a dense table, (n_samples, n_columns), if they are one."""
-        is_table = isinstance(self.rows, torch.Tensor) and self.rows.ndim == 2  # noqa: PLR2004
+        is_table = isinstance(self.rows, torch.Tensor) and self.rows.ndim == MATRIX_AXES
         return self.rows.numpy() if is_table else None
 
     @cached_property

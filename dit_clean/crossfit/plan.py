@@ -193,7 +193,7 @@ class CrossFit:
                 after_epoch=watcher,
                 epochs=None if storage == "all" else watcher.epochs,
             )
-        unfollowed = unfollowed_buffers(run.trajectory)
+            unfollowed = unfollowed_buffers(run.trajectory)
         if storage == "none":
             run.trajectory.store.keep_only(lambda t: False)
         total = time.perf_counter() - begin
