@@ -180,7 +180,8 @@ class InfluenceCleaner(
     history_ : dict of str to ndarray of shape (n_epochs,)
         Learning curves, unrelated to the parameter `history`: "held_out" and
         "in_sample", the mean probability of the given label (regression:
-        minus the median absolute residual, scaled).
+        minus the mean of damped absolute residuals, r / (1 + r / s) with s the
+        interquartile range of the targets, scaled).
     fit_seconds_ : dict of str to float
         "training" and "influence", summed over networks.
     n_features_in_, feature_names_in_

@@ -10,7 +10,7 @@ from dit_clean.influence.patterns import pattern_counts, stage_correlation, stag
 N_BINS = 40
 MEASURES = {
     True: "mean probability of the given label",
-    False: "minus the median absolute residual (scaled)",
+    False: "minus the mean absolute residual (scaled, damped)",
 }
 
 

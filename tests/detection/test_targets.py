@@ -193,6 +193,16 @@ def test_of_samples_that_are_all_alike_none_is_flagged():
     assert np.isfinite(decision.suspicion).all()
 
 
+def test_loss_is_the_mean_residual_of_which_gross_errors_have_little_hold():
+    targets = np.array([0.0, 1.0, 2.0, 3.0, 4.0])  # an interquartile range of 2
+    outputs = np.repeat(targets[:, None], 3, axis=1)
+    outputs[:, 1] += [2.0, -2.0, 0.0, 0.0, 0.0]
+    outputs[0, 2] = 1e9
+    evidence = TargetEvidence(targets, outputs, outputs, n_folds=3)
+    assert evidence.held_out_loss() == pytest.approx([0.0, 2 / 5, 2 / 5])
+    assert evidence.guess_loss(np.array([0, 2])) == pytest.approx(1 / 2)
+
+
 def test_margin_is_minus_the_residual_of_the_mean_prediction():
     held_out = np.array([[1.0, 3.0], [0.0, 0.0]])
     evidence = TargetEvidence(np.array([2.0, 1.0]), held_out, held_out, n_folds=3)
