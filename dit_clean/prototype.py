@@ -14,7 +14,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from dit_clean.targets import Targets
 from dit_clean.tracking.default_net import make_default_net
-from dit_clean.tracking.exclusive import borrowed_generators
+from dit_clean.tracking.given_net import untrained
 from dit_clean.tracking.layers import labeled
 from dit_clean.warning import warn
 
@@ -67,9 +67,7 @@ def make_prototype(cleaner: Any, n_features: int, targets: Targets) -> NeuralNet
 
 def network_dtype(net: NeuralNet) -> torch.dtype:
     """Return the precision that a net computes in; it is not touched."""
-    with borrowed_generators(net.device):
-        trial = clone(net).set_params(compile=False).initialize()
-    return next(trial.module_.parameters(), torch.empty(0)).dtype
+    return next(untrained(net).module_.parameters(), torch.empty(0)).dtype
 
 
 def warn_of_unread(cleaner: Any) -> None:
@@ -158,9 +156,7 @@ def can_be_kept(net: NeuralNet) -> bool:
 
 def _parametrized_layer(net: NeuralNet) -> str:
     """Return what errors call the first parametrized layer of a net, "" without one."""
-    with borrowed_generators(net.device):
-        module = clone(net).initialize().module_
-    layers = module.named_modules()
+    layers = untrained(net).module_.named_modules()
     found = (labeled(name, layer) for name, layer in layers if is_parametrized(layer))
     return next(found, "")
 

@@ -127,6 +127,11 @@ class Normed(nn.Module):
         return self.output(X)
 
 
+def test_the_layer_that_cannot_be_pickled_has_its_name_in_compiled_nets_too():
+    with pytest.raises(ValueError, match="^Layer 'output' .* is parametrized"):
+        check_can_be_sent(make_net(Normed, compile=True), n_jobs=2)
+
+
 def test_nets_that_cannot_be_pickled_are_told_so_before_they_train():
     X, y = make_rows()
     net = make_net(Normed, iterator_train__shuffle=True)

@@ -98,16 +98,18 @@ def _windows_of_run(
     return grid
 
 
-@one_thread_at_a_time
 def predict_together(runs: list[FoldRun], X: Rows, is_classifier: bool) -> torch.Tensor:
     """Return encoded labels, or targets (n, 1), that the runs predict on average."""
-    outputs = []
-    for recorded in runs:
-        trajectory = recorded.run.trajectory
-        state = trajectory.state(trajectory.n_steps)
-        params = trajectory.variables(state)
-        inputs = cast_floats(X, state.params.dtype)
-        output = forward_rows(trajectory.model, params, inputs, is_classifier)
-        outputs.append(output.exp() if is_classifier else output)
+    outputs = [_predicted(run.run.trajectory, X, is_classifier) for run in runs]
     mean = torch.stack(outputs).mean(0)
     return mean.argmax(1) if is_classifier else mean
+
+
+@one_thread_at_a_time
+def _predicted(trajectory: Trajectory, X: Rows, is_classifier: bool) -> torch.Tensor:
+    """Return probabilities, or targets (n, 1), of the trained network."""
+    state = trajectory.state(trajectory.n_steps)
+    inputs = cast_floats(X, state.params.dtype)
+    params = trajectory.variables(state)
+    output = forward_rows(trajectory.model, params, inputs, is_classifier)
+    return output.exp() if is_classifier else output

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import joblib
 import numpy as np
@@ -70,6 +70,11 @@ class CrossFit:
     def has_callbacks(self) -> bool:
         """Whether the net brings callbacks of its own."""
         return bool(self.net.callbacks) and self.net.callbacks != "disable"
+
+    @cached_property
+    def dtype(self) -> torch.dtype:
+        """Precision that the net computes in."""
+        return network_dtype(self.net)
 
     def run(
         self, data: TrainingData, folds: list[Fold]
@@ -218,9 +223,8 @@ class CrossFit:
         if not self.has_callbacks:
             return clone(self.net).set_params(train_split=None)
         rows = torch.as_tensor(fold.held_out if fold.holds_out else fold.train)
-        dtype = network_dtype(self.net)
-        held_out = cast_floats(subset_rows(data.X, rows), dtype)
-        y = cast_targets(data.targets.encoded[rows], dtype)
+        held_out = cast_floats(subset_rows(data.X, rows), self.dtype)
+        y = cast_targets(data.targets.encoded[rows], self.dtype)
         validation = Dataset(skorch_rows(held_out), y)
         return clone(self.net).set_params(train_split=predefined_split(validation))
 

@@ -83,6 +83,11 @@ class Parameter:
         return chosen[0][self.index]
 
     def _members(self, known: list[str]) -> list[str]:
+        if not self.name:
+            raise ValueError(
+                f"Parameter({self.name!r}) names nothing. Known parameters: "
+                f"{', '.join(known)}."
+            )
         members: list[str] = []
         for name in (self.name,) if isinstance(self.name, str) else self.name:
             found = [n for n in known if n == name or n.startswith(f"{name}.")]

@@ -1,10 +1,11 @@
 """What only one thread at a time may use: torch's global state, and recorded runs."""
 
+import inspect
 import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from operator import attrgetter
 from typing import Any, ParamSpec, TypeVar
@@ -61,20 +62,73 @@ def helping() -> Iterator[None]:
         _helping.is_helper = before
 
 
+@dataclass(frozen=True)
+class TorchSettings:
+    """Settings of the whole process that the bits of all results depend on.
+
+    Attributes
+    ----------
+    n_threads : int
+        Torch's threads, as far as there are processors.
+    dtype : torch.dtype
+        Of tensors and layers that name none.
+    precisions : tuple of str
+        Of float32 matrix products, convolutions and recurrent layers, as `PRECISIONS`
+        have them.
+    """
+
+    n_threads: int
+    dtype: torch.dtype
+    precisions: tuple[str, ...]
+
+    @classmethod
+    def now(cls) -> "TorchSettings":
+        """Return those in force, while no fit has changed them."""
+        with GLOBAL_STATE:
+            return cls(
+                torch.get_num_threads(),
+                torch.get_default_dtype(),
+                tuple(backend.fp32_precision for backend in PRECISIONS),
+            )
+
+    @contextmanager
+    def in_force(self) -> Iterator[None]:
+        """Have these settings inside, and those of before after."""
+        with GLOBAL_STATE:
+            before = self.now()
+            n_threads = min(self.n_threads, os.cpu_count() or 1)
+            replace(self, n_threads=n_threads)._set()
+            try:
+                yield
+            finally:
+                before._set()
+
+    def _set(self) -> None:
+        torch.set_num_threads(self.n_threads)
+        torch.set_default_dtype(self.dtype)
+        for backend, precision in zip(PRECISIONS, self.precisions, strict=True):
+            # What is set by itself no longer follows a setting for all backends.
+            if backend.fp32_precision != precision:
+                backend.fp32_precision = precision
+
+
 def one_thread_at_a_time(
     function: Callable[Params, Result],
 ) -> Callable[Params, Result]:
     """Return the function so that a second thread waits until the first is done.
 
-    And so that it computes in `plain_modes`.
+    And so that it computes as training did: in `plain_modes`, and under the settings of
+    the run or model that is its first argument.
     """
+    signature = inspect.signature(function)
 
     @wraps(function)
     def alone(*args: Params.args, **kwargs: Params.kwargs) -> Result:
-        # Whoever asks from within has set modes of its own.
+        # Whoever asks from within has set modes and settings of its own.
         if getattr(_helping, "is_helper", False) or holds_global_state():
             return function(*args, **kwargs)
-        with GLOBAL_STATE, plain_modes():
+        recorded, *_ = signature.bind(*args, **kwargs).arguments.values()
+        with recorded.settings.in_force(), plain_modes():
             return function(*args, **kwargs)
 
     return alone
@@ -121,52 +175,3 @@ def borrowed_generators(device: Any = "cpu", seed: int | None = None) -> Iterato
                 with torch.cuda.device(device):
                     torch.cuda.manual_seed(seed)
         yield
-
-
-@dataclass(frozen=True)
-class TorchSettings:
-    """Settings of the whole process that the bits of a training depend on.
-
-    Attributes
-    ----------
-    n_threads : int
-        Torch's threads.
-    dtype : torch.dtype
-        Of tensors and layers that name none.
-    precisions : tuple of str
-        Of float32 matrix products, convolutions and recurrent layers, as `PRECISIONS`
-        have them.
-    """
-
-    n_threads: int
-    dtype: torch.dtype
-    precisions: tuple[str, ...]
-
-    @classmethod
-    def now(cls) -> "TorchSettings":
-        """Return those in force, while no fit has changed them."""
-        with GLOBAL_STATE:
-            return cls(
-                torch.get_num_threads(),
-                torch.get_default_dtype(),
-                tuple(backend.fp32_precision for backend in PRECISIONS),
-            )
-
-    @contextmanager
-    def in_force(self) -> Iterator[None]:
-        """Have these settings inside, and those of before after."""
-        with GLOBAL_STATE:
-            before = self.now()
-            self._set()
-            try:
-                yield
-            finally:
-                before._set()
-
-    def _set(self) -> None:
-        torch.set_num_threads(self.n_threads)
-        torch.set_default_dtype(self.dtype)
-        for backend, precision in zip(PRECISIONS, self.precisions, strict=True):
-            # What is set by itself no longer follows a setting for all backends.
-            if backend.fp32_precision != precision:
-                backend.fp32_precision = precision

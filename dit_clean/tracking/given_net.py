@@ -24,6 +24,12 @@ FEW_CHANGES = 0.2
 chance would have."""
 
 
+def untrained(net: NeuralNet) -> NeuralNet:
+    """Return an initialized clone of a net, to be looked at; it is not touched."""
+    with borrowed_generators(net.device):
+        return clone(net).set_params(compile=False).initialize()
+
+
 def check_outputs(
     net: NeuralNet, X: Rows, n_outputs: int, n_trained: Sequence[int]
 ) -> None:
@@ -47,7 +53,7 @@ def check_outputs(
         outputs, or cannot be trained on a last batch of one row.
     """
     with borrowed_generators(net.device):
-        trial = clone(net).set_params(compile=False).initialize()
+        trial = untrained(net)
         check_module(trial.module_)
         trial.module_.eval()
         rows = cast_floats(X, next(trial.module_.parameters()).dtype)

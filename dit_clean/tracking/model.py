@@ -1,7 +1,7 @@
 """A module, its criterion and its training data as pure functions of the parameters."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import repeat
 from typing import Any
@@ -14,7 +14,7 @@ from torch.func import functional_call
 from dit_clean.tracking.copies import copied
 from dit_clean.tracking.criterion import SampleLoss
 from dit_clean.tracking.criterion_checks import check_holds_none
-from dit_clean.tracking.exclusive import one_thread_at_a_time
+from dit_clean.tracking.exclusive import TorchSettings, one_thread_at_a_time
 from dit_clean.tracking.generator import replayed_rng
 from dit_clean.tracking.kernels import TrackedKernels
 from dit_clean.tracking.layers import check_leaves, mend_norms
@@ -50,6 +50,8 @@ class TrackedModel:
     buffer_names : tuple of str or None
         Buffers whose values are those of a step; others a pass makes by itself. By
         default those the module has now, before a pass registers more of them.
+    settings : TorchSettings
+        In force in training, and whenever it is computed again; by default those now.
     """
 
     module: nn.Module
@@ -58,6 +60,7 @@ class TrackedModel:
     targets: Tensor
     sample_weight: Tensor | None = None
     buffer_names: tuple[str, ...] | None = None
+    settings: TorchSettings = field(default_factory=TorchSettings.now)
 
     def __post_init__(self) -> None:
         mend_norms(self.module)

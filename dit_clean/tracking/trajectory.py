@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dit_clean.tracking.exclusive import one_thread_at_a_time
+from dit_clean.tracking.exclusive import TorchSettings, one_thread_at_a_time
 from dit_clean.tracking.layout import ParameterLayout
 from dit_clean.tracking.model import TrackedModel
 from dit_clean.tracking.records import StepRecord, pack_records, unpack_records
 from dit_clean.tracking.replay import Replayer
 from dit_clean.tracking.storage import MIN_STATES, StateStore, TrainingState
 
-FORMAT = 9
+FORMAT = 10
 """Version of pickled runs and of `memory`: to be raised where their contents change, or
 what is measured of them."""
 
@@ -106,6 +106,11 @@ class Trajectory:
         vars(self).update(state, records=unpack_records(state["records"]))
         if device.type != "cpu" and has_device(device):
             vars(self).update(vars(self.to(device)))
+
+    @property
+    def settings(self) -> TorchSettings:
+        """Settings of torch in training."""
+        return self.model.settings
 
     @property
     def n_steps(self) -> int:

@@ -198,6 +198,7 @@ REFUSED = {
     "negative class": (Prediction(X, Y - 9), ValueError, "from 0 to 2: got 3 outputs"),
     "one-hot": (Prediction(X, torch.eye(3)[Y]), ValueError, "one class index for each"),
     "name": (Parameter("3.weight"), ValueError, "no parameter or layer '3.weight'"),
+    "no name": (Parameter(()), ValueError, r"Parameter\(\(\)\) names nothing"),
     "index": (Parameter("2.weight", index=(1,)), ValueError, "is no entry of"),
     "large index": (Parameter("2.weight", index=(77, 0)), ValueError, "is no entry of"),
     "index of a layer": (Parameter("2", index=(0, 0)), ValueError, "is no entry of"),

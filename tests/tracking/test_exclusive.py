@@ -5,6 +5,7 @@ import pickle
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -25,6 +26,12 @@ def run_beside(function):
     return thread
 
 
+@pytest.fixture
+def many_processors(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+
+
+@pytest.mark.usefixtures("many_processors")
 def test_number_of_threads_is_not_read_while_a_fit_has_changed_it():
     before, entered = torch.get_num_threads(), threading.Event()
 
@@ -39,6 +46,7 @@ def test_number_of_threads_is_not_read_while_a_fit_has_changed_it():
     thread.join()
 
 
+@pytest.mark.usefixtures("many_processors")
 def test_settings_are_those_of_before_after_a_fit():
     before = TorchSettings.now()
     precisions = ("bf16", *before.precisions[1:])
@@ -46,6 +54,70 @@ def test_settings_are_those_of_before_after_a_fit():
     with changed.in_force():
         assert TorchSettings.now() == changed
     assert TorchSettings.now() == before
+
+
+def test_no_more_threads_than_processors_and_those_of_before_after(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(5)
+    try:
+        with replace(TorchSettings.now(), n_threads=4).in_force():
+            assert torch.get_num_threads() == 2
+        assert torch.get_num_threads() == 5
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def set_by_the_caller(settings):
+    before = TorchSettings.now()
+    settings._set()
+    try:
+        yield
+    finally:
+        before._set()
+
+
+class Noting(Linear):
+    """Notes the settings that its passes run under."""
+
+    noted: ClassVar[list] = []
+
+    def forward(self, X):
+        self.noted.append(TorchSettings.now())
+        return super().forward(X)
+
+
+@pytest.mark.usefixtures("many_processors")
+def test_what_is_asked_of_a_run_is_computed_under_the_settings_of_its_training():
+    X, y = make_rows()
+    query, before = MeanLoss(X, y), TorchSettings.now()
+    run = track(make_net(Noting), X, y, record=1, random_state=0)
+    precisions = ("bf16", *before.precisions[1:])
+    Noting.noted.clear()
+    others = TorchSettings(before.n_threads + 1, torch.float64, precisions)
+    with set_by_the_caller(others):
+        run.influence(query)
+        run.timeline(query)
+        run.leave_one_out(query, [0])
+        check_replay(run.trajectory)
+        params = run.trajectory.params(2)
+        run.model.losses(params, torch.as_tensor(X), torch.as_tensor(y))
+    assert set(Noting.noted) == {before}
+
+
+@pytest.mark.usefixtures("many_processors")
+def test_a_cleaner_predicts_and_asks_under_the_settings_of_its_training():
+    X, y = make_rows()
+    before = TorchSettings.now()
+    cleaner = InfluenceCleaner(make_net(Noting, max_epochs=3), random_state=0)
+    cleaner.fit(X, y)
+    Noting.noted.clear()
+    with set_by_the_caller(replace(before, dtype=torch.float64)):
+        cleaner.influence((1, 2), history="full")
+        cleaner.influence_on(X[:2])
+    trained = {replace(noted, n_threads=1) for noted in Noting.noted}
+    assert trained == {replace(before, n_threads=1)}
 
 
 def test_runs_tracked_in_threads_are_those_tracked_alone():
