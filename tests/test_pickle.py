@@ -13,6 +13,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from dit_clean import InfluenceCleaner, track
 from dit_clean.crossfit import TrainingData
+from dit_clean.prototype import check_can_be_sent
 from dit_clean.tables import TableEncoder, select_rows
 from tests.nets import make_net, make_rows
 
@@ -128,7 +129,7 @@ class Normed(nn.Module):
 
 
 def test_the_layer_that_cannot_be_pickled_has_its_name_in_compiled_nets_too():
-    with pytest.raises(ValueError, match="^Layer 'output' .* is parametrized"):
+    with pytest.raises(ValueError, match=r"^Layer 'output' .* is parametrized"):
         check_can_be_sent(make_net(Normed, compile=True), n_jobs=2)
 
 
