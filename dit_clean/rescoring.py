@@ -12,20 +12,16 @@ from dit_clean.detection import (
     MIN_Z,
     Decision,
     TargetEvidence,
+    doubts_about_labels,
+    doubts_about_targets,
     sample_weights,
-    warn_of_doubtful_classes,
-    warn_of_many_wrong_labels,
-    warn_of_many_wrong_targets,
-    warn_of_rare_amounts,
-    warn_of_repeated_target,
-    warn_of_shifted_predictions,
-    warn_of_skewed_targets,
 )
 from dit_clean.failed_fits import unchanged_on_failure
 from dit_clean.findings import Findings
 from dit_clean.influence import Window
 from dit_clean.parameters import PARAMETERS, TRAINING_PARAMETERS
 from dit_clean.tracking.exclusive import with_gradients
+from dit_clean.warning import warn
 
 
 class Rescoring:
@@ -108,24 +104,19 @@ class Rescoring:
     def _warn_of_right_ones(self, decision: Decision) -> None:
         """Warn where what looks wrong is more likely right."""
         evidence, targets = self._findings.evidence, self._findings.data.targets
-        # Without a signal, `warn_of_no_signal` has said enough.
         has_signal = self._findings.signal >= MIN_Z
         if isinstance(evidence, TargetEvidence):
             residual = evidence.targets - evidence.prediction(self.window_.slice)
-            warn_of_repeated_target(targets.given)
-            shift = targets.scale * residual
-            is_said = (
-                warn_of_shifted_predictions(shift, targets.given)
-                or warn_of_many_wrong_targets(decision.contamination)
-                or not has_signal
-                or warn_of_rare_amounts(decision, targets.given)
+            residual = targets.scale * residual
+            doubts = doubts_about_targets(
+                decision, targets.given, residual, has_signal=has_signal
             )
-            if not is_said:
-                warn_of_skewed_targets(decision, residual)
-        elif has_signal and not warn_of_many_wrong_labels(
-            decision.contamination, targets.labels
-        ):
-            warn_of_doubtful_classes(decision, targets.codes, targets.labels)
+        else:
+            doubts = doubts_about_labels(
+                decision, targets.codes, targets.labels, has_signal=has_signal
+            )
+        for doubt in filter(None, doubts):
+            warn(doubt)
 
     def _set_decision(self, decision: Decision) -> Self:
         targets = self._findings.data.targets

@@ -7,17 +7,9 @@ from dit_clean.detection.convergence import (
     warn_of_unfinished_training,
 )
 from dit_clean.detection.decision import judge_labels, window_likelihood
+from dit_clean.detection.doubts import doubts_about_labels, doubts_about_targets
 from dit_clean.detection.evidence import CleanEvidence, LabelEvidence
 from dit_clean.detection.judgement import Decision, Judgement
-from dit_clean.detection.plausibility import (
-    warn_of_doubtful_classes,
-    warn_of_many_wrong_labels,
-    warn_of_many_wrong_targets,
-    warn_of_rare_amounts,
-    warn_of_repeated_target,
-    warn_of_shifted_predictions,
-    warn_of_skewed_targets,
-)
 from dit_clean.detection.replacement import nearest_target_rows, replacement_rows
 from dit_clean.detection.signal import (
     MIN_Z,
@@ -38,6 +30,8 @@ __all__ = [
     "TargetEvidence",
     "UnfinishedTrainingWarning",
     "convergence_window",
+    "doubts_about_labels",
+    "doubts_about_targets",
     "held_out_signal",
     "judge_labels",
     "judge_targets",
@@ -45,14 +39,7 @@ __all__ = [
     "nearest_target_rows",
     "replacement_rows",
     "sample_weights",
-    "warn_of_doubtful_classes",
-    "warn_of_many_wrong_labels",
-    "warn_of_many_wrong_targets",
     "warn_of_no_signal",
-    "warn_of_rare_amounts",
-    "warn_of_repeated_target",
-    "warn_of_shifted_predictions",
-    "warn_of_skewed_targets",
     "warn_of_unfinished_training",
     "window_likelihood",
 ]

@@ -12,8 +12,6 @@ from dit_clean.detection import (
     UnfinishedTrainingWarning,
     held_out_signal,
     late_fall,
-    warn_of_many_wrong_labels,
-    warn_of_many_wrong_targets,
     warn_of_no_signal,
     warn_of_unfinished_training,
 )
@@ -102,14 +100,6 @@ def test_targets_that_cannot_be_predicted_are_warned_of():
     assert held_out_signal(make_targets(1.0)) > 10
 
 
-def test_implausibly_many_wrong_targets_are_warned_of():
-    with pytest.warns(UserWarning, match=r"40% of the targets look wrong.*logarithm"):
-        warn_of_many_wrong_targets(0.4)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warn_of_many_wrong_targets(0.2)
-
-
 @pytest.mark.parametrize(
     ("signal", "words"),
     [(1.2, "only 1.2 standard errors better"), (-12.1, "12.1 standard errors worse")],
@@ -117,17 +107,6 @@ def test_implausibly_many_wrong_targets_are_warned_of():
 def test_how_far_from_chance_is_said(signal, words):
     with pytest.warns(NoSignalWarning, match=f"targets: {words} than chance"):
         warn_of_no_signal(signal)
-
-
-def test_implausibly_many_wrong_labels_are_warned_of():
-    with pytest.warns(UserWarning, match=r"50% of the labels.*X here: give better"):
-        warn_of_many_wrong_labels(0.5, np.array(["ham", "spam"]))
-    match = 'If they measure .* set task="regression", or use CleanedRegressor'
-    with pytest.warns(UserWarning, match=match):
-        warn_of_many_wrong_labels(0.5, np.arange(11))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warn_of_many_wrong_labels(0.42, np.arange(2))
 
 
 def test_training_that_ends_too_early_is_warned_of():

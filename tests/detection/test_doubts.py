@@ -1,20 +1,17 @@
 """Flagged labels and targets that are more likely right."""
 
-import warnings
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from dit_clean.detection.judgement import Decision
-from dit_clean.detection.plausibility import (
+from dit_clean.detection.doubts import (
     are_skewed,
-    doubtful_classes,
-    warn_of_doubtful_classes,
-    warn_of_rare_amounts,
-    warn_of_repeated_target,
-    warn_of_shifted_predictions,
-    warn_of_skewed_targets,
+    doubts_about_labels,
+    doubts_about_targets,
 )
+from dit_clean.detection.judgement import Decision
 
 CODES = np.repeat([0, 1], [180, 20])
 CLASSES = np.array(["no", "yes"])
@@ -32,10 +29,35 @@ def make_decision(suspicion, n_flagged, contamination=0.1):
     )
 
 
+def about_labels(decision, has_signal=True):
+    (doubt,) = doubts_about_labels(decision, CODES, CLASSES, has_signal=has_signal)
+    return doubt
+
+
+def about_targets(decision, targets, residual=None, has_signal=True):
+    """Return what is said of a value, and what of flags."""
+    residual = np.zeros(len(targets)) if residual is None else residual
+    return doubts_about_targets(decision, targets, residual, has_signal=has_signal)
+
+
 def test_a_class_that_is_mostly_flagged_and_mostly_right_is_named():
-    assert doubtful_classes(make_decision(0.4, 15), CODES) == {1: 0.75}
-    with pytest.warns(UserWarning, match=r"Most rows of a class.*'yes' \(75%\); by"):
-        warn_of_doubtful_classes(make_decision(0.4, 15), CODES, CLASSES)
+    doubt = about_labels(make_decision(0.4, 15))
+    assert re.search(r"Most rows of a class.*: 'yes' \(75%\); by", doubt)
+
+
+def test_implausibly_many_wrong_labels_are_doubted():
+    doubt = about_labels(make_decision(0.4, 15, contamination=0.5))
+    assert re.search("^50% of the labels.*X here: give better", doubt)
+    assert "measure" not in doubt
+    counts, decision = np.arange(11), make_decision(0.4, 15, contamination=0.5)
+    (doubt,) = doubts_about_labels(decision, CODES, counts, has_signal=True)
+    match = 'If they measure .* set task="regression", or use CleanedRegressor'
+    assert re.search(match, doubt)
+
+
+def test_without_a_signal_nothing_more_is_said_of_labels():
+    decision = make_decision(0.4, 15, contamination=0.5)
+    assert not list(doubts_about_labels(decision, CODES, CLASSES, has_signal=False))
 
 
 @pytest.mark.parametrize(
@@ -44,7 +66,7 @@ def test_a_class_that_is_mostly_flagged_and_mostly_right_is_named():
     ids=["really wrong", "few"],
 )
 def test_other_classes_are_not_named(suspicion, n_flagged):
-    assert doubtful_classes(make_decision(suspicion, n_flagged), CODES) == {}
+    assert about_labels(make_decision(suspicion, n_flagged, 0.42)) == ""
 
 
 def flag_largest(residual, share=0.04):
@@ -91,45 +113,54 @@ def test_few_or_two_sided_flags_are_no_tail():
     assert not are_skewed(residual, two_sided)
 
 
+@pytest.mark.parametrize("has_signal", [True, False])
 @pytest.mark.parametrize(("side", "word"), [(1, "above"), (-1, "below")])
-def test_skewed_targets_are_warned_of(side, word):
+def test_skewed_targets_are_doubted_where_there_is_a_signal(side, word, has_signal):
     residual = side * np.random.RandomState(0).exponential(size=len(CODES))
+    targets = 10 * np.random.RandomState(1).randn(len(CODES))
     decision = make_decision(0.9, 0)
     flagged = np.abs(residual) >= np.sort(np.abs(residual))[-12]
     decision = Decision(decision.suspicion, flagged, 0.9, 0.1, residual)
-    with pytest.warns(UserWarning, match=f"the 12 flagged targets lie {word}"):
-        warn_of_skewed_targets(decision, residual)
+    _, doubt = about_targets(decision, targets, residual, has_signal)
+    assert (f"the 12 flagged targets lie {word}" in doubt) == has_signal
+    assert bool(doubt) == has_signal
+
+
+def test_implausibly_many_wrong_targets_are_doubted():
+    targets = np.random.RandomState(0).randn(len(CODES))
+    _, doubt = about_targets(make_decision(0.9, 0, contamination=0.4), targets)
+    assert re.search("^40% of the targets look wrong.*logarithm", doubt)
+    _, doubt = about_targets(make_decision(0.9, 0, contamination=0.2), targets)
+    assert doubt == ""
 
 
 @pytest.mark.parametrize(("shift", "word"), [(90.0, "above"), (-90.0, "below")])
-def test_predictions_far_from_all_targets_are_warned_of(shift, word):
+def test_predictions_far_from_all_targets_are_doubted(shift, word):
     targets = 500 + 100 * np.random.RandomState(0).randn(300)
     residual = (targets - 500) / 2
-    with pytest.warns(
-        UserWarning, match=rf"lies [\d.]+ {word} its prediction.*HuberLoss"
-    ):
-        assert warn_of_shifted_predictions(residual + shift, targets)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert not warn_of_shifted_predictions(residual, targets)
+    nothing = decide(np.zeros(300, bool))
+    _, doubt = about_targets(nothing, targets, residual + shift)
+    assert re.search(rf"lies [\d.]+ {word} its prediction.*HuberLoss", doubt)
+    _, doubt = about_targets(nothing, targets, residual)
+    assert doubt == ""
 
 
 def test_predictions_of_mostly_equal_targets_are_not_taken_for_shifted():
     generator = np.random.RandomState(0)
     targets = np.where(generator.rand(500) < 0.8, 0, generator.exponential(size=500))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert not warn_of_shifted_predictions(targets - targets.mean(), targets)
+    nothing = decide(np.zeros(500, bool))
+    _, doubt = about_targets(nothing, targets, targets - targets.mean())
+    assert doubt == ""
 
 
 def decide(flagged):
     return Decision(flagged.astype(float), flagged, 0.5, flagged.mean(), flagged)
 
 
-def test_amounts_that_are_rare_wherever_they_occur_are_warned_of():
+def test_amounts_that_are_rare_wherever_they_occur_are_doubted():
     amounts = np.where(np.arange(200) < 40, np.arange(200) + 1.0, 0.0)
-    with pytest.warns(UserWarning, match=r"80% of .* 0\.0, .*others 50% .*y != 0\.0"):
-        assert warn_of_rare_amounts(decide(np.arange(200) < 20), amounts)
+    _, doubt = about_targets(decide(np.arange(200) < 20), amounts)
+    assert re.search(r"80% of .* 0\.0, .*others 50% .*y != 0\.0", doubt)
 
 
 @pytest.mark.parametrize(
@@ -141,16 +172,16 @@ def test_other_flags_are_not_taken_for_rare_amounts(kind):
     flagged = rows < {"few others": 12, "the rule too": 60, "few": 9}.get(kind, 20)
     n_others = {"no rule": 130, "few": 20}.get(kind, 40)
     amounts = np.where(rows < n_others, rows + 1.0, 0.0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert not warn_of_rare_amounts(decide(flagged), amounts)
+    decision = replace(decide(flagged), contamination=0.1)
+    _, doubt = about_targets(decision, amounts)
+    assert doubt == ""
 
 
-def test_many_targets_of_one_value_are_warned_of():
+def test_many_targets_of_one_value_are_doubted():
     targets = np.random.RandomState(0).normal(size=1000)
     targets[:250] = -9
-    with pytest.warns(UserWarning, match=r"25% of the targets are -9.*leave these"):
-        warn_of_repeated_target(targets)
+    doubt, _ = about_targets(decide(np.zeros(1000, bool)), targets)
+    assert re.search(r"25% of the targets are -9\. .*leave these", doubt)
 
 
 @pytest.mark.parametrize("kind", ["few", "most", "counts", "ratings", "distinct"])
@@ -163,6 +194,5 @@ def test_targets_that_repeat_by_their_nature_are_not(kind):
         targets = random.poisson(1.0, size=1000).astype(float)
     elif kind == "ratings":
         targets = random.randint(1, 6, size=1000).astype(float)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warn_of_repeated_target(targets)
+    doubt, _ = about_targets(decide(np.zeros(1000, bool)), targets)
+    assert doubt == ""

@@ -1,0 +1,264 @@
+"""Whether what looks wrong is more likely right: too much of it, or merely rare.
+
+Each doubt is a message, empty where there is none.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.stats import binom
+
+from dit_clean.detection.evidence import TINY
+from dit_clean.detection.judgement import Decision
+from dit_clean.detection.targets import robust_spread
+
+MANY_WRONG = 0.3
+"""Estimated fraction of wrong regression targets from which on the estimate is the
+likelier error."""
+MANY_WRONG_LABELS = 0.45
+"""The same for labels: higher, because up to 40 % wrong labels can still be found."""
+MOST_OF_A_CLASS = 0.5
+"""Share of the rows of a class that are flagged, from which on it is asked why."""
+MIN_FLAGGED = 10
+"""Flagged rows below which no class or side is judged."""
+CHANCE = 1e-3
+"""Significance level of the sign test: above it, one-sidedness may be chance."""
+SKEWED = 0.15
+"""Skewness of the residuals that are kept from which on right targets are skewed:
+lognormal ones have 0.2 at a standard deviation of 0.3 of their logarithms, exponential
+ones 0.5."""
+SHIFTED = 0.4
+"""Distance of residuals from zero, in interquartile ranges of the targets, from which
+on networks have not learned where targets lie: half of a standard deviation."""
+REPEATED = (0.2, 0.5)
+"""Share of the most frequent regression target: from the first on too frequent for an
+error that is found, from the second on normal (no rain, no claim)."""
+RARELY = 0.02
+"""Share of the next one below which targets do not repeat by their nature (counts)."""
+RULE = 0.4
+"""Share of the most frequent regression target from which on it is the rule."""
+LEAST_OTHERS = 0.05
+"""Share of all other targets below which these are more likely wrong than rare."""
+MANY_OTHERS, ONE_SIDED = 1 / 3, 0.9
+"""Share of all other targets that is flagged, and of what is flagged that are others,
+from which on these are more likely rare than wrong."""
+APART = 2.0
+"""Times the largest residual that is kept, from which on flagged ones are no tail."""
+SHOWN = 5
+"""Classes that a warning names."""
+
+
+def doubts_about_labels(
+    decision: Decision, codes: np.ndarray, classes: np.ndarray, *, has_signal: bool
+) -> Iterator[str]:
+    """Yield what speaks against the flags of a decision on labels.
+
+    Parameters
+    ----------
+    decision : Decision
+        With estimated contamination.
+    codes : ndarray of int, shape (n_samples,)
+        Given class indices.
+    classes : ndarray of shape (n_classes,)
+        Labels.
+    has_signal : bool
+        Whether held-out labels are predicted; if not, that has been said and suffices.
+    """
+    if has_signal:
+        many = _many_wrong_labels(decision.contamination, classes)
+        yield many or _doubtful_classes(decision, codes, classes)
+
+
+def doubts_about_targets(
+    decision: Decision, targets: np.ndarray, residual: np.ndarray, *, has_signal: bool
+) -> Iterator[str]:
+    """Yield what speaks against the flags of a decision on regression targets.
+
+    Parameters
+    ----------
+    decision : Decision
+        With estimated contamination.
+    targets : ndarray of shape (n_samples,)
+        As given.
+    residual : ndarray of shape (n_samples,)
+        Targets less predictions, in the same unit.
+    has_signal : bool
+        Whether held-out targets are predicted; if not, that has been said.
+    """
+    yield _repeated_target(targets)
+    doubt = _shifted_predictions(residual, targets)
+    doubt = doubt or _many_wrong_targets(decision.contamination)
+    if has_signal:
+        doubt = doubt or _rare_amounts(decision, targets)
+        doubt = doubt or _skewed_targets(decision, residual)
+    yield doubt
+
+
+def _many_wrong_targets(contamination: float) -> str:
+    """Doubt that so many are wrong: right ones may not lie closely and evenly."""
+    if contamination < MANY_WRONG:
+        return ""
+    return (
+        f"{contamination:.0%} of the targets look wrong. More likely right targets are "
+        "skewed, spread unevenly or hardly predictable here: take the logarithm of "
+        "positive targets, give better features or another net, or set contamination "
+        "to the fraction that you can look through. The order of suspicion_ may still "
+        "be good, keep_mask_ and contamination_ are not."
+    )
+
+
+def _many_wrong_labels(contamination: float, classes: np.ndarray) -> str:
+    """Doubt that so many are wrong: labels may hardly follow from X."""
+    if contamination < MANY_WRONG_LABELS:
+        return ""
+    measured = classes.dtype.kind in "iuf" and len(classes) > 2  # noqa: PLR2004
+    advice = (
+        ' If they measure something, set task="regression", or use CleanedRegressor '
+        "in place of CleanedClassifier."
+    )
+    return (
+        f"{contamination:.0%} of the labels look wrong. More likely labels hardly "
+        "follow from X here: give better features or another net, or set contamination "
+        f"to the fraction that you can look through.{advice if measured else ''} The "
+        "order of suspicion_ may still be good, keep_mask_, suggested_label_ and "
+        "contamination_ are not."
+    )
+
+
+def _doubtful_classes(
+    decision: Decision, codes: np.ndarray, classes: np.ndarray
+) -> str:
+    """Doubt that most of a class is wrong: rare events look like this.
+
+    At least half of its rows and `MIN_FLAGGED` are flagged, and their mean suspicion is
+    below one half.
+    """
+    n_rows = np.bincount(codes)
+    n_flagged = np.bincount(codes, weights=decision.flagged)
+    n_wrong = np.bincount(codes, weights=decision.flagged * decision.suspicion)
+    doubtful = (
+        (n_flagged >= MOST_OF_A_CLASS * n_rows)
+        & (n_flagged >= MIN_FLAGGED)
+        & (n_wrong < n_flagged / 2)
+    )
+    if not doubtful.any():
+        return ""
+    names, shares = classes.tolist(), n_flagged / np.maximum(n_rows, 1)
+    named = [f"{names[k]!r} ({shares[k]:.0%})" for k in np.flatnonzero(doubtful)]
+    more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
+    return (
+        f"Most rows of a class are flagged: {', '.join(named[:SHOWN])}{more}; by their "
+        "suspicion, more of them are right than wrong. Events that are rare wherever "
+        "they happen look like this. Without these rows a model takes the class for "
+        "rarer than it is, and its probabilities are too low. Look at them first, "
+        'weigh with weighting="soft-balanced", or set contamination to the fraction '
+        "that you can look through."
+    )
+
+
+def _shifted_predictions(residual: np.ndarray, targets: np.ndarray) -> str:
+    """Doubt that networks know where targets lie: nearly all are too low, or high."""
+    shift, spread = float(np.median(residual)), robust_spread(targets)
+    if abs(shift) <= SHIFTED * spread:
+        return ""
+    side = "above" if shift > 0 else "below"
+    return (
+        f"The median target lies {abs(shift):.3g} {side} its prediction, where half of "
+        f"the targets lie within {spread:.3g}: the networks have not "
+        "learned where targets lie, so that flags and estimated contamination say "
+        "little. Scale the targets, to a median of 0 and a spread of 1, train longer, "
+        "or take a loss that gross errors, or the long tail of skewed targets, cannot "
+        "carry away (torch.nn.HuberLoss); of skewed ones take the logarithm."
+    )
+
+
+def _repeated_target(targets: np.ndarray) -> str:
+    """Doubt that a frequent value is meant, where others do not repeat."""
+    values, counts = np.unique(targets, return_counts=True)
+    others, most = np.sort(counts)[:-1], counts.max()
+    least, greatest = (share * len(targets) for share in REPEATED)
+    if not least <= most < greatest or others.max() >= RARELY * len(targets):
+        return ""
+    return (
+        f"{most / len(targets):.0%} of the targets are {values[counts.argmax()]:g}. "
+        "If that stands for something else (not measured, cut off), leave these "
+        "rows out before fitting: wrong targets that are so many of one value are "
+        "not found, and others hardly beside them."
+    )
+
+
+def _rare_amounts(decision: Decision, targets: np.ndarray) -> str:
+    """Doubt that most of what differs from the rule is wrong: rare amounts look so."""
+    values, counts = np.unique(targets, return_counts=True)
+    rule, share = values[counts.argmax()].item(), counts.max() / len(targets)
+    flagged, is_other = decision.flagged, targets != rule
+    n_flagged, n_others = flagged.sum(), (flagged & is_other).sum()
+    if (
+        share < RULE
+        or n_flagged < MIN_FLAGGED
+        or n_others < ONE_SIDED * n_flagged
+        or n_others < MANY_OTHERS * is_other.sum()
+        or is_other.mean() < LEAST_OTHERS
+    ):
+        return ""
+    return (
+        f"{share:.0%} of the targets are {rule}, and of the others "
+        f"{n_others / is_other.sum():.0%} are flagged. Amounts that are rare wherever "
+        "they occur (claims, rain, sales) look like this, and without them a model "
+        "predicts far too little. Clean such data in two steps, whether there is an "
+        f"amount (the labels y != {rule}) and how much (the logarithm of y, of the "
+        "rows with one); or set contamination to the fraction that you can look "
+        "through."
+    )
+
+
+def _skewed_targets(decision: Decision, residual: np.ndarray) -> str:
+    """Doubt that one side of the prediction is wrong: right targets may be skewed."""
+    if not are_skewed(residual, decision.flagged):
+        return ""
+    side = "above" if np.median(residual[decision.flagged]) > 0 else "below"
+    return (
+        f"Nearly all of the {decision.flagged.sum()} flagged targets lie {side} the "
+        "prediction, and those that are kept are skewed to the same side: many of the "
+        "flagged may be the long tail of right targets. Without them a model predicts "
+        "too close to the other side. Take the logarithm of positive targets, set "
+        "contamination to the fraction that you can look through, or look at them "
+        "first."
+    )
+
+
+def are_skewed(residual: np.ndarray, flagged: np.ndarray) -> bool:
+    """Tell whether flagged targets look like the long tail of right ones.
+
+    They lie to one side, begin where those end that are kept, and these lean to the
+    same side. With gross errors to one side the first holds, the other two seldom.
+
+    Parameters
+    ----------
+    residual : ndarray of shape (n_samples,)
+        Targets minus predictions.
+    flagged : ndarray of bool, shape (n_samples,)
+        True = to be removed.
+
+    Returns
+    -------
+    skewed : bool
+
+    Notes
+    -----
+    The skewness of what is kept is Kelly's, (q90 + q10 - 2 q50) / (q90 - q10), on which
+    the few errors that pass have little hold.
+    """
+    n_flagged, n_above = flagged.sum(), (residual[flagged] > 0).sum()
+    n_larger = max(n_above, n_flagged - n_above)
+    by_chance = binom.sf(n_larger - 1, n_flagged, 0.5)
+    if n_flagged < MIN_FLAGGED or by_chance > CHANCE:
+        return False
+    side = 1 if n_above == n_larger else -1
+    kept = side * residual[~flagged]
+    if np.median(side * residual[flagged]) > APART * kept.max():
+        return False
+    low, center, high = np.percentile(kept, [10, 50, 90])
+    skewness = (high + low - 2 * center) / max(high - low, TINY)
+    # Of even residuals it has a standard error of about 1 / sqrt(n_samples).
+    return bool(skewness > max(SKEWED, 3 / np.sqrt(len(residual))))
