@@ -11,7 +11,7 @@ from skorch import NeuralNetClassifier
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from dit_clean.scalers import ColumnScaler
+from dit_clean.data.scalers import ColumnScaler
 from dit_clean.tracking.default_net import make_default_net
 
 BATCH_SIZE = 64

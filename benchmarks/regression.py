@@ -40,7 +40,7 @@ from skorch import NeuralNetRegressor
 from torch import nn
 
 from dit_clean import InfluenceCleaner
-from dit_clean.scalers import ColumnScaler
+from dit_clean.data.scalers import ColumnScaler
 from dit_clean.tracking.default_net import MLP
 
 OUTPUT = ROOT / "outputs" / "regression.jsonl"

@@ -41,7 +41,7 @@ from torch import Tensor, nn
 from dit_clean import track
 from dit_clean.influence import MeanLoss
 from dit_clean.influence.adjoint import sweep_back
-from dit_clean.run import fit_tracked
+from dit_clean.runs.track import fit_tracked
 from dit_clean.tracking import StateStore, StepRecorder, TrackedModel, Trajectory
 from dit_clean.tracking.exclusive import one_thread_at_a_time
 

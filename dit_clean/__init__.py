@@ -3,12 +3,12 @@
 from importlib.metadata import version
 
 from dit_clean import exceptions, queries
-from dit_clean.cleaner import InfluenceCleaner
+from dit_clean.estimators.cleaner import InfluenceCleaner
+from dit_clean.estimators.meta import CleanedClassifier, CleanedRegressor
+from dit_clean.estimators.sampler import InfluenceSampler
+from dit_clean.estimators.scoring import TrustedScorer
 from dit_clean.influence import Steps, Window
-from dit_clean.meta import CleanedClassifier, CleanedRegressor
-from dit_clean.run import TrackedRun, track
-from dit_clean.sampler import InfluenceSampler
-from dit_clean.scoring import TrustedScorer
+from dit_clean.runs.track import TrackedRun, track
 
 __version__ = version("dit-clean")
 

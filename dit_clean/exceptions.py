@@ -1,14 +1,14 @@
 """The package's own warnings, to be silenced or to be turned into errors by class."""
 
-from dit_clean.copied_rows import CopiedRowsWarning
-from dit_clean.detection import NoSignalWarning, UnfinishedTrainingWarning
-from dit_clean.given_labels import LabelAmongInputsWarning, LikeLabelsWarning
-from dit_clean.texts import (
+from dit_clean.data.given_labels import LabelAmongInputsWarning, LikeLabelsWarning
+from dit_clean.data.texts import (
     DatesAsTextWarning,
     ManyTextsWarning,
     NumbersAsTextWarning,
     RareCategoriesWarning,
 )
+from dit_clean.detection import NoSignalWarning, UnfinishedTrainingWarning
+from dit_clean.estimators.copied_rows import CopiedRowsWarning
 
 __all__ = [
     "CopiedRowsWarning",

@@ -125,7 +125,7 @@ def test_missing_signal_is_tested_once_and_always_warned_of(tmp_path, monkeypatc
         tested.append(1)
         return held_out_signal(*args)
 
-    monkeypatch.setattr("dit_clean.cleaner.held_out_signal", counted)
+    monkeypatch.setattr("dit_clean.estimators.cleaner.held_out_signal", counted)
     for _ in range(2):
         with pytest.warns(NoSignalWarning):
             InfluenceCleaner(max_epochs=2, memory=str(tmp_path), random_state=0).fit(

@@ -9,9 +9,9 @@ from sklearn.datasets import load_iris
 from torch import nn
 
 from dit_clean import InfluenceCleaner, track
-from dit_clean.prototype import fast_device
+from dit_clean.crossfit.prototype import fast_device
+from dit_clean.data.targets import encode_targets
 from dit_clean.queries import MeanLoss
-from dit_clean.targets import encode_targets
 from dit_clean.tracking.given_net import check_outputs
 from tests.nets import Linear, Probabilities, make_net, make_rows
 

@@ -13,8 +13,8 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from dit_clean import InfluenceCleaner, track
 from dit_clean.crossfit import TrainingData
-from dit_clean.prototype import check_can_be_sent
-from dit_clean.tables import TableEncoder, select_rows
+from dit_clean.crossfit.prototype import check_can_be_sent
+from dit_clean.data.tables import TableEncoder, select_rows
 from tests.nets import make_net, make_rows
 
 LIGHT = {"hidden_layer_sizes": (2,), "max_epochs": 1, "storage": "none"}

@@ -13,10 +13,10 @@ from dit_clean.audit.samples import (
     is_text,
     row_of,
 )
+from dit_clean.data.inputs import warn_of_other_order
+from dit_clean.data.tables import MATRIX_AXES, is_frame
 from dit_clean.gaps import is_missing
 from dit_clean.influence.chosen_rows import as_sample_rows
-from dit_clean.inputs import warn_of_other_order
-from dit_clean.tables import MATRIX_AXES, is_frame
 
 N_ITEMS = 12
 MAX_FIELDS = 8

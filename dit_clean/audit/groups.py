@@ -8,8 +8,8 @@ import numpy as np
 from dit_clean.audit.data import AuditData
 from dit_clean.audit.extras import require
 from dit_clean.audit.samples import as_name, column_names, named_column
+from dit_clean.data.inputs import warn_of_other_order
 from dit_clean.influence.groups import numbered_groups
-from dit_clean.inputs import warn_of_other_order
 
 LABELS = "label"
 AS_ARRAY = "Groups that are not in X are given as an array: one name per sample."

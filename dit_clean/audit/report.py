@@ -26,7 +26,7 @@ from dit_clean.audit.svg import SIZE, as_svg
 from dit_clean.audit.table import audit_columns, named_apart
 from dit_clean.audit.text import cut_end, number, visible_spaces
 from dit_clean.audit.words import findings
-from dit_clean.tables import is_frame
+from dit_clean.data.tables import is_frame
 
 REPORT_LIBRARIES = ("jinja2", "markupsafe", "matplotlib")
 TEMPLATES = Path(__file__).parent / "templates"

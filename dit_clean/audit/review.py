@@ -14,7 +14,7 @@ from dit_clean.audit.data import AuditData, plain
 from dit_clean.audit.extras import require
 from dit_clean.audit.meaning import is_target, meant_labels
 from dit_clean.audit.samples import cells
-from dit_clean.tables import is_frame
+from dit_clean.data.tables import is_frame
 
 VERDICTS = ("", "right", "wrong")
 UNREVIEWED = ("given", "suggested")

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from dit_clean.data.inputs import warn_of_other_order
+from dit_clean.data.tables import MATRIX_AXES, is_frame
 from dit_clean.gaps import is_missing
-from dit_clean.inputs import warn_of_other_order
-from dit_clean.tables import MATRIX_AXES, is_frame
 
 AS_DICT = "Columns that are not in X are given as a dict: columns={{{name!r}: values}}."
 

@@ -13,7 +13,6 @@ from dit_clean.audit.report import MAX_COLUMNS, REPORT_LIBRARIES
 from dit_clean.audit.report import SUFFIXES as HTML_SUFFIXES
 from dit_clean.audit.summary import by_class, with_most_flags
 from dit_clean.audit.words import caution, expected_wrong
-from dit_clean.cleaner import InfluenceCleaner
 from dit_clean.cli.files import (
     SUFFIXES,
     Table,
@@ -31,8 +30,9 @@ from dit_clean.cli.parameters import (
     read_separator,
     read_window,
 )
+from dit_clean.data.texts import ManyTextsWarning, NumbersAsTextWarning
+from dit_clean.estimators.cleaner import InfluenceCleaner
 from dit_clean.influence.windows import resolve_window
-from dit_clean.texts import ManyTextsWarning, NumbersAsTextWarning
 
 FLAGGED_TOO_MANY = 3
 MAX_CLASSES = 10

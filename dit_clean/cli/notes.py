@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from dit_clean.cli.files import Table
-from dit_clean.texts import (
+from dit_clean.data.texts import (
     DATE,
     DECIMAL_COMMA,
     are_many_texts,

@@ -10,11 +10,11 @@ from scipy import sparse
 from sklearn.base import TransformerMixin
 
 from dit_clean.crossfit.fold import Fold
+from dit_clean.data.inputs import as_network_rows
+from dit_clean.data.tables import MATRIX_AXES, select_rows
+from dit_clean.data.targets import Targets
 from dit_clean.influence import BoundedError, LabelError, MeanLoss
 from dit_clean.influence.queries import Query, Several
-from dit_clean.inputs import as_network_rows
-from dit_clean.tables import MATRIX_AXES, select_rows
-from dit_clean.targets import Targets
 from dit_clean.tracking.rows import Rows, as_tensor, n_rows, subset_rows
 
 ENCODED_AT_A_TIME = 1024

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from dit_clean.crossfit.splits import split_rows
-from dit_clean.targets import Targets
+from dit_clean.data.targets import Targets
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,12 @@ from dit_clean.crossfit.fingerprint import fingerprint, parameter_order
 from dit_clean.crossfit.fold import Fold
 from dit_clean.crossfit.hashing import hash_of
 from dit_clean.crossfit.measurements import Measurements
+from dit_clean.crossfit.prototype import can_be_kept, network_dtype
 from dit_clean.crossfit.recorded import RecordedRuns
 from dit_clean.crossfit.result import FoldResult, FoldRun, extended
 from dit_clean.crossfit.watcher import EpochWatcher
 from dit_clean.influence.batch_norm import unfollowed_buffers
-from dit_clean.prototype import can_be_kept, network_dtype
-from dit_clean.run import fit_tracked
+from dit_clean.runs.track import fit_tracked
 from dit_clean.tracking import StateStore
 from dit_clean.tracking.exclusive import TorchSettings
 from dit_clean.tracking.rows import cast_floats, cast_targets, skorch_rows, subset_rows

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from dit_clean.crossfit.fold import Fold
-from dit_clean.tracked_run import TrackedRun
+from dit_clean.runs.tracked_run import TrackedRun
 from dit_clean.tracking.rows import (
     Rows,
     as_tensor,

@@ -12,7 +12,7 @@ from sklearn.model_selection import (
     check_cv,
 )
 
-from dit_clean.targets import Targets, check_class_sizes
+from dit_clean.data.targets import Targets, check_class_sizes
 
 N_PARTS = 2
 """Of a split: rows to train on, and rows held out."""

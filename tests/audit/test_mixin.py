@@ -10,7 +10,7 @@ from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 
 from dit_clean import InfluenceCleaner
-from dit_clean.findings import Findings
+from dit_clean.estimators.findings import Findings
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import torch
 from sklearn.model_selection import PredefinedSplit
 
 from dit_clean.crossfit import Fold, make_folds
-from dit_clean.targets import Targets, check_class_sizes, encode_targets
+from dit_clean.data.targets import Targets, check_class_sizes, encode_targets
 
 LABELS = np.repeat(["ant", "bee", "cat"], [12, 9, 6])
 

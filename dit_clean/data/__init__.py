@@ -1,0 +1,1 @@
+"""What users give, checked and encoded: tables, labels, targets, groups and weights."""

@@ -1,0 +1,106 @@
+"""What is odd about the given labels themselves, before anything is trained."""
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from dit_clean.data.columns import column_values
+from dit_clean.data.tables import MATRIX_AXES, is_frame
+from dit_clean.data.targets import Targets
+from dit_clean.gaps import is_missing
+from dit_clean.warning import warn
+
+N_FIRST = 50
+"""Rows by which nearly all columns are told from a copy of y."""
+
+
+class LabelAmongInputsWarning(UserWarning):
+    """A column of X is y itself, or tells it."""
+
+
+class LikeLabelsWarning(UserWarning):
+    """Labels differ in nothing but case or blanks."""
+
+
+def warn_of_like_labels(targets: Targets) -> None:
+    """Warn of labels that are probably one: each makes a class of its own.
+
+    Warns
+    -----
+    LikeLabelsWarning
+        They differ in case, or in blanks around them.
+    """
+    texts = [label for label in targets.labels.tolist() if isinstance(label, str)]
+    alike: dict[str, list[str]] = {}
+    for text in texts:
+        alike.setdefault(text.strip().lower(), []).append(text)
+    found = [labels for labels in alike.values() if len(labels) > 1]
+    if found:
+        others = f" (and {len(found) - 1} more like them)" if found[1:] else ""
+        warn(
+            f"The labels {found[0]}{others} differ in case or blanks alone, and are "
+            "taken for different classes. Write them alike, in pandas by "
+            "y.str.strip().str.lower().",
+            LikeLabelsWarning,
+        )
+
+
+def warn_of_label_among(X: Any, targets: Targets) -> None:
+    """Warn of columns that tell y of every row: beside them no label looks wrong.
+
+    Parameters
+    ----------
+    X : data frame, array or sparse matrix, first axis n_samples
+        Training inputs. Of sparse matrices and images nothing is told.
+    targets : Targets
+        A copy of labels may call them by other names, one of a regression target is
+        the same numbers.
+
+    Warns
+    -----
+    LabelAmongInputsWarning
+        Names the columns.
+    """
+    if sparse.issparse(X) or len(X.shape) != MATRIX_AXES:
+        return
+    names = list(X.columns) if is_frame(X) else range(X.shape[1])
+    first = slice(N_FIRST)
+    copies = [
+        repr(name)
+        for i, name in enumerate(names)
+        if _tells(_column(X[first], i), targets, first)
+        and _tells(_column(X, i), targets, slice(None))
+    ]
+    if copies:
+        warn(
+            f"X tells the y of every row, in column {', '.join(copies)}: it is y, or y "
+            "in other words. Beside it no value of y looks wrong. Leave it out, unless "
+            "it comes from elsewhere.",
+            LabelAmongInputsWarning,
+        )
+
+
+def _column(X: Any, i: int) -> np.ndarray:
+    return column_values(X, i) if is_frame(X) else X[:, i]
+
+
+def _tells(column: np.ndarray, targets: Targets, rows: slice) -> bool:
+    """Tell whether a column and y tell each other in each of these rows."""
+    if targets.is_classifier:
+        return _first_seen(column) == _first_seen(targets.codes[rows])
+    if any(map(is_missing, column)):
+        return False
+    return np.array_equal(column, targets.given[rows])
+
+
+def _first_seen(values: np.ndarray) -> list[int]:
+    """Return the values numbered as they come.
+
+    Examples
+    --------
+    >>> _first_seen(np.array(["b", "a", "b"]))
+    [0, 1, 0]
+    """
+    numbers: dict[Any, int] = {}
+    return [numbers.setdefault(value, len(numbers)) for value in values.tolist()]

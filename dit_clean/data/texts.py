@@ -1,0 +1,265 @@
+"""Texts among the inputs that networks cannot read as they are."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+import numpy as np
+
+from dit_clean.data.tables import MIN_ROWS, TableEncoder
+from dit_clean.gaps import is_missing
+from dit_clean.warning import warn
+
+TEXT_REMEDY = (
+    "Free text has to be turned into numbers first, for example by TfidfVectorizer."
+)
+NUMBER_REMEDY = (
+    "Turn them into numbers first, for example by pandas.to_numeric once separators of "
+    "thousands, signs as of percent, and units are removed."
+)
+MANY_TEXTS = 0.5
+"""Share of distinct values from which on a text column says little to the network."""
+FEW_VALUES = 50
+MANY_NUMBERS = 15
+"""Different numbers from which on a text column is more likely one of amounts."""
+MAX_OTHERS = 3
+"""Different texts that may stand among numbers for a value that is missing."""
+MANY_SHARED = 0.1
+"""Fraction of rows whose rare categories may be taken for one without a word."""
+
+DECIMAL_COMMA = re.compile(r"\s*-?\d*,?\d+\s*")
+NUMBER = re.compile(
+    r"\s*(?P<bracket>\()?[-+]?\s?[$€£¥]?\s?[-+]?(?!0\d)(\d*[.,]?\d+(e[-+]?\d+)?|\d+[.,]"
+    r"|\d{1,3}(,\d{3})+(\.\d*)?|\d{1,3}(\.\d{3})+(,\d*)?)\s?[$€£¥%]?(?(bracket)\))\s*",
+    re.IGNORECASE,
+)
+"""Numbers with a decimal point or comma, with or without separators of thousands, signs
+of currency or percent, brackets. Zeros in front are those of identifiers."""
+WITH_UNIT = re.compile(r"(?P<number>[-+\d.,\s]*\d)\s?(?P<unit>[^\d\s].*?)\s*")
+"""A number and what stands behind it."""
+UNITS = (
+    "kg g mg µg t lb lbs oz km m cm mm µm nm mi miles ft in yd sqft m2 m² m3 m³ ha "
+    "l cl ml gal h hr hrs hours min mins minutes s sec secs seconds ms days weeks "
+    "months years yrs km/h kmh mph m/s rpm w kw kwh mw mah hz khz mhz ghz kb mb gb tb "
+    "pa hpa kpa bar psi ° °c °f kcal kj g/l mg/l mg/dl mmol/l bpm cc hp bhp ps kmpl "
+    "mpg eur usd gbp chf pcs"
+)
+"""Units that numbers are written with, in lower case."""
+MONTH = (
+    r"(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?"
+    r"|sept?(ember)?|oct(ober)?|nov(ember)?|dec(ember)?)\.?"
+)
+CLOCK = r"\d\d?:\d\d(:\d\d([.,]\d+)?)?\s?([ap]m|Z|[-+]\d\d(:?\d\d)?)?"
+DAY, YEAR = r"(0?[1-9]|[12]\d|3[01])", r"(1[6-9]|20|21)\d\d"
+NUMBERED = r"(0?[1-9]|1[0-2])"
+DATE = re.compile(
+    rf"""\s*(
+      {YEAR}(?P<a>[-/.]){NUMBERED}(?P=a){DAY}                 # 2024-02-29
+    | {DAY}(?P<b>[-/.]){NUMBERED}(?P=b)({YEAR}|\d\d)          # 29.02.2024
+    | {NUMBERED}(?P<c>[-/.]){DAY}(?P=c)({YEAR}|\d\d)          # 2/29/24
+    | {YEAR}[-/]{NUMBERED} | {NUMBERED}[-/]{YEAR}             # 02/2024
+    | ({DAY}[-\s])?{MONTH}[-,\s]\s?({YEAR}|\d\d)              # 29 Feb 2024
+    | {MONTH}\s{DAY},?\s{YEAR}                                # February 29, 2024
+    )([T\s]{CLOCK})?\s*""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""Dates by year, month and day in the usual orders, with or without a time."""
+
+
+class ManyTextsWarning(UserWarning):
+    """A column of categories has a category for nearly every row."""
+
+
+class DatesAsTextWarning(UserWarning):
+    """The texts of a column are dates."""
+
+
+class NumbersAsTextWarning(UserWarning):
+    """The texts of a column are numbers, and many."""
+
+
+class RareCategoriesWarning(UserWarning):
+    """Many rows of a column hold rare categories, which are taken for one."""
+
+
+def check_no_raw_texts(X: Any) -> None:
+    """Raise if X is a sequence of texts instead of a table.
+
+    Raises
+    ------
+    ValueError
+        Names what turns texts into numbers.
+    """
+    is_list = isinstance(X, list | tuple)
+    if not is_list and getattr(X, "ndim", None) != 1:
+        return
+    first = next((value for value in X if not is_missing(value)), None)
+    if isinstance(first, str):
+        raise ValueError(
+            f"X is a {type(X).__name__} of texts, but a table is needed: a row of "
+            f"numbers for each sample. {TEXT_REMEDY}"
+        )
+
+
+def are_many_texts(n_texts: int, n_rows: int) -> bool:
+    """Tell whether a text column has too many distinct values for a category."""
+    return n_texts > max(FEW_VALUES, MANY_TEXTS * n_rows)
+
+
+def are_texts_like(values: Iterable[Any], pattern: re.Pattern[str]) -> bool:
+    """Tell whether values are texts and all match `DATE`, `NUMBER`, `DECIMAL_COMMA`.
+
+    Missing values do not count.
+    """
+    known = [value for value in values if not is_missing(value)]
+    return bool(known) and all(
+        isinstance(value, str) and pattern.fullmatch(value) for value in known
+    )
+
+
+def texts_beside_numbers(texts: Collection[Any]) -> list[Any] | None:
+    """Return what stands among many numbers in a text column, such as "?".
+
+    The numbers may have a unit, the same one: "39 kg".
+
+    Parameters
+    ----------
+    texts : collection
+        Distinct values of the column. Missing values do not count.
+
+    Returns
+    -------
+    others : list or None
+        Up to `MAX_OTHERS` values; None if it is no column of many numbers.
+    """
+    known = [text for text in texts if not is_missing(text)]
+    unit = _most_frequent_unit(known)
+    others = [t for t in known if not are_texts_like([_without(t, unit)], NUMBER)]
+    are_numbers = len(known) - len(others) >= MANY_NUMBERS and len(others) <= MAX_OTHERS
+    return others if are_numbers else None
+
+
+def _most_frequent_unit(values: Collection[Any]) -> str:
+    """Return the unit that most of the texts have that have one, or an empty text."""
+    texts = (value for value in values if isinstance(value, str))
+    units = (m["unit"].lower() for m in map(WITH_UNIT.fullmatch, texts) if m)
+    found = Counter(unit for unit in units if unit in UNITS.split())
+    return found.most_common(1)[0][0] if found else ""
+
+
+def _without(value: Any, unit: str) -> Any:
+    """Return the number in front of this unit, as text, or the value as it is."""
+    found = WITH_UNIT.fullmatch(value) if unit and isinstance(value, str) else None
+    return found["number"] if found and found["unit"].lower() == unit else value
+
+
+def warn_of_texts(encoder: TableEncoder, n_rows: int) -> None:
+    """Warn of columns of a data frame whose texts are no categories.
+
+    Parameters
+    ----------
+    encoder : TableEncoder
+        Fitted on the frame.
+    n_rows : int
+        Rows of the frame.
+
+    Warns
+    -----
+    DatesAsTextWarning
+        They are dates: the network does not know which follows which.
+    NumbersAsTextWarning
+        They are numbers, but for some that may stand for missing ones: the network does
+        not know which are near which. Not where the column's dtype says that they are
+        categories.
+    ManyTextsWarning
+        They are free text or identifiers, nearly all too rare for a category: the
+        network learns nothing.
+    """
+    named = encoder.named_categories()
+    for name, texts in encoder.categories().items():
+        problem = _problem(texts, n_rows, is_named=name in named)
+        if problem is not None:
+            warn(MESSAGES[problem](name, texts, n_rows), problem)
+
+
+def _problem(
+    texts: np.ndarray, n_rows: int, *, is_named: bool
+) -> type[UserWarning] | None:
+    """Return what is wrong with the values of a column of categories, if anything.
+
+    `is_named` says whether the column's dtype calls them categories.
+    """
+    if not is_named and are_texts_like(texts, DATE):
+        return DatesAsTextWarning
+    if not is_named and texts_beside_numbers(texts) is not None:
+        return NumbersAsTextWarning
+    return ManyTextsWarning if are_many_texts(len(texts), n_rows) else None
+
+
+def _of_dates(name: str, texts: np.ndarray, n_rows: int) -> str:
+    return (
+        f"The column {name!r} holds dates as text, such as {texts[0]!r}, which are "
+        "taken for categories without an order. Turn it into numbers first, for "
+        "example days since a date; if they are names, make the column categorical."
+    )
+
+
+def _of_numbers(name: str, texts: np.ndarray, n_rows: int) -> str:
+    others = texts_beside_numbers(texts) or []
+    numbers = [t for t in texts if t not in others and not is_missing(t)]
+    these = ", ".join(map(repr, others))
+    missing = f"If {these} means a missing value, give NaN. " if others else ""
+    return (
+        f"The column {name!r} holds {len(numbers):,} different numbers as text, such "
+        f"as {numbers[0]!r}, which are taken for categories without an order. "
+        f"{missing}{NUMBER_REMEDY} If they are names, make the column categorical; "
+        "leave identifiers out."
+    )
+
+
+def _of_many_texts(name: str, texts: np.ndarray, n_rows: int) -> str:
+    return (
+        f"The column {name!r} holds {len(texts):,} different texts in {n_rows:,} "
+        f"rows; those in fewer than {MIN_ROWS} rows are taken for one category. Such "
+        f"a column tells the networks little. {TEXT_REMEDY} Leave identifiers out."
+    )
+
+
+MESSAGES: dict[type[UserWarning], Callable[[str, np.ndarray, int], str]] = {
+    DatesAsTextWarning: _of_dates,
+    NumbersAsTextWarning: _of_numbers,
+    ManyTextsWarning: _of_many_texts,
+}
+"""What to say, by name of the column, its distinct values and the number of rows."""
+
+
+def warn_of_rare_categories(encoder: TableEncoder, X: Any) -> None:
+    """Warn of columns with many rows in the category that rare values share.
+
+    Parameters
+    ----------
+    encoder : TableEncoder
+        Fitted on X.
+    X : data frame or array, first axis n_samples
+        Columns of dates or free text are left to `warn_of_texts`.
+
+    Warns
+    -----
+    RareCategoriesWarning
+        What tells these values apart is lost on the network.
+    """
+    categories, shared_rows = encoder.categories(), encoder.shared_rows(X)
+    named = encoder.named_categories()
+    for name, shared in shared_rows.items():
+        values = categories[name]
+        problem = _problem(values, X.shape[0], is_named=name in named)
+        if shared > MANY_SHARED and problem is None:
+            warn(
+                f"The column {name!r} holds {len(values):,} different values, and "
+                f"{shared:.0%} of the rows hold one too rare for a category of its "
+                "own: these are taken for one category, and rows whose labels depend "
+                "on such values may be flagged. Group the values, or add a column of "
+                "numbers that describes them.",
+                RareCategoriesWarning,
+            )

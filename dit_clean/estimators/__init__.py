@@ -1,0 +1,1 @@
+"""The estimators: wiring in scikit-learn's terms, no mathematics."""

@@ -1,0 +1,1 @@
+"""Tracked runs of skorch nets: `track`, and the questions that a run answers."""

@@ -1,0 +1,89 @@
+"""Warnings about the labels as they are given."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from dit_clean import InfluenceCleaner
+from dit_clean.data.given_labels import (
+    LabelAmongInputsWarning,
+    LikeLabelsWarning,
+    warn_of_label_among,
+    warn_of_like_labels,
+)
+from dit_clean.data.targets import encode_targets
+
+N_ROWS = 120
+LABELS = np.array(["ham", "spam", "other"])[np.arange(N_ROWS) % 7 % 3]
+TARGETS = np.random.RandomState(1).randn(N_ROWS)
+
+
+def make_columns(**more):
+    rng = np.random.RandomState(0)
+    return {"size": rng.randn(N_ROWS), "kind": rng.choice(list("abc"), N_ROWS), **more}
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize(
+    ("copy", "y"),
+    [
+        (LABELS, LABELS),
+        (np.array(["spam", "HAM", "x"])[np.arange(N_ROWS) % 7 % 3], LABELS),
+        (np.arange(N_ROWS) % 7 % 3 * 2.5, LABELS),
+        (TARGETS, TARGETS),
+    ],
+)
+def test_columns_that_tell_the_label_are_named(frame, copy, y):
+    X = frame(make_columns(answer=copy))
+    with pytest.warns(LabelAmongInputsWarning, match="in column 'answer': it is y"):
+        warn_of_label_among(X, encode_targets(y, None))
+
+
+def test_columns_of_arrays_are_named_by_number():
+    X = np.random.RandomState(0).randn(N_ROWS, 4)
+    X[:, 2] = LABELS == "spam"
+    with pytest.warns(LabelAmongInputsWarning, match="in column 2"):
+        warn_of_label_among(X, encode_targets(LABELS == "spam", None))
+
+
+def test_columns_that_nearly_tell_the_label_are_passed_over():
+    nearly = LABELS.copy()
+    nearly[-1] = "spam" if LABELS[-1] != "spam" else "ham"
+    unique = np.arange(N_ROWS)
+    X = pd.DataFrame(make_columns(nearly=nearly, unique=unique, same=1.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_label_among(X, encode_targets(LABELS, None))
+        warn_of_label_among(X, encode_targets(TARGETS, None))
+
+
+def test_the_cleaner_warns_before_it_trains():
+    X = pd.DataFrame(make_columns(answer=LABELS))
+    cleaner = InfluenceCleaner(max_epochs=1, random_state=0)
+    with pytest.warns(LabelAmongInputsWarning, match="'answer'"):
+        cleaner.fit(X, LABELS)
+
+
+def test_labels_that_differ_in_case_or_blanks_are_named():
+    y = np.where(np.arange(N_ROWS) % 5 == 0, "Spam ", LABELS)
+    with pytest.warns(LikeLabelsWarning, match=r"\['Spam ', 'spam'\] differ in case"):
+        warn_of_like_labels(encode_targets(y, None))
+
+
+def test_other_labels_are_passed_over():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for y in (LABELS, LABELS == "spam", np.arange(N_ROWS) % 3):
+            warn_of_like_labels(encode_targets(y, None))
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "Float64", "string", "boolean", object])
+def test_missing_values_of_any_kind_are_no_copy(dtype):
+    values = pd.array([None, True, False] * (N_ROWS // 3), dtype="boolean")
+    X = pd.DataFrame({"gaps": pd.Series(values).astype(dtype), "late": TARGETS})
+    X.loc[N_ROWS - 1, "late"] = None
+    for y in (TARGETS, LABELS):
+        warn_of_label_among(X, encode_targets(y, None))
