@@ -17,13 +17,14 @@ from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback, PrintLog
 from torch.nn.utils.parametrizations import weight_norm
 
-from dit_clean import InfluenceCleaner, findings
+from dit_clean import InfluenceCleaner
 from dit_clean.crossfit import CrossFit, cache, plan
 from dit_clean.detection import (
     NoSignalWarning,
     held_out_signal,
     judge_labels,
 )
+from dit_clean.estimators import findings
 from tests.nets import Linear, load_mixed_iris, make_net
 
 N_NETWORKS = 4
