@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from dit_clean.influence.batch_norm import MEAN, differentiable_norm
 from dit_clean.tracking import TrackedModel
 from dit_clean.tracking.criterion_checks import check_same_shape
-from dit_clean.tracking.exclusive import helping, holds_global_state
+from dit_clean.tracking.exclusive import holds_global_state, on_behalf_of_lock_holder
 from dit_clean.tracking.rows import (
     Rows,
     as_rows,
@@ -284,7 +284,7 @@ class _OnceMore:
     def __enter__(self) -> None:
         self.contexts = ExitStack()
         if self.is_locked:
-            self.contexts.enter_context(helping())
+            self.contexts.enter_context(on_behalf_of_lock_holder())
         if self.by_statistics:
             self.contexts.enter_context(differentiable_norm())
 

@@ -45,21 +45,21 @@ def holds_global_state() -> bool:
     return bool(GLOBAL_STATE._is_owned())  # type: ignore[attr-defined]
 
 
-_helping = threading.local()
+_this_thread = threading.local()
 
 
 @contextmanager
-def helping() -> Iterator[None]:
-    """Do inside what another thread, which holds the lock, waits for.
+def on_behalf_of_lock_holder() -> Iterator[None]:
+    """Run the block on behalf of another thread that holds the lock and waits for it.
 
     Autograd computes gradients of a GPU in a thread of its own.
     """
-    before = getattr(_helping, "is_helper", False)
-    _helping.is_helper = True
+    before = getattr(_this_thread, "acts_for_holder", False)
+    _this_thread.acts_for_holder = True
     try:
         yield
     finally:
-        _helping.is_helper = before
+        _this_thread.acts_for_holder = before
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class TorchSettings:
 
     @contextmanager
     def in_force(self) -> Iterator[None]:
-        """Have these settings inside, and those of before after."""
+        """Compute under these settings in the block, and restore the others after."""
         with GLOBAL_STATE:
             before = self.now()
             n_threads = min(self.n_threads, os.cpu_count() or 1)
@@ -117,18 +117,19 @@ def one_thread_at_a_time(
 ) -> Callable[Params, Result]:
     """Return the function so that a second thread waits until the first is done.
 
-    And so that it computes as training did: in `plain_modes`, and under the settings of
-    the run or model that is its first argument.
+    And so that it computes as training did: in `default_modes`, and under the settings
+    of the run or model that is its first argument.
     """
     signature = inspect.signature(function)
 
     @wraps(function)
     def alone(*args: Params.args, **kwargs: Params.kwargs) -> Result:
         # Whoever asks from within has set modes and settings of its own.
-        if getattr(_helping, "is_helper", False) or holds_global_state():
+        acts_for_holder = getattr(_this_thread, "acts_for_holder", False)
+        if acts_for_holder or holds_global_state():
             return function(*args, **kwargs)
         recorded, *_ = signature.bind(*args, **kwargs).arguments.values()
-        with recorded.settings.in_force(), plain_modes():
+        with recorded.settings.in_force(), default_modes():
             return function(*args, **kwargs)
 
     return alone
@@ -136,7 +137,7 @@ def one_thread_at_a_time(
 
 @contextmanager
 def with_gradients() -> Iterator[None]:
-    """Have gradients inside, whatever the caller has asked for."""
+    """Compute gradients in the block, whatever the caller has asked for."""
     with ExitStack() as stack:
         if torch.is_inference_mode_enabled():
             stack.enter_context(torch.inference_mode(mode=False))
@@ -146,8 +147,11 @@ def with_gradients() -> Iterator[None]:
 
 
 @contextmanager
-def plain_modes() -> Iterator[None]:
-    """Have gradients and full precision inside, whatever the caller has asked for."""
+def default_modes() -> Iterator[None]:
+    """Compute in the block with gradients and full precision.
+
+    Whatever the caller has asked for.
+    """
     with with_gradients(), ExitStack() as stack:
         for device in AUTOCAST_DEVICES:
             if torch.is_autocast_enabled(device):
@@ -157,7 +161,7 @@ def plain_modes() -> Iterator[None]:
 
 @contextmanager
 def borrowed_generators(device: Any = "cpu", seed: int | None = None) -> Iterator[None]:
-    """Have torch's generators alone inside, and leave them as found.
+    """Lend torch's generators to the block alone, and restore them after.
 
     Parameters
     ----------
