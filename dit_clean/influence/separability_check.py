@@ -39,7 +39,7 @@ def check_separable(
     X, y = model.batch(_unlike_rows(model.targets))
     with torch.no_grad(), same_draws(model.device):
         outputs = model.forward(variables, X, training=True)
-        model.loss.check_apart(outputs, y)
+        model.loss.check_samples_independent(outputs, y)
         model.loss.check_reduction(outputs, y)
 
 

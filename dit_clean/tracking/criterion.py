@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from dit_clean.tracking.copies import copied
 from dit_clean.tracking.criterion_checks import (
     CROSS_ENTROPIES,
-    check_apart,
     check_is_tensor,
     check_losses,
     check_makes_classes,
+    check_samples_independent,
     check_target,
 )
 from dit_clean.tracking.layers import is_known
@@ -98,14 +98,14 @@ class SampleLoss:
         check_losses(self.unreduced, scores, target, losses)
         return self.over_outputs(losses)
 
-    def check_apart(self, output: Any, target: Tensor) -> None:
+    def check_samples_independent(self, output: Any, target: Tensor) -> None:
         """Raise if the loss of one sample depends on the others of its batch.
 
         Costs four times the losses of the batch; nothing for torch's own criteria,
         which do not mix up samples whose targets `each` takes.
         """
         if not self._is_torchs:
-            check_apart(self.unreduced, self._scores(output), target)
+            check_samples_independent(self.unreduced, self._scores(output), target)
 
     def check_reduction(self, output: Any, target: Tensor) -> None:
         """Raise if a batch's loss is another one than its samples' losses make.
@@ -228,7 +228,7 @@ class SampleLoss:
                 "torch.nn.CrossEntropyLoss, or a loss of your own that takes logits of "
                 "shape (n, n_classes) and class indices of shape (n,)."
             ) from error
-        self.check_apart(output, labels)
+        self.check_samples_independent(output, labels)
 
     def log_probabilities(self, output: Tensor) -> Tensor:
         """Return log class probabilities for the module's output, same shape.

@@ -12,11 +12,11 @@ CROSS_ENTROPIES = (nn.CrossEntropyLoss, nn.NLLLoss)
 MAKE_CLASSES = (*CROSS_ENTROPIES, nn.KLDivLoss)
 BINARY_ENTROPIES = (nn.BCELoss, nn.BCEWithLogitsLoss)
 TOLERANCE = 1e-3
-"""Allowed error of a loss, relative to the largest of its batch."""
+"""Allowed error of a loss, relative to the largest loss of its batch."""
 ROUNDING = 8
 """Allowed error in units of the last digit, of which half precision has few."""
-N_APART = 5
-"""Samples that losses are compared on at least: parts of more than one."""
+N_COMPARED = 5
+"""Samples that losses are compared on at least: each part has more than one."""
 PENALTY = (
     "For a penalty on weights use the optimizer's weight_decay, or have the module "
     "return it beside its outputs."
@@ -105,7 +105,9 @@ def check_losses(
         check_same_shape(scores, target)  # another axis may have been taken for classes
 
 
-def check_apart(unreduced: nn.Module, scores: Any, target: Tensor) -> None:
+def check_samples_independent(
+    unreduced: nn.Module, scores: Any, target: Tensor
+) -> None:
     """Raise if the loss of one sample depends on the others of its batch.
 
     Parameters
@@ -127,11 +129,11 @@ def check_apart(unreduced: nn.Module, scores: Any, target: Tensor) -> None:
     if not _are_rows(scores, n_batch):
         return
     # Of an odd number no class has the same share in the whole and in a part.
-    rows = torch.arange(max(n_batch, N_APART) | 1, device=target.device) % n_batch
+    rows = torch.arange(max(n_batch, N_COMPARED) | 1, device=target.device) % n_batch
     with torch.no_grad():
         batch = tree_map(lambda values: _varied(_cut(values, rows)), scores)
         losses = unreduced(batch, target[rows])
-        if _are_apart(unreduced, batch, target[rows], losses):
+        if _are_independent(unreduced, batch, target[rows], losses):
             return
     given = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
     raise ValueError(
@@ -145,7 +147,7 @@ def check_apart(unreduced: nn.Module, scores: Any, target: Tensor) -> None:
     )
 
 
-def _are_apart(
+def _are_independent(
     unreduced: nn.Module, scores: Any, target: Tensor, losses: Tensor
 ) -> bool:
     """Tell whether samples have the same losses in a batch of every second one."""

@@ -219,7 +219,7 @@ class TrackedModel:
         """
         output, y = self.forward(params, X), sent_to(self.device, y)
         losses = self.loss.each(output, y)
-        self.loss.check_apart(output, y)
+        self.loss.check_samples_independent(output, y)
         return losses
 
     @one_thread_at_a_time

@@ -296,7 +296,9 @@ class NoisySquare(Square):
 def test_losses_of_ones_own_that_mix_up_samples_are_refused(criterion, shapes, kind):
     output, target = (torch.arange(6.0).reshape(shape) for shape in shapes)
     with pytest.raises(ValueError, match=rf"^{criterion.__name__} mixes up.*reshape"):
-        SampleLoss.of(criterion()).check_apart(output / 7, target.to(kind))
+        SampleLoss.of(criterion()).check_samples_independent(
+            output / 7, target.to(kind)
+        )
 
 
 class Flattened(OwnLoss):
@@ -396,7 +398,7 @@ def test_losses_that_count_the_classes_of_a_batch_are_refused_by_a_cleaner(crite
 def test_classes_that_are_as_frequent_in_each_half_of_a_batch_are_told_apart():
     target = torch.tensor([0, 0, 1, 1]).repeat(10)
     with pytest.raises(ValueError, match="mixes up samples"):
-        SampleLoss.of(Balanced()).check_apart(torch.randn(40, 2), target)
+        SampleLoss.of(Balanced()).check_samples_independent(torch.randn(40, 2), target)
 
 
 @pytest.mark.parametrize("kind", [tuple, list])
@@ -483,7 +485,7 @@ def test_losses_that_keep_samples_apart_are_not_refused(
     output = torch.randn(n_samples, n_outputs, dtype=dtype)
     target = torch.randint(0, 3, (n_samples,))
     target = target[:, None].to(dtype) if n_outputs == 1 else target
-    SampleLoss.of(criterion).to(dtype).check_apart(output, target)
+    SampleLoss.of(criterion).to(dtype).check_samples_independent(output, target)
 
 
 def test_batches_may_be_normalized_within_the_network():
