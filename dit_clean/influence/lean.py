@@ -23,7 +23,7 @@ LAYERS = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 @contextmanager
 def lean_derivatives(
-    module: nn.Module, unformed: Iterable[Tensor] = ()
+    module: nn.Module, not_needed: Iterable[Tensor] = ()
 ) -> Iterator[StandIns | None]:
     """Have the forward pass of a module inside, its derivatives after.
 
@@ -34,7 +34,7 @@ def lean_derivatives(
     ----------
     module : nn.Module
         Whose forward pass it is.
-    unformed : iterable of Tensor, default=()
+    not_needed : iterable of Tensor, default=()
         Parameters by which the values of first derivatives are not needed after the
         pass. As weights of a convolution they get zeros there, whose derivatives are
         those of the true ones. Weights that are computed from parameters get the true
@@ -44,14 +44,14 @@ def lean_derivatives(
     if not any(isinstance(layer, LAYERS) for layer in module.modules()):
         yield None
         return
-    spared: set[int] = set()
-    with StandIns(_replacements(spared)) as context:
+    not_needed_ids: set[int] = set()
+    with StandIns(_replacements(not_needed_ids)) as context:
         yield context
-    spared |= {id(parameter) for parameter in unformed}
+    not_needed_ids |= {id(parameter) for parameter in not_needed}
 
 
 def _convolution(
-    n_dims: int, replaced: Callable[..., Tensor], spared: set[int]
+    n_dims: int, replaced: Callable[..., Tensor], not_needed_ids: set[int]
 ) -> Callable[..., Tensor]:
     """Return the replacement of ``torch.conv1d``, ``conv2d`` or ``conv3d``."""
 
@@ -75,7 +75,7 @@ def _convolution(
         given = {id(weight)} if bias is None else {id(weight), id(bias)}
 
         def forms_gradient() -> bool:
-            return not given <= spared
+            return not given <= not_needed_ids
 
         return _Convolution.apply(input, weight, bias, options, forms_gradient)
 
@@ -212,16 +212,16 @@ def pass_where_positive(values: Tensor, output: Tensor) -> Tensor:
     return torch.ops.aten.threshold_backward(values, output, 0)
 
 
-def _replacements(spared: set[int]) -> Mapping[Any, Callable[..., Any]]:
+def _replacements(not_needed_ids: set[int]) -> Mapping[Any, Callable[..., Any]]:
     """Return what stands in for each function.
 
-    `spared` are identities of tensors whose gradients need not be formed; it is read
-    when these are asked for.
+    `not_needed_ids` are identities of tensors whose gradients need not be formed; they
+    are read when gradients are asked for.
     """
     return {
-        torch.conv1d: _convolution(1, torch.conv1d, spared),
-        torch.conv2d: _convolution(2, torch.conv2d, spared),
-        torch.conv3d: _convolution(3, torch.conv3d, spared),
+        torch.conv1d: _convolution(1, torch.conv1d, not_needed_ids),
+        torch.conv2d: _convolution(2, torch.conv2d, not_needed_ids),
+        torch.conv3d: _convolution(3, torch.conv3d, not_needed_ids),
         torch.relu: relu,
         Tensor.relu: relu,
         nn.functional.relu: relu,
