@@ -20,8 +20,8 @@ def is_missing(value: Any) -> bool:
         return True
     if type(value).__name__ == "NAType":  # which has no truth value
         return True
-    is_other = _is_other(value)
-    return isinstance(is_other, bool | np.bool_) and bool(is_other)
+    differs = _differs_from_itself(value)
+    return isinstance(differs, bool | np.bool_) and bool(differs)
 
 
 def are_missing(values: Any) -> np.ndarray:
@@ -32,12 +32,13 @@ def are_missing(values: Any) -> np.ndarray:
     # A list as it is: numpy makes texts of gaps that are among texts.
     is_list = isinstance(values, list | tuple)
     plain = np.asarray(values, dtype=object if is_list else None)
-    found = np.frompyfunc(is_missing, 1, 1) if plain.dtype.kind == "O" else _is_other
-    missing = np.asarray(found(plain), dtype=bool)
+    holds_objects = plain.dtype.kind == "O"
+    find = np.frompyfunc(is_missing, 1, 1) if holds_objects else _differs_from_itself
+    missing = np.asarray(find(plain), dtype=bool)
     is_masked = isinstance(values, np.ma.MaskedArray)
     return missing | np.ma.getmaskarray(values) if is_masked else missing
 
 
-def _is_other(value: Any) -> Any:
+def _differs_from_itself(value: Any) -> Any:
     """Tell whether a value differs from itself, as NaN and NaT do."""
     return value != value  # noqa: PLR0124

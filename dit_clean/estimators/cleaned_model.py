@@ -32,7 +32,7 @@ from dit_clean.checks import check_parameters, is_one_of
 from dit_clean.data.columns import places_of
 from dit_clean.data.inputs import checked_data, checked_weight, warn_of_other_order
 from dit_clean.data.tables import TableEncoder, is_frame
-from dit_clean.estimators.cleaner_parameter import USE, CleanerParameter
+from dit_clean.estimators.cleaner_parameter import META_ESTIMATOR_FOR, CleanerParameter
 from dit_clean.estimators.failed_fits import unchanged_on_failure
 
 KINDS = {"classification": "classifier", "regression": "regressor"}
@@ -218,7 +218,8 @@ def check_model(model: Any, task: str) -> None:
     kind = None if tags is None else tags.estimator_type
     if kind in (None, KINDS[task]):
         return
-    uses = [f" For it {USE[other]}." for other in KINDS if KINDS[other] == kind]
+    others = [META_ESTIMATOR_FOR[task] for task in KINDS if KINDS[task] == kind]
+    uses = [f" For it use {other}." for other in others]
     raise ValueError(
         f"estimator must be a {KINDS[task]}, got {type(model).__name__} of the kind "
         f"{kind}.{''.join(uses)}"

@@ -10,11 +10,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from dit_clean.estimators.cleaner import InfluenceCleaner
 
-USE = {
-    "classification": "use CleanedClassifier",
-    "regression": "use CleanedRegressor",
+META_ESTIMATOR_FOR = {
+    "classification": "CleanedClassifier",
+    "regression": "CleanedRegressor",
 }
-"""What stands for the cleaner's `task` in the models that contain one."""
+"""Which meta-estimator to use for each `task`."""
 
 
 class CleanerParameter:
@@ -98,10 +98,12 @@ class CleanerParameter:
 
     def _check_task(self, task: str) -> None:
         """Raise if a cleaner is set up for the other kind of y, or fitted on it."""
-        if self._task is not None and task in USE and task != self._task:
+        is_task = task in META_ESTIMATOR_FOR
+        if self._task is not None and is_task and task != self._task:
             raise ValueError(
                 f"{type(self).__name__} is not for a cleaner whose task is {task}: "
-                f"{USE[task]}, or give the cleaner task={self._task!r}."
+                f"use {META_ESTIMATOR_FOR[task]}, or give the cleaner "
+                f"task={self._task!r}."
             )
 
     def _unfitted_cleaner(self) -> Any:
