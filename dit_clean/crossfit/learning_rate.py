@@ -71,7 +71,7 @@ def higher_lr(
     folds: list[Fold],
     evidence: LabelEvidence | TargetEvidence,
 ) -> tuple[float, dict[str, float]]:
-    """Find the learning rate that a plan had better be run with.
+    """Return the learning rate that the plan should use.
 
     Four times or twice its own, if held-out loss was still falling at the end of
     training (see `late_fall`) and a network explains clearly more of it for that. What

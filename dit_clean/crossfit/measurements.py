@@ -64,7 +64,7 @@ class Measurements:
         ----------
         results : iterator of FoldResult
             Of the network on all rows, which has as many epochs as count, and of the
-            folds. Each is let go of before the next one is asked for: its outputs take
+            folds. Each is released before the next is requested: its outputs take
             rows x epochs x classes values.
         n_folds : int
             Networks of the cross-fit.

@@ -19,7 +19,8 @@ FEW, RARE = 5, 0.01
 of them are the tail of what the column measures, unless they are one value: a code of
 missing values (-999)."""
 RULED = 3.0
-"""How many times the standard deviation of the others outliers make the column's."""
+"""Outliers rule a column if they make its standard deviation this many times that of
+the other values."""
 
 
 class ColumnScaler(TransformerMixin, BaseEstimator):

@@ -31,9 +31,9 @@ def fit_class_noise(
 
     max(2, n_classes / 5) pseudo-samples pull each row of T towards symmetric noise at
     the pooled rate: classes with few rows keep to it. In the end rows that show no
-    errors of their own are pooled, see `row_pooling`; weights and biases stay. Where T
-    would turn classes round, as evidence worse than chance makes it, labels are taken
-    for random.
+    errors of their own are pooled, see `row_pooling`; weights and biases stay. If the
+    fitted T would swap classes (evidence worse than chance), labels are taken for
+    random.
 
     The likelihood has several optima. Networks predict errors that are frequent, and
     their outputs explain these as no errors at all; the last kind of evidence does so

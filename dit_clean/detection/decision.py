@@ -56,7 +56,7 @@ errors that do not depend on the class."""
 ALIKE_ODDS = 0.05
 """Odds of an explanation by influence that finds errors alike in all classes, beside
 others. Influence is there to tell errors by class that outputs repeat; where there are
-none, it fits the given labels a little better by luck, and the true ones less well."""
+none, its slightly better fit is chance, and it fits the true labels less well."""
 MIN_CLEAN = 10
 """Clean samples per class (median) from which on influence on their loss is evidence:
 the loss of fewer says more of these samples than of their class."""

@@ -38,8 +38,8 @@ N_ROUNDS = 10
 """Rounds of expectation and maximization."""
 CHARGE = 0.1
 """Part of the charge that counts between the two starts, and between explanations of
-the labels. All of it would be due if the true labels were seen; as it is, it drives out
-errors by class that are there."""
+the labels. The full charge is right only if true labels were observed; here it would
+suppress real errors by class."""
 
 
 class PooledRows(NamedTuple):

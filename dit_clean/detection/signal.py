@@ -23,8 +23,8 @@ def held_out_signal(
     For labels: by the mean held-out log-probability of the given label over all epochs.
     For targets: by their rank correlation with the mean held-out prediction. Chance is
     what permuted labels would get, whatever the shares of the classes. Rows of a group
-    tend to have one label: there the means of groups are tested, too, and the number
-    that says less counts: the lower one, unless both are worse than chance.
+    tend to have one label: there the means of groups are tested, too, and the weaker
+    of the two results counts: the lower one, unless both are worse than chance.
 
     Parameters
     ----------

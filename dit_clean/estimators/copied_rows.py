@@ -1,4 +1,4 @@
-"""Rows that are copies of others: what is wrong with one is vouched for by the next."""
+"""Duplicate rows: a wrong label that was copied supports itself."""
 
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -12,7 +12,7 @@ from dit_clean.crossfit import TrainingData
 from dit_clean.warning import warn
 
 MIN_SHARE = 0.05
-"""Share of the rows from which on copies are spoken of."""
+"""Share of the rows from which on a warning speaks of copies."""
 BY_CHANCE = 3e-4
 """Share of the pairs of like rows that independent columns may account for: columns
 that depend on each other account for more."""

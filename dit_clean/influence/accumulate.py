@@ -114,7 +114,7 @@ def accumulate(
 
 
 def _refuse_infinite(record: StepRecord, query_step: int) -> NoReturn:
-    """Raise since influence is not finite from a step back."""
+    """Raise because influence is not finite from a step back."""
     raise FloatingPointError(
         f"Influence is not finite at step {record.step} (epoch {record.epoch}), on its "
         f"way back from step {query_step}. If the query is finite, its changes grow "

@@ -95,7 +95,7 @@ def check_norms(
     Parameters
     ----------
     trajectory : Trajectory
-        Of a run that may not have begun.
+        Recorded run; it may have no steps yet.
     record : StepRecord
         Whose batch to run, in all modes that layers have had in training.
     state : TrainingState

@@ -62,7 +62,7 @@ def check_differentiable(trajectory: Trajectory) -> None:
     Parameters
     ----------
     trajectory : Trajectory
-        Of a run that may not have begun.
+        Recorded run; it may have no steps yet.
 
     Raises
     ------

@@ -191,11 +191,11 @@ def label_influence(
 
     To first order, with the network as it was trained: the loss term that the sample
     would have contributed to its batches in the window had its label been c and its
-    sample weight 1, since a label is not the more right the less its sample weighs. The
-    column of its own label, times the weight, is
-    ``influence_scores(..., history="window")``. Evidence about labels that has not seen
-    the sample's own. A class that the criterion ignores (``ignore_index``) does
-    nothing, and samples of it are no part of training under any label: 0.
+    sample weight 1, since a low weight does not make a label right. The column of its
+    own label, times the weight, is ``influence_scores(..., history="window")``. So this
+    is evidence about labels that has not seen the sample's own. A class that the
+    criterion ignores (``ignore_index``) does nothing, and samples of it are no part of
+    training under any label: 0.
 
     Parameters
     ----------

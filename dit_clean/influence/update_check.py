@@ -74,7 +74,7 @@ def check_update(
     buffers : dict of str to Tensor
         What the step makes of the module's buffers, to be compared too.
     every : int, default=1
-        Every how many-th element is looked at, an odd number; of small parameters more.
+        Stride (odd) at which elements are compared; smaller for small parameters.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def _tolerance(trajectory: Trajectory, record: StepRecord, grad: Tensor) -> floa
 def _refuse_update(
     trajectory: Trajectory, record: StepRecord, odd: list[int]
 ) -> NoReturn:
-    """Raise since an update is not what it should be, as `odd` parameters show."""
+    """Raise because an update is not what it should be, as `odd` parameters show."""
     first = trajectory.store.nearest(record.step)
     where = f"steps {first} to {record.step}"
     if first == record.step:

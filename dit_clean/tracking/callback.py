@@ -51,7 +51,7 @@ class TrajectoryRecorder(Callback):
 
     @property
     def between_epochs(self) -> bool:
-        """Whether the last step of an epoch has been made and no further one begun."""
+        """Whether training stands between two epochs."""
         is_done = 0 < self.n_steps_seen_ == self.recorder_.trajectory.n_steps
         return is_done and not self.recorder_.is_in_step
 

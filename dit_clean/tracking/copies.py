@@ -59,7 +59,7 @@ def _rebound(value: Any, copies: dict[int, Any]) -> Any:
     """Return a function that refers to copies; of anything else its copy, if any."""
     if id(value) in copies or not _refers(value, copies, set()):
         return copies.get(id(value), value)
-    # Cells come first, and may hold the function itself: then it is known after.
+    # Copying the cells may already have copied this function, if one of them holds it.
     cells = tuple(_rebound_cell(cell, copies) for cell in value.__closure__ or ())
     code, names = value.__code__, value.__globals__
     found = FunctionType(code, names, value.__name__, None, cells)

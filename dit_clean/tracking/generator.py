@@ -17,7 +17,7 @@ def get_rng_state(device: torch.device) -> Tensor:
 
 
 def same_draws(device: torch.device) -> AbstractContextManager[None]:
-    """Draw the same random numbers whenever this is entered, and leave torch's be.
+    """Draw the same random numbers each time, and leave torch's generator as it was.
 
     For networks that draw in evaluation mode: a difference between two answers is to
     be one of the networks.
@@ -27,7 +27,7 @@ def same_draws(device: torch.device) -> AbstractContextManager[None]:
 
 @contextmanager
 def replayed_rng(state: Tensor | None, device: torch.device) -> Iterator[None]:
-    """Draw from a recorded generator state inside, and leave torch's as found.
+    """Draw from a recorded generator state, and leave torch's own as it was.
 
     Raises
     ------

@@ -81,11 +81,11 @@ def _release(kind: str) -> None:
 
 
 class TrackedKernels:
-    """Context for passes of modules: with kernels that can be repeated.
+    """Context for passes of modules, with kernels that give the same bits again.
 
-    To the same bits, and differentiated twice. Fused kernels differ from these by
-    rounding, but with dropout a GPU draws other masks in them: steps have to be made
-    with what they are replayed with, and questions are asked with.
+    They can be differentiated twice, too. Fused kernels differ from these by rounding,
+    but with dropout a GPU draws other masks in them: steps have to be made with the
+    kernels that they are replayed with, and that questions are asked with.
 
     Parameters
     ----------

@@ -22,7 +22,10 @@ MODAL = (*DRAWING, _NormBase)
 
 
 def is_known(layer: nn.Module) -> bool:
-    """Tell whether a layer is one of torch's own, or ours, and as it was made."""
+    """Tell whether a layer is torch's own, or this package's, and unmodified.
+
+    That is, without hooks or a replaced forward.
+    """
     hooks = (
         layer._forward_hooks,
         layer._forward_pre_hooks,

@@ -24,8 +24,8 @@ class PassWatch:
 
     If a step has several passes with gradients, the first one inside the optimizer's
     closure counts; without a closure all have to be alike. Where all passes of a
-    network are alike only the first step of an epoch is looked at: to be told of a pass
-    takes 6 us, a look at the random state 10 us.
+    network are alike only the first step of an epoch is looked at: a hook costs 6 us
+    a pass, a look at the random state 10 us.
 
     Passes that draw random numbers mostly go on from where the one before left the
     generator, so that this is all a replay has to know. It is looked at as soon as the

@@ -227,7 +227,7 @@ class StepRecorder:
         """Let go of module and optimizer; the trajectory stays.
 
         To be called before anything else changes the parameters, because the state
-        after the last step is kept: by it the steps before can be checked.
+        after the last step is kept: the last steps are checked against it.
         """
         self.cancel()
         n_steps = self.trajectory.n_steps

@@ -1,4 +1,4 @@
-"""What a recorded run must not come upon: foreign rows, foreign changes, divergence."""
+"""Refusing foreign rows, outside changes of state, and divergence."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
