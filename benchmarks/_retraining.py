@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.func import grad, jvp, vmap
 
-from dit_clean.influence import Window, update_rule_of
+from dit_clean.influence import Steps, update_rule_of
 from dit_clean.tracking import StepRecord, Trajectory
 
 THETA = "params"
@@ -23,7 +23,7 @@ THETA = "params"
 def retrain_without(
     trajectory: Trajectory,
     samples: Sequence[int],
-    removal: Window,
+    removal: Steps,
     points: Sequence[int],
     *,
     linearized: bool = False,
@@ -37,8 +37,8 @@ def retrain_without(
         Recorded run.
     samples : sequence of int
         Samples to leave out, one at a time.
-    removal : Window
-        Steps in which the sample is gone; batches and divisors stay.
+    removal : Steps
+        Where the sample is gone; batches and divisors stay.
     points : sequence of int
         States wanted, none before ``removal.start``.
     linearized : bool, default=False

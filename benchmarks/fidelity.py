@@ -36,7 +36,7 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from dit_clean import TrackedRun, track
-from dit_clean.influence import Window
+from dit_clean.influence import Steps, Window
 from dit_clean.queries import MeanLoss
 
 DATA = ("adult", "newsgroups", "digits", "cifar10", "fashion_mnist")
@@ -207,7 +207,7 @@ def _partial_removals(cell: Cell, data: Data, row, batch_size: int) -> list[str]
 def _own_losses(run: TrackedRun) -> tuple[float, float]:
     """Return the median loss of a sample under the run with it, and without it."""
     trajectory = run.trajectory
-    whole, end = Window(0, trajectory.n_steps), trajectory.n_steps
+    whole, end = Steps(0, trajectory.n_steps), trajectory.n_steps
     states = retrain_without(trajectory, range(N_TRAIN), whole, [end])[end]
     model, layout = trajectory.model, trajectory.layout
 

@@ -15,7 +15,7 @@ import torch
 from _machine import machine, write_tables
 from torch import nn
 
-from dit_clean.influence import MeanLoss, Window, influence_scores
+from dit_clean.influence import MeanLoss, Steps, influence_scores
 from dit_clean.tracking import StepRecorder, TrackedModel
 
 N, N_EPOCHS, BATCH, MIDDLE = 256, 20, 32, 9
@@ -53,8 +53,8 @@ def correlations(activation, problem, every):
     trajectory, base = train(activation, *problem, ones)
     steps, query = N // BATCH, MeanLoss(*problem[2:])
     windows = {
-        "middle epoch": Window(MIDDLE * steps, (MIDDLE + 1) * steps),
-        "whole run": Window(0, N_EPOCHS * steps),
+        "middle epoch": Steps(MIDDLE * steps, (MIDDLE + 1) * steps),
+        "whole run": Steps(0, N_EPOCHS * steps),
     }
     samples = range(0, N, every)
     changes = {name: [] for name in windows}

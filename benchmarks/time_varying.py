@@ -48,7 +48,7 @@ from torch import nn
 
 from dit_clean import TrackedRun, track
 from dit_clean.detection import convergence_window
-from dit_clean.influence import Window
+from dit_clean.influence import Steps, Window
 from dit_clean.influence.patterns import (
     influence_patterns,
     pattern_correlation,
@@ -168,7 +168,7 @@ def retrained(
     trajectory = run.trajectory
     steps = {name: Window(*w).in_steps(trajectory) for name, w in windows.items()}
     points = sorted({t for w in steps.values() for t in (w.start, w.stop)})
-    whole = Window(0, trajectory.n_steps)
+    whole = Steps(0, trajectory.n_steps)
     states = retrain_without(trajectory, range(N_TRAIN), whole, points)
     change = {t: changes(trajectory, query, theta) for t, theta in states.items()}
     return {name: change[w.stop] - change[w.start] for name, w in steps.items()}

@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score
 from torch import nn
 
 from dit_clean import InfluenceCleaner, TrackedRun, track
-from dit_clean.influence import Window, check_replay, label_influence, queries
+from dit_clean.influence import Steps, check_replay, label_influence, queries
 from dit_clean.queries import ClassProbability, MeanLoss
 from dit_clean.tracking import StateStore, StepRecorder, TrackedModel
 from tests.nets import N_COLUMNS, Convolution, Mixed, Sequence, make_net, make_rows
@@ -122,7 +122,7 @@ def test_all_questions_have_the_answers_of_the_cpu():
             [
                 run.influence(query),
                 run.timeline(MeanLoss(X, y)),
-                label_influence(run.trajectory, query, Window(6, 9), run=run),
+                label_influence(run.trajectory, query, Steps(6, 9), run=run),
                 run.leave_one_out(MeanLoss(X, y), samples=[0, 7]),
             ]
         )

@@ -79,7 +79,7 @@ def steps_to_go_back(
 
 def _windows_of_run(
     windows: Sequence[Window | Steps] | int, trajectory: Trajectory
-) -> list[tuple[Window, bool]]:
+) -> list[tuple[Steps, bool]]:
     """Return each window in steps, cut off where the run stopped; and if it got there.
 
     For a window that it did not reach its last epoch or step stands in.
@@ -90,7 +90,7 @@ def _windows_of_run(
     for window in windows:
         if isinstance(window, Steps):
             length = trajectory.n_steps
-            steps = Window(window.start, window.stop).cut_off(length)
+            steps = window.cut_off(length)
         else:
             length = trajectory.n_epochs
             steps = window.cut_off(length).in_steps(trajectory)

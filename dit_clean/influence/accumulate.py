@@ -11,7 +11,7 @@ from torch import Tensor
 from dit_clean.influence.adjoint import check_same_number, sweep_back
 from dit_clean.influence.functional import check_query, query_gradients
 from dit_clean.influence.queries import HasModel, Query
-from dit_clean.influence.windows import Window
+from dit_clean.influence.windows import Steps
 from dit_clean.tracking import StepRecord, TrainingState, Trajectory
 
 
@@ -23,8 +23,8 @@ class Term:
     ----------
     query_step : int
         State that the query is evaluated at.
-    removal : Window
-        Steps that the sample is gone from; none is after `query_step`.
+    removal : Steps
+        Where the sample is gone; none is after `query_step`.
     column : int
         Number of the window.
     sign : float
@@ -32,7 +32,7 @@ class Term:
     """
 
     query_step: int
-    removal: Window
+    removal: Steps
     column: int
     sign: float = 1.0
 

@@ -12,7 +12,7 @@ from dit_clean.influence.functional import check_query, check_query_values
 from dit_clean.influence.queries import HasModel, Query
 from dit_clean.influence.scores import History, check_history, check_steps
 from dit_clean.influence.update_check import follows
-from dit_clean.influence.windows import Window
+from dit_clean.influence.windows import Steps
 from dit_clean.tracking import TrainingState, Trajectory
 from dit_clean.tracking.exclusive import one_thread_at_a_time
 from dit_clean.tracking.generator import same_draws
@@ -27,7 +27,7 @@ def leave_out(
     trajectory: Trajectory,
     query: Query,
     groups: Iterable[Iterable[int]],
-    window: Window,
+    window: Steps,
     *,
     history: History = "full",
     query_step: int | None = None,
@@ -57,7 +57,7 @@ def leave_out(
     Raises
     ------
     TypeError
-        If the query cannot be asked: a class, say.
+        If the query cannot be asked: a class, say. Or if the window is not in steps.
     ValueError
         If there is no group, or a group is no mask and no row numbers.
     RuntimeError
@@ -83,7 +83,7 @@ def leave_out(
 
     removal, points = window, [query_step]
     if history == "full":
-        removal, points = Window(0, window.stop), [query_step, window.start]
+        removal, points = Steps(0, window.stop), [query_step, window.start]
     nothing = np.array([], dtype=int)
     again = _retrained(trajectory, nothing, removal, points)
     _check_ends_alike(trajectory, again, removal.start)
@@ -130,7 +130,7 @@ def _check_ends_alike(
 
 
 def _retrained(
-    trajectory: Trajectory, rows: np.ndarray, removal: Window, points: list[int]
+    trajectory: Trajectory, rows: np.ndarray, removal: Steps, points: list[int]
 ) -> dict[int, TrainingState]:
     """Return states of the run without these rows in `removal`, by step.
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dit_clean.influence.accumulate import Term, accumulate, query_gradient
 from dit_clean.influence.queries import HasModel, Query
-from dit_clean.influence.windows import Window, grid_in_steps
+from dit_clean.influence.windows import Steps, grid_in_steps
 from dit_clean.tracking import Trajectory
 from dit_clean.tracking.exclusive import one_thread_at_a_time
 
@@ -25,15 +25,15 @@ class InfluenceScores:
     values : ndarray of shape (n_queries, n_samples)
         Query without the sample minus query with it; for a loss query negative =
         harmful.
-    window : Window
-        Steps that the sample is removed from (history="window"), or over which the
+    window : Steps
+        Where the sample is removed from (history="window"), or over which the
         change is taken (history="full").
     query_step : int
         State that the query is evaluated at.
     """
 
     values: np.ndarray
-    window: Window
+    window: Steps
     query_step: int
 
 
@@ -41,7 +41,7 @@ class InfluenceScores:
 def influence_scores(
     trajectory: Trajectory,
     query: Query,
-    window: Window,
+    window: Steps,
     *,
     history: History = "full",
     query_step: int | None = None,
@@ -63,8 +63,8 @@ def influence_scores(
         Recorded run.
     query : callable
         ``query(params, run)`` -> scalar, or one value per query.
-    window : Window
-        In steps.
+    window : Steps
+        Of epochs: ``Window(start, stop).in_steps(trajectory)``.
     history : {"full", "window"}, default="full"
         See above.
     query_step : int, optional
@@ -79,7 +79,7 @@ def influence_scores(
     Raises
     ------
     TypeError
-        If the query cannot be asked: a class, say.
+        If the query cannot be asked: a class, say. Or if the window is not in steps.
     ValueError
         If the window or the query step is outside of the run, or the network or its
         loss is one that no question can be answered for: see `check_differentiable`.
@@ -106,7 +106,7 @@ def influence_scores(
 def influence_timeline(
     trajectory: Trajectory,
     query: Query,
-    windows: Sequence[Window] | None = None,
+    windows: Sequence[Steps] | None = None,
     *,
     history: History = "window",
     query_step: int | None = None,
@@ -119,8 +119,8 @@ def influence_timeline(
     ----------
     trajectory, query, history, run
         As in `influence_scores`.
-    windows : sequence of Window, optional
-        In steps, in any order; they may overlap and leave gaps. By default the epochs.
+    windows : sequence of Steps, optional
+        In any order; they may overlap and leave gaps. By default the epochs.
     query_step : int, optional
         State at which the query is evaluated for all windows; by default each
         window's own end.
@@ -152,7 +152,7 @@ def influence_timeline(
 
 def grid_terms(
     trajectory: Trajectory,
-    windows: Sequence[Window],
+    windows: Sequence[Steps],
     history: History,
     query_step: int | None = None,
 ) -> list[Term]:
@@ -168,14 +168,14 @@ def grid_terms(
 
 
 def _window_terms(
-    window: Window, query_step: int, column: int, history: History
+    window: Steps, query_step: int, column: int, history: History
 ) -> list[Term]:
     """Return the parts of a window's score; `influence_scores` defines it."""
     if history == "window":
         return [Term(query_step, window, column)]
-    terms = [Term(query_step, Window(0, window.stop), column)]
+    terms = [Term(query_step, Steps(0, window.stop), column)]
     if window.start > 0:
-        terms.append(Term(window.start, Window(0, window.start), column, -1.0))
+        terms.append(Term(window.start, Steps(0, window.start), column, -1.0))
     return terms
 
 
@@ -183,7 +183,7 @@ def _window_terms(
 def label_influence(
     trajectory: Trajectory,
     query: Query,
-    window: Window,
+    window: Steps,
     *,
     run: HasModel | None = None,
 ) -> np.ndarray:
@@ -201,8 +201,8 @@ def label_influence(
     ----------
     trajectory, query, run
         As in `influence_scores`.
-    window : Window
-        In steps; the query is evaluated at its end.
+    window : Steps
+        The query is evaluated at its end.
 
     Returns
     -------
@@ -211,6 +211,8 @@ def label_influence(
 
     Raises
     ------
+    TypeError
+        If the window is not in steps.
     ValueError
         If targets are not one class for each sample, or the window is outside of the
         run.
@@ -244,8 +246,13 @@ def check_history(history: Any) -> History:
     return history
 
 
-def check_steps(trajectory: Trajectory, window: Window, query_step: int | None) -> int:
+def check_steps(trajectory: Trajectory, window: Steps, query_step: int | None) -> int:
     """Return the query step, after checking it and the window against the run."""
+    if not isinstance(window, Steps):
+        raise TypeError(
+            f"{window!r} is not in steps. Give Steps(start, stop), or for epochs "
+            "Window(start, stop).in_steps(trajectory)."
+        )
     n_steps = trajectory.n_steps
     if not 0 <= window.start < window.stop <= n_steps:
         raise ValueError(

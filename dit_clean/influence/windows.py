@@ -44,22 +44,22 @@ class _Range:
 
 
 class Window(_Range):
-    """A window of epochs, half-open like `range`; of steps, where it says so.
+    """A window of epochs, half-open like `range`.
 
     Attributes
     ----------
     start, stop : int
-        Epochs or steps; `stop` is not included.
+        Epochs; `stop` is not included.
     """
 
-    def in_steps(self, trajectory: Trajectory) -> "Window":
-        """Return this window of epochs as a window of steps."""
+    def in_steps(self, trajectory: Trajectory) -> "Steps":
+        """Return the steps of these epochs of a recorded run."""
         starts = trajectory.epoch_starts
-        return Window(starts[self.start], starts[self.stop])
+        return Steps(starts[self.start], starts[self.stop])
 
 
 class Steps(_Range):
-    """A window of optimizer updates instead of epochs, half-open like `range`.
+    """A window of steps (optimizer updates), half-open like `range`.
 
     Attributes
     ----------
@@ -113,11 +113,12 @@ def resolve_window(
         return _named_window(window, n_epochs)
     length = n_epochs if n_scheduled is None else n_scheduled
     if _is_whole(window):
-        last = _checked(length - int(window), length, length, window)
-        return Window(max(n_epochs - len(last), 0), n_epochs)
+        _check_inside(Window(length - window, length), length, window)
+        return Window(max(n_epochs - int(window), 0), n_epochs)
     start, stop = _bounds(window)
     if _is_whole(start) and _is_whole(stop):
-        found = _checked(int(start), int(stop), length, window)
+        found = Window(int(start), int(stop))
+        _check_inside(found, length, window)
         if found.start >= n_epochs:
             warn(
                 f"Training stopped after {n_epochs} epochs, before window={window!r} "
@@ -135,8 +136,8 @@ def resolve_window(
     return Window(first, max(round(stop * n_epochs), first + 1))
 
 
-def window_in_steps(window: Any, trajectory: Trajectory) -> Window:
-    """Return a window of steps of a recorded run.
+def window_in_steps(window: Any, trajectory: Trajectory) -> Steps:
+    """Return the steps of a recorded run that a window stands for.
 
     Parameters
     ----------
@@ -153,12 +154,13 @@ def window_in_steps(window: Any, trajectory: Trajectory) -> Window:
     if isinstance(window, Steps):
         if not (_is_whole(window.start) and _is_whole(window.stop)):
             raise ValueError(f"{window!r}: steps are counted, so give whole numbers.")
-        return _checked(window.start, window.stop, trajectory.n_steps, window, "steps")
+        _check_inside(window, trajectory.n_steps, window, "steps")
+        return window
     return resolve_window(window, trajectory.n_epochs).in_steps(trajectory)
 
 
-def grid_in_steps(windows: Any, trajectory: Trajectory) -> list[Window]:
-    """Return a grid of windows of steps of a recorded run.
+def grid_in_steps(windows: Any, trajectory: Trajectory) -> list[Steps]:
+    """Return the steps of a recorded run that each window of a grid stands for.
 
     Parameters
     ----------
@@ -175,7 +177,7 @@ def grid_in_steps(windows: Any, trajectory: Trajectory) -> list[Window]:
         If a window is outside of training, or there are none or more than steps.
     """
     if windows is None:
-        return [Window(*bounds) for bounds in pairwise(trajectory.epoch_starts)]
+        return [Steps(*bounds) for bounds in pairwise(trajectory.epoch_starts)]
     n_steps = trajectory.n_steps
     if _is_whole(windows):
         if not 1 <= windows <= n_steps:
@@ -184,7 +186,7 @@ def grid_in_steps(windows: Any, trajectory: Trajectory) -> list[Window]:
                 "windows of equal length."
             )
         bounds = [i * n_steps // int(windows) for i in range(int(windows) + 1)]
-        return [Window(*pair) for pair in pairwise(bounds)]
+        return [Steps(*pair) for pair in pairwise(bounds)]
     return [window_in_steps(window, trajectory) for window in listed_windows(windows)]
 
 
@@ -228,13 +230,12 @@ def _bounds(window: Any) -> tuple[Any, Any]:
     )
 
 
-def _checked(
-    start: int, stop: int, length: int, given: Any, unit: str = "epochs"
-) -> Window:
-    if not 0 <= start < stop <= length:
+def _check_inside(
+    window: _Range, length: int, given: Any, unit: str = "epochs"
+) -> None:
+    if not 0 <= window.start < window.stop <= length:
         fits = " Fractions, as (0.5, 1.0), fit any number." if unit == "epochs" else ""
         raise ValueError(
             f"window={given!r} is outside of training: it has {length} {unit}, so "
             f"0 <= start < stop <= {length} is needed.{fits}"
         )
-    return Window(start, stop)

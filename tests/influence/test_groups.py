@@ -11,7 +11,6 @@ import torch
 from dit_clean import TrackedRun
 from dit_clean.influence import (
     Steps,
-    Window,
     check_replay,
     group_influence,
     influence_scores,
@@ -39,7 +38,7 @@ def linear_query(params, run):
 @pytest.mark.parametrize("history", ["full", "window"])
 def test_a_groups_influence_equals_retraining_where_it_is_linear(history):
     # One sample of each batch: then no removed sample shifts another's gradient ...
-    trajectory, window = quadratic_trajectory(), Window(0, 4)
+    trajectory, window = quadratic_trajectory(), Steps(0, 4)
     rows = [record.sample_indices[0].item() for record in trajectory]
     influence = influence_scores(trajectory, linear_query, window, history=history)
     last = [rows[-1]], [rows[-1], trajectory.records[-1].sample_indices[1].item()]
@@ -49,7 +48,7 @@ def test_a_groups_influence_equals_retraining_where_it_is_linear(history):
 
 
 def test_groups_of_one_are_leave_one_out():
-    trajectory, window = train(CASES["dropout"]), Window(2, 9)
+    trajectory, window = train(CASES["dropout"]), Steps(2, 9)
     options = {"history": "window", "query_step": 12}
     together = leave_out(trajectory, QUERIES["classes"], [[3], [5]], window, **options)
     run = TrackedRun(trajectory)
@@ -67,14 +66,14 @@ def test_leaving_out_a_group_is_training_without_its_loss_terms(name):
     expected = float(
         query(without.params(12), without) - query(trajectory.params(12), trajectory)
     )
-    found = leave_out(trajectory, query, GROUPS, Window(0, 12))
+    found = leave_out(trajectory, query, GROUPS, Steps(0, 12))
     assert found.shape == (1, 3)
     assert np.isclose(found[0, 1], expected, rtol=1e-9)
 
 
 def test_no_group_is_refused():
     with pytest.raises(ValueError, match="nothing to leave out"):
-        leave_out(train(CASES["sgd"]), QUERIES["loss"], [], Window(0, 12))
+        leave_out(train(CASES["sgd"]), QUERIES["loss"], [], Steps(0, 12))
 
 
 def test_groups_add_up_and_keep_their_names():
@@ -211,7 +210,7 @@ def test_all_groups_are_read_before_any_is_left_out(monkeypatch):
     module = sys.modules["dit_clean.influence.leave_one_out"]
     monkeypatch.setattr(module, "_retrained", None)
     with pytest.raises(ValueError, match="Row numbers must lie in"):
-        leave_out(train(CASES["sgd"]), QUERIES["loss"], [[0], [99]], Window(0, 12))
+        leave_out(train(CASES["sgd"]), QUERIES["loss"], [[0], [99]], Steps(0, 12))
 
 
 def test_retraining_that_leads_elsewhere_is_refused():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dit_clean.influence import Window, influence_scores, label_influence
+from dit_clean.influence import Steps, influence_scores, label_influence
 from dit_clean.tracking import SampleLoss, StepRecorder, TrackedModel
 from tests.cases import (
     CASES,
@@ -30,7 +30,7 @@ LABELED = ["linear", "momentum", "adam", "dropout", "weighted", "class-weight"]
 @pytest.mark.parametrize("name", LABELED)
 def test_column_of_the_given_label_times_the_weight_is_the_influence_score(name):
     trajectory = train(CASES[name])
-    window = Window(2, trajectory.n_steps)
+    window = Steps(2, trajectory.n_steps)
     query = QUERIES["classes"]
     scores = influence_scores(trajectory, query, window, history="window").values
     values = label_influence(trajectory, query, window)
@@ -74,7 +74,7 @@ def train_with_extra_loss(case, window, sample, label, size):
 )
 def test_every_column_equals_finite_differences_of_training_with_that_label(name):
     trajectory = train(CASES[name])
-    window, step = Window(3, trajectory.n_steps), 1e-4
+    window, step = Steps(3, trajectory.n_steps), 1e-4
     values = label_influence(trajectory, QUERIES["loss"], window)[0]
     for sample in (0, 5):
         for label in range(N_CLASSES):
@@ -129,7 +129,7 @@ def test_a_class_that_is_ignored_does_nothing():
     class Own(torch.nn.CrossEntropyLoss):
         """Asked label by label."""
 
-    window, (_, y) = Window(0, 4), make_data()
+    window, (_, y) = Steps(0, 4), make_data()
     found, expected = (
         label_influence(
             train_with(criterion(ignore_index=1), y), QUERIES["loss"], window
@@ -149,10 +149,10 @@ def test_targets_that_are_not_one_class_for_each_sample_are_refused(targets):
     targets = targets.reshape(14, 3)
     trajectory = train_with(torch.nn.MultiLabelSoftMarginLoss(), targets)
     with pytest.raises(ValueError, match=r"one class for each sample.*\(14, 3\)"):
-        label_influence(trajectory, QUERIES["loss"], Window(0, 4))
+        label_influence(trajectory, QUERIES["loss"], Steps(0, 4))
 
 
 def test_window_outside_of_the_run_is_refused():
     trajectory = train(Case(make_linear, "sgd"))
     with pytest.raises(ValueError, match="outside of the run of 12 steps"):
-        label_influence(trajectory, QUERIES["loss"], Window(3, 3))
+        label_influence(trajectory, QUERIES["loss"], Steps(3, 3))

@@ -9,7 +9,7 @@ from dit_clean import TrackedRun
 from dit_clean.influence import (
     ClassProbability,
     MeanLoss,
-    Window,
+    Steps,
     influence_scores,
     label_influence,
     queries,
@@ -80,7 +80,7 @@ def test_reverse_pass_matches_autograd_through_training(trajectory, training):
         output = run.model.forward(params, X, training=training)
         return nn.functional.cross_entropy(output, y)
 
-    window = Window(2, trajectory.n_steps)
+    window = Steps(2, trajectory.n_steps)
     found = influence_scores(trajectory, query, window, history="window").values
     with sdpa_kernel(SDPBackend.MATH):
         truth = unrolled_influence(
@@ -91,7 +91,7 @@ def test_reverse_pass_matches_autograd_through_training(trajectory, training):
 
 def test_several_queries_and_labels_at_once(trajectory):
     X, y = make_data(seed=5, n_samples=6)
-    window = Window(0, trajectory.n_steps)
+    window = Steps(0, trajectory.n_steps)
     together = influence_scores(trajectory, ClassProbability(X, y, 3), window).values
     for label in range(3):
         rows = (y == label).nonzero()[:, 0]
@@ -150,7 +150,7 @@ class Slopes(nn.Module):
 @pytest.mark.parametrize("make_module", [Members, Slopes])
 def test_convolutions_within_transformations_are_followed(make_module):
     trajectory = train(Case(make_module, "momentum"))
-    query, window = MeanLoss(*make_data(seed=5)), Window(0, trajectory.n_steps)
+    query, window = MeanLoss(*make_data(seed=5)), Steps(0, trajectory.n_steps)
     found = influence_scores(trajectory, query, window).values
     truth = unrolled_influence(trajectory, query, window, "full", window.stop)
     assert relative_error(found, truth) < 1e-8
@@ -159,7 +159,7 @@ def test_convolutions_within_transformations_are_followed(make_module):
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])
 def test_gradients_that_a_network_takes_by_its_weights_are_followed(optimizer):
     trajectory = train(Case(Adapted, optimizer))
-    query, window = MeanLoss(*make_data(seed=5)), Window(0, trajectory.n_steps)
+    query, window = MeanLoss(*make_data(seed=5)), Steps(0, trajectory.n_steps)
     found = influence_scores(trajectory, query, window).values
     truth = unrolled_influence(trajectory, query, window, "full", window.stop)
     assert relative_error(found, truth) < 1e-8
@@ -173,7 +173,7 @@ def test_frozen_parameters_move_nothing():
 
     trajectory = train(Case(make_frozen, "adam"))
     assert trajectory.layout.names == ("2.weight", "2.bias")
-    window = Window(0, trajectory.n_steps)
+    window = Steps(0, trajectory.n_steps)
     X, y = make_data(seed=5, n_samples=6)
     found = influence_scores(trajectory, MeanLoss(X, y), window).values
     truth = unrolled_influence(
@@ -187,7 +187,7 @@ def test_running_statistics_are_not_moved_by_the_reverse_pass():
     trajectory = train(Case(NETS["batch-norm"], "sgd"))
     before = {k: v.clone() for k, v in trajectory.state(3).buffers.items()}
     X, y = make_data(seed=5, n_samples=6)
-    influence_scores(trajectory, MeanLoss(X, y), Window(0, trajectory.n_steps))
+    influence_scores(trajectory, MeanLoss(X, y), Steps(0, trajectory.n_steps))
     after = trajectory.state(3).buffers
     assert all(torch.equal(after[name], values) for name, values in before.items())
 
@@ -263,7 +263,7 @@ def test_batch_norm_is_followed_however_it_is_called(make_norm):
     for make in (lambda: nn.BatchNorm1d(5), make_norm):
         case = Case(lambda make=make: with_norm(make()), "momentum")
         trajectory = train(case)
-        window = Window(0, trajectory.n_steps)
+        window = Steps(0, trajectory.n_steps)
         found.append(influence_scores(trajectory, MeanLoss(X, y), window).values)
     assert relative_error(found[1], found[0]) < 1e-12
 
@@ -279,7 +279,7 @@ class Recentered(nn.BatchNorm1d):
 def test_statistics_that_a_pass_reads_while_training_are_followed():
     case = Case(lambda: with_norm(Recentered(5, momentum=0.4)), "sgd")
     trajectory, query = train(case), QUERIES["loss"]
-    window = Window(0, trajectory.n_steps)
+    window = Steps(0, trajectory.n_steps)
     found = influence_scores(trajectory, query, window).values
 
     def train_with(weights):
@@ -299,13 +299,13 @@ class RecenteredLate(nn.BatchNorm1d):
 def test_statistics_that_a_pass_reads_once_they_are_moved_are_refused():
     trajectory = train(Case(lambda: with_norm(RecenteredLate(5, momentum=0.01))))
     with pytest.raises(ValueError, match=r"Sequential reads .* after .*moved them"):
-        influence_scores(trajectory, QUERIES["loss"], Window(0, trajectory.n_steps))
+        influence_scores(trajectory, QUERIES["loss"], Steps(0, trajectory.n_steps))
 
 
 def test_queries_on_many_rows_are_asked_in_parts(monkeypatch):
     """With batch norm: gradients of parts are taken when the query is done."""
     trajectory = train(Case(NETS["batch-norm"], "momentum"))
-    query, window = MeanLoss(*make_data(seed=5)), Window(0, trajectory.n_steps)
+    query, window = MeanLoss(*make_data(seed=5)), Steps(0, trajectory.n_steps)
     whole = influence_scores(trajectory, query, window).values
     monkeypatch.setattr(queries, "QUERY_ROWS", 4)
     parts = influence_scores(trajectory, query, window).values

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from dit_clean.influence import Window, influence_scores, leave_out
+from dit_clean.influence import Steps, influence_scores, leave_out
 from dit_clean.queries import FeatureImportance, MeanLoss, Parameter, Prediction
 from dit_clean.queries import Several as AllOf
 from dit_clean.tracking import TrackedModel
@@ -46,7 +46,7 @@ def params(trajectory):
 @pytest.mark.parametrize("history", ["full", "window"])
 @pytest.mark.parametrize("name", QUERIES)
 def test_influence_matches_autograd_through_training(trajectory, name, history):
-    window = Window(3, 9)
+    window = Steps(3, 9)
     found = influence_scores(trajectory, QUERIES[name], window, history=history)
     truth = unrolled_influence(trajectory, QUERIES[name], window, history, 9)
     assert relative_error(found.values, truth) < 1e-8
@@ -58,20 +58,20 @@ def test_influence_matches_finite_differences_of_torch_training(trajectory, name
         return train(CASES["momentum"], removal_weight=weights)
 
     train_with.n_samples = N_SAMPLES
-    found = influence_scores(trajectory, QUERIES[name], Window(0, 12)).values
+    found = influence_scores(trajectory, QUERIES[name], Steps(0, 12)).values
     truth = differences(train_with, QUERIES[name], 5)
     assert np.allclose(found[:, 5], truth, rtol=1e-5, atol=1e-8)
 
 
 def test_influence_on_an_entry_is_the_change_of_the_entry_by_retraining(trajectory):
-    query, window = QUERIES["entry"], Window(0, 12)
+    query, window = QUERIES["entry"], Steps(0, 12)
     found = influence_scores(trajectory, query, window).values[0]
     truth = leave_out(trajectory, query, np.eye(N_SAMPLES, dtype=bool), window)[0]
     assert np.corrcoef(found, truth)[0, 1] > 0.98
 
 
 def test_several_kinds_at_once_equal_one_by_one(trajectory):
-    window = Window(2, 12)
+    window = Steps(2, 12)
     together = influence_scores(trajectory, AllOf(tuple(QUERIES.values())), window)
     apart = np.concatenate(
         [influence_scores(trajectory, q, window).values for q in QUERIES.values()]
@@ -152,7 +152,7 @@ class Sines(nn.Module):
 
 @pytest.mark.parametrize("absolute", [True, False])
 def test_importance_takes_functions_with_a_gradient_of_their_own(absolute):
-    trajectory, window = train(Case(Sines, "momentum")), Window(0, 12)
+    trajectory, window = train(Case(Sines, "momentum")), Steps(0, 12)
     query = FeatureImportance(X, Y, absolute=absolute)
     found = influence_scores(trajectory, query, window).values
     truth = unrolled_influence(trajectory, query, window, "full", 12)
@@ -232,5 +232,5 @@ def test_importance_of_the_loss_takes_integers_of_any_size(trajectory, params):
 
 def test_importance_of_all_classes_and_of_the_loss_share_a_pass(trajectory):
     query = AllOf((MeanLoss(X, Y), FeatureImportance(X, Y)))
-    values = influence_scores(trajectory, query, Window(0, 12)).values
+    values = influence_scores(trajectory, query, Steps(0, 12)).values
     assert values.shape == (1 + N_FEATURES, N_SAMPLES)

@@ -15,7 +15,7 @@ from dit_clean.influence import (
     LabelError,
     MeanLoss,
     SampleLosses,
-    Window,
+    Steps,
     influence_scores,
     influence_timeline,
     leave_out,
@@ -94,7 +94,7 @@ def test_queries_take_lists_arrays_and_sparse_rows(trajectory, setting):
 
 def test_several_queries_at_once_equal_one_by_one(trajectory):
     X, y = make_data(seed=3, n_samples=5)
-    window = Window(1, trajectory.n_steps)
+    window = Steps(1, trajectory.n_steps)
     queries = (MeanLoss(X, y), ClassProbability(X, y, 3), QUERIES["callable"])
     for history in ("full", "window"):
         options = {"history": history}
@@ -108,7 +108,7 @@ def test_several_queries_at_once_equal_one_by_one(trajectory):
 @pytest.mark.parametrize("query", [MeanLoss, LabelError, SampleLosses])
 def test_many_query_samples_are_read_in_parts(trajectory, setting, query, monkeypatch):
     _, X, y, _ = setting
-    window = Window(0, trajectory.n_steps)
+    window = Steps(0, trajectory.n_steps)
     whole = influence_scores(trajectory, query(X, y), window).values
     largest = []
 
@@ -137,7 +137,7 @@ def test_read_only_labels_are_read_without_a_warning(trajectory, setting):
 
 
 def test_query_that_does_not_depend_on_the_parameters_has_no_influence(trajectory):
-    window = Window(0, trajectory.n_steps)
+    window = Steps(0, trajectory.n_steps)
 
     def constant(params, run):
         return torch.tensor(3.0)
@@ -155,7 +155,7 @@ def test_query_that_is_flat_at_the_parameters_is_no_mistake(trajectory):
     def flat(params, run):
         return 0 * params["0.weight"].sum()
 
-    window = Window(0, trajectory.n_steps)
+    window = Steps(0, trajectory.n_steps)
     assert (influence_scores(trajectory, flat, window).values == 0).all()
 
 
@@ -173,7 +173,7 @@ BAD_QUERIES = {
 @pytest.mark.parametrize("name", BAD_QUERIES)
 def test_results_that_are_no_scalars_are_refused(trajectory, name):
     query, error, match = BAD_QUERIES[name]
-    window = Window(0, trajectory.n_steps)
+    window = Steps(0, trajectory.n_steps)
     with pytest.raises(error, match=match):
         influence_scores(trajectory, query, window)
     with pytest.raises(error, match=match):
@@ -199,7 +199,7 @@ def test_inputs_that_the_network_cannot_take_are_described(trajectory, setting):
 
 
 def test_unknown_history_is_refused(trajectory):
-    window, query = Window(0, trajectory.n_steps), QUERIES["loss"]
+    window, query = Steps(0, trajectory.n_steps), QUERIES["loss"]
     with pytest.raises(
         ValueError, match=r"Unknown history 'past'. Known: full, window"
     ):
@@ -296,7 +296,7 @@ def test_labels_without_an_output_are_refused():
 
 def test_gradients_of_parts_may_be_taken_in_another_thread(monkeypatch):
     """As autograd does on a GPU, while the asking thread holds the lock."""
-    trajectory, window = train(CASES["batch-norm"]), Window(0, 12)
+    trajectory, window = train(CASES["batch-norm"]), Steps(0, 12)
     query = MeanLoss(*make_data(seed=5))
     alone = influence_scores(trajectory, query, window).values
     monkeypatch.setattr(queries, "QUERY_ROWS", 4)

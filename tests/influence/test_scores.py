@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dit_clean.influence import (
-    Window,
+    Steps,
     influence_scores,
     influence_timeline,
     leave_out,
@@ -25,10 +25,10 @@ def windows_of(trajectory):
     """Whole run, first epoch, middle epoch, and one that ends before the query."""
     n_steps, starts = trajectory.n_steps, trajectory.epoch_starts
     return {
-        "whole": (Window(0, n_steps), None),
-        "first": (Window(0, starts[1]), None),
-        "middle": (Window(starts[1], starts[2]), None),
-        "late query": (Window(starts[1], starts[2]), n_steps),
+        "whole": (Steps(0, n_steps), None),
+        "first": (Steps(0, starts[1]), None),
+        "middle": (Steps(starts[1], starts[2]), None),
+        "late query": (Steps(starts[1], starts[2]), n_steps),
     }
 
 
@@ -50,7 +50,7 @@ def test_reverse_pass_matches_autograd_through_training(name, history):
 @pytest.mark.parametrize("name", CASES)
 def test_reverse_pass_matches_finite_differences_of_torch_training(name):
     trajectory = train(CASES[name])
-    window = Window(0, trajectory.n_steps)
+    window = Steps(0, trajectory.n_steps)
 
     def train_with(weights):
         return train(CASES[name], removal_weight=weights)
@@ -72,7 +72,7 @@ def test_scores_add_over_adjacent_windows_for_a_fixed_query_step(name):
         return influence_scores(
             trajectory,
             query,
-            Window(start, stop),
+            Steps(start, stop),
             history="window",
             query_step=n_steps,
         ).values
@@ -91,14 +91,14 @@ def test_timeline_columns_are_the_scores_of_each_epoch(history):
     timeline = influence_timeline(trajectory, QUERIES["classes"], history=history)
     for epoch, (start, stop) in enumerate(pairwise(starts)):
         column = influence_scores(
-            trajectory, QUERIES["classes"], Window(start, stop), history=history
+            trajectory, QUERIES["classes"], Steps(start, stop), history=history
         ).values
         assert relative_error(timeline[:, :, epoch], column) < 1e-10
 
 
 def test_sample_in_no_batch_scores_zero():
     trajectory = train(CASES["unvisited"])
-    window = Window(0, trajectory.n_steps)
+    window = Steps(0, trajectory.n_steps)
     scores = influence_scores(trajectory, QUERIES["loss"], window).values
     assert scores[0, -1] == 0
     assert (scores[0, :-1] != 0).all()
@@ -113,7 +113,7 @@ def test_storage_policy_never_changes_a_score(name, max_states):
     assert len(few.store) <= max_states + 1 < len(everything.store)
     for t in range(everything.n_steps + 1):
         assert torch.equal(few.state(t).params, everything.state(t).params)
-    window = Window(1, everything.n_steps - 1)
+    window = Steps(1, everything.n_steps - 1)
     expected = influence_scores(everything, QUERIES["classes"], window).values
     found = influence_scores(few, QUERIES["classes"], window).values
     assert np.array_equal(found, expected)
@@ -121,7 +121,7 @@ def test_storage_policy_never_changes_a_score(name, max_states):
 
 def test_order_of_samples_does_not_matter():
     trajectory = train(CASES["momentum"])
-    window = Window(0, trajectory.n_steps)
+    window = Steps(0, trajectory.n_steps)
     scores = influence_scores(trajectory, QUERIES["loss"], window).values
     order = np.random.RandomState(0).permutation(N_SAMPLES)
     relabeled = train(CASES["momentum"])
@@ -163,7 +163,7 @@ def test_equals_leave_one_out_where_training_is_linear(history):
     def query(params, run):
         return (params["weight"] * torch.arange(3.0)).sum() + params["bias"].sum()
 
-    for window, query_step in ((Window(0, 4), None), (Window(1, 3), 4)):
+    for window, query_step in ((Steps(0, 4), None), (Steps(1, 3), 4)):
         options = {"history": history, "query_step": query_step}
         found = influence_scores(trajectory, query, window, **options).values
         truth = leave_out(trajectory, query, np.eye(8, dtype=bool), window, **options)
@@ -172,7 +172,7 @@ def test_equals_leave_one_out_where_training_is_linear(history):
 
 def test_leave_one_out_agrees_to_first_order_over_several_epochs():
     trajectory = train(Case(make_linear, "sgd"))
-    window = Window(0, trajectory.n_steps)
+    window = Steps(0, trajectory.n_steps)
     found = influence_scores(trajectory, QUERIES["loss"], window).values[0]
     truth = leave_out(
         trajectory, QUERIES["loss"], np.eye(N_SAMPLES, dtype=bool), window
@@ -183,9 +183,9 @@ def test_leave_one_out_agrees_to_first_order_over_several_epochs():
 def test_window_outside_of_the_run_is_refused():
     trajectory = train(CASES["sgd"])
     with pytest.raises(ValueError, match=r"outside of the run of 12 steps"):
-        influence_scores(trajectory, QUERIES["loss"], Window(0, 13))
+        influence_scores(trajectory, QUERIES["loss"], Steps(0, 13))
     with pytest.raises(ValueError, match="query_step=3 must lie between"):
-        influence_scores(trajectory, QUERIES["loss"], Window(0, 4), query_step=3)
+        influence_scores(trajectory, QUERIES["loss"], Steps(0, 4), query_step=3)
 
 
 def test_influence_that_overflows_is_refused_with_the_step():
@@ -196,4 +196,4 @@ def test_influence_that_overflows_is_refused_with_the_step():
 
     message = r"not finite at step \d+ \(epoch \d\), on its way back from step"
     with pytest.raises(FloatingPointError, match=message):
-        influence_scores(trajectory, steep, Window(0, trajectory.n_steps))
+        influence_scores(trajectory, steep, Steps(0, trajectory.n_steps))

@@ -10,6 +10,7 @@ from dit_clean.influence import (
     influence_scores,
     influence_timeline,
     label_influence,
+    leave_out,
     resolve_window,
 )
 from dit_clean.influence import accumulate as accumulation
@@ -34,7 +35,7 @@ GRIDS = {
 @pytest.mark.parametrize("query_step", [None, 12])
 def test_columns_match_autograd_through_training(grid, history, query_step):
     trajectory = train(CASES["momentum"])
-    windows = [Window(*bounds) for bounds in GRIDS[grid]]
+    windows = [Steps(*bounds) for bounds in GRIDS[grid]]
     timeline = influence_timeline(
         trajectory,
         QUERIES["classes"],
@@ -54,7 +55,7 @@ def test_columns_match_autograd_through_training(grid, history, query_step):
 @pytest.mark.parametrize("name", ["adam", "dropout", "groups-adamw", "unvisited"])
 def test_columns_are_the_scores_of_each_window(name):
     trajectory = train(CASES[name])
-    windows = [Window(*bounds) for bounds in GRIDS["overlapping"]]
+    windows = [Steps(*bounds) for bounds in GRIDS["overlapping"]]
     for history in ("full", "window"):
         timeline = influence_timeline(
             trajectory, QUERIES["loss"], windows, history=history
@@ -71,7 +72,7 @@ def test_a_partition_adds_up_to_the_whole_run_for_a_fixed_query_step(n_windows):
     trajectory = train(CASES["adam"])
     grid = grid_in_steps(n_windows, trajectory)
     timeline = influence_timeline(trajectory, QUERIES["loss"], grid, query_step=12)
-    whole = influence_scores(trajectory, QUERIES["loss"], Window(0, 12)).values
+    whole = influence_scores(trajectory, QUERIES["loss"], Steps(0, 12)).values
     assert len(grid) == n_windows
     assert relative_error(timeline.sum(2), whole) < 1e-12
 
@@ -103,7 +104,7 @@ def test_cost_is_what_the_notes_say(
     influence_timeline(
         train(CASES["sgd"]),
         QUERIES["loss"],
-        [Window(*bounds) for bounds in GRIDS[grid]],
+        [Steps(*bounds) for bounds in GRIDS[grid]],
         history=history,
         query_step=query_step,
     )
@@ -113,19 +114,19 @@ def test_cost_is_what_the_notes_say(
 
 def test_windows_of_steps_and_of_epochs_become_steps():
     trajectory = train(CASES["sgd"])
-    assert window_in_steps(Steps(3, 7), trajectory) == Window(3, 7)
-    assert window_in_steps((1, 2), trajectory) == Window(4, 8)
-    assert window_in_steps("full", trajectory) == Window(0, 12)
+    assert window_in_steps(Steps(3, 7), trajectory) == Steps(3, 7)
+    assert window_in_steps((1, 2), trajectory) == Steps(4, 8)
+    assert window_in_steps("full", trajectory) == Steps(0, 12)
 
 
 def test_grids_by_epoch_number_and_list():
     trajectory = train(CASES["sgd"])
     by_epoch = grid_in_steps(None, trajectory)
-    assert by_epoch == [Window(0, 4), Window(4, 8), Window(8, 12)]
+    assert by_epoch == [Steps(0, 4), Steps(4, 8), Steps(8, 12)]
     assert len(by_epoch) == N_EPOCHS
     assert grid_in_steps(["late", Steps(0, 5)], trajectory) == [
-        Window(8, 12),
-        Window(0, 5),
+        Steps(8, 12),
+        Steps(0, 5),
     ]
 
 
@@ -140,18 +141,25 @@ def test_steps_are_whole_numbers():
         window_in_steps(Steps(0.0, 0.5), train(CASES["sgd"]))
 
 
-def test_steps_and_windows_of_steps_are_the_same():
-    trajectory, query = train(CASES["sgd"]), QUERIES["classes"]
-    found = label_influence(trajectory, query, Steps(2, 5))
-    assert np.array_equal(found, label_influence(trajectory, query, Window(2, 5)))
-    found = influence_scores(trajectory, query, Steps(2, 5)).values
-    expected = influence_scores(trajectory, query, Window(2, 5)).values
-    assert np.array_equal(found, expected)
-    grid = [Steps(0, 3), Steps(3, 7)]
-    found = influence_timeline(trajectory, query, grid, history="window")
-    grid = [Window(0, 3), Window(3, 7)]
-    expected = influence_timeline(trajectory, query, grid, history="window")
-    assert np.array_equal(found, expected)
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda run, window: influence_scores(run, QUERIES["loss"], window),
+        lambda run, window: influence_timeline(run, QUERIES["loss"], [window]),
+        lambda run, window: label_influence(run, QUERIES["loss"], window),
+        lambda run, window: leave_out(run, QUERIES["loss"], [[0]], window),
+    ],
+    ids=["influence_scores", "influence_timeline", "label_influence", "leave_out"],
+)
+def test_epochs_are_refused_where_steps_are_needed(ask):
+    trajectory = train(CASES["sgd"])
+    expected = r"^Window\(start=1, stop=2\) is not in steps.*in_steps\(trajectory\)"
+    with pytest.raises(TypeError, match=expected):
+        ask(trajectory, Window(1, 2))
+    ask(trajectory, Window(1, 2).in_steps(trajectory))
+
+
+def test_steps_are_no_window_of_epochs():
     assert (len(Steps(2, 5)), Steps(2, 5).slice) == (3, slice(2, 5))
     assert Steps(2, 5) != Window(2, 5)
 
@@ -169,7 +177,7 @@ def test_grids_without_windows_or_with_too_many_are_refused(windows):
 
 def test_order_of_windows_does_not_matter():
     trajectory = train(CASES["adam"])
-    windows = [Window(*bounds) for bounds in GRIDS["overlapping"]]
+    windows = [Steps(*bounds) for bounds in GRIDS["overlapping"]]
     forward = influence_timeline(trajectory, QUERIES["loss"], windows)
     backward = influence_timeline(trajectory, QUERIES["loss"], windows[::-1])
     assert np.allclose(forward, backward[:, :, ::-1], rtol=1e-12, atol=0)
@@ -179,7 +187,7 @@ def test_order_of_windows_does_not_matter():
 def test_storage_policy_never_changes_a_column(grid):
     everything = train(CASES["adam"])
     few = train(CASES["adam"], store=StateStore(3 * everything.state(1).nbytes))
-    windows = [Window(*bounds) for bounds in GRIDS[grid]]
+    windows = [Steps(*bounds) for bounds in GRIDS[grid]]
     for history in ("full", "window"):
         expected, found = (
             influence_timeline(run, QUERIES["classes"], windows, history=history)
@@ -201,7 +209,7 @@ def test_many_windows_replay_no_more_steps_than_one(monkeypatch):
     counts = []
     for windows in ([(0, 12)], GRIDS["steps"]):
         replayed.clear()
-        influence_timeline(few, QUERIES["loss"], [Window(*pair) for pair in windows])
+        influence_timeline(few, QUERIES["loss"], [Steps(*pair) for pair in windows])
         counts.append(len(replayed))
     assert counts[0] > 0
     assert counts[1] == counts[0]
@@ -212,7 +220,7 @@ def test_many_windows_replay_no_more_steps_than_one(monkeypatch):
 @pytest.mark.parametrize("grid", ["epochs", "gap"])
 def test_a_query_has_as_many_values_at_every_step(counts, history, grid):
     trajectory = train(CASES["sgd"])
-    windows = [Window(*bounds) for bounds in GRIDS[grid]]
+    windows = [Steps(*bounds) for bounds in GRIDS[grid]]
     ends = [trajectory.params(window.stop)["0.weight"] for window in windows]
 
     def query(params, run):

@@ -9,7 +9,7 @@ import torch
 
 from dit_clean.influence import (
     UPDATE_RULES,
-    Window,
+    Steps,
     influence_scores,
     influence_timeline,
     label_influence,
@@ -194,7 +194,7 @@ def test_questions_about_unknown_optimizers_are_refused_by_name(ask, monkeypatch
     monkeypatch.setitem(OPTIMIZERS, "asgd", make)
     trajectory = train(Case(make_linear, "asgd"))
     trajectory.store.keep_only(lambda t: t % 5 == 0)
-    window = Window(0, 12)
+    window = Steps(0, 12)
     windows = [window] if ask is influence_timeline else window
     with pytest.raises(ValueError, match="ASGD cannot be tracked"):
         ask(trajectory, QUERIES["loss"], windows)

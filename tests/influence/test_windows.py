@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dit_clean.influence import Window, resolve_window
+from dit_clean.influence import Steps, Window, resolve_window
 from tests.cases import CASES, train
 
 
@@ -80,7 +80,7 @@ def test_window_behaves_like_range():
 
 def test_epochs_become_steps():
     trajectory = train(CASES["sgd"])
-    assert Window(1, 3).in_steps(trajectory) == Window(4, 12)
+    assert Window(1, 3).in_steps(trajectory) == Steps(4, 12)
 
 
 @pytest.mark.parametrize(

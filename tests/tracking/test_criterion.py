@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from dit_clean import InfluenceCleaner, TrackedRun, track
 from dit_clean.influence import (
-    Window,
+    Steps,
     check_replay,
     influence_scores,
     label_influence,
@@ -149,7 +149,7 @@ def test_losses_of_ones_own_are_asked_for_each_label(criterion):
     """What a sample would do under its own label is what it does."""
     X, y = make_rows()
     run = track(make_net(criterion=criterion), X, y, random_state=0)
-    window, query = Window(3, run.trajectory.n_steps), ClassProbability(X, y)
+    window, query = Steps(3, run.trajectory.n_steps), ClassProbability(X, y)
     found = label_influence(run.trajectory, query, window)[0]
     scores = influence_scores(run.trajectory, query, window, history="window")
     np.testing.assert_allclose(found[np.arange(45), y], scores.values[0], rtol=1e-5)
@@ -165,7 +165,7 @@ def test_torchs_criteria_with_hooks_are_asked_for_each_label():
     X, y = make_rows()
     net = make_net(criterion=with_hook(lambda losses: 3 * losses))
     run = track(net, X, y, random_state=0)
-    window, query = Window(3, run.trajectory.n_steps), ClassProbability(X, y)
+    window, query = Steps(3, run.trajectory.n_steps), ClassProbability(X, y)
     found = label_influence(run.trajectory, query, window)[0]
     scores = influence_scores(run.trajectory, query, window, history="window")
     np.testing.assert_allclose(found[np.arange(45), y], scores.values[0], rtol=1e-5)

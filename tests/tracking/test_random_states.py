@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from dit_clean import TrackedRun, track
-from dit_clean.influence import Window, check_replay, influence_scores
+from dit_clean.influence import Steps, check_replay, influence_scores
 from dit_clean.queries import MeanLoss
 from dit_clean.tracking import StateStore, StepRecorder, TrackedModel, TrainingState
 from tests.influence.reference import relative_error, unrolled_influence
@@ -286,7 +286,7 @@ def test_influence_is_that_of_autograd_through_training(max_bytes):
 
     trajectory = train(max_bytes=max_bytes, before_step=draws)
     query = MeanLoss(trajectory.model.inputs, trajectory.model.targets)
-    for window in (Window(0, 15), Window(3, 9)):
+    for window in (Steps(0, 15), Steps(3, 9)):
         found = influence_scores(trajectory, query, window)
         truth = unrolled_influence(trajectory, query, window, "full", window.stop)
         assert relative_error(found.values, truth) < 1e-8
