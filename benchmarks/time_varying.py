@@ -48,7 +48,7 @@ from torch import nn
 
 from dit_clean import TrackedRun, track
 from dit_clean.detection import convergence_window
-from dit_clean.influence import Steps, Window
+from dit_clean.influence import Steps, Window, random_groups, top_samples
 from dit_clean.influence.patterns import (
     influence_patterns,
     pattern_correlation,
@@ -56,7 +56,6 @@ from dit_clean.influence.patterns import (
     stage_correlation,
     stage_slices,
 )
-from dit_clean.influence.removal import most_harmful, random_groups
 from dit_clean.queries import MeanLoss
 
 DATA = ("digits", "adult", "newsgroups", "cifar10", "fashion_mnist", "breast_cancer")
@@ -275,7 +274,8 @@ def measure_removal(data: Data, net: str, seed: int) -> Iterator[dict]:
     labels = symmetric(rows.X, rows.y, FLIPPED, generator)
     run, query = train(rows, net, labels, validation, seed)
     groups = random_groups(N_TRAIN, N_GROUPS, GROUP_SIZE, generator)
-    groups += most_harmful(run.influence(query), SIZES)
+    ranked = top_samples(run.influence(query), max(SIZES)).harmful
+    groups += [ranked[:k] for k in SIZES]
     removal = run.check_removal(query, groups)
     with torch.no_grad():
         loss = float(query(run.trajectory.params(run.trajectory.n_steps), run))

@@ -21,7 +21,7 @@ from sklearn.preprocessing import scale
 from skorch import NeuralNetClassifier
 
 from dit_clean import track
-from dit_clean.influence import most_harmful, random_groups
+from dit_clean.influence import random_groups, top_samples
 from dit_clean.queries import MeanLoss
 
 ORANGE, BLUE, GREEN, GREY = "#d95f02", "#1b6ca8", "#1b9e77", "0.45"
@@ -76,7 +76,8 @@ print(f"Pearson correlation:       {at_random.pearson:.3f}")
 # anything else, are asked as well.
 
 sizes = [0, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90]
-groups = most_harmful(influence, sizes)
+ranked = top_samples(influence, max(sizes)).harmful
+groups = [ranked[:k] for k in sizes]
 worst = run.check_removal(query, groups)
 on_test = MeanLoss(X[test], y_true[test])
 test_change = run.leave_out(on_test, groups)

@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 
 from dit_clean import InfluenceCleaner, track
-from dit_clean.influence import Steps, top_samples
-from dit_clean.influence.removal import most_harmful, random_groups
+from dit_clean.influence import Steps, random_groups, top_samples
 from dit_clean.queries import MeanLoss, Prediction, SampleLosses
 from tests.nets import make_net, make_rows
 
@@ -62,7 +61,7 @@ class TestRun:
     def test_sums_of_influence_predict_the_removal_of_groups(self, run, query):
         influence = run.influence(query)
         groups = random_groups(48, 12, 5, np.random.RandomState(0))
-        groups += most_harmful(influence, [3])
+        groups.append(top_samples(influence, 3).harmful)
         removal = run.check_removal(query, groups)
         assert removal.sizes.tolist() == [5] * 12 + [3]
         assert np.allclose(removal.predicted[0], influence[groups[0]].sum())

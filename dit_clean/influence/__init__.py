@@ -28,7 +28,7 @@ from dit_clean.influence.queries import (
     MeanLoss,
     SampleLosses,
 )
-from dit_clean.influence.removal import Removal, most_harmful, random_groups
+from dit_clean.influence.removal import Removal, random_groups
 from dit_clean.influence.replay_check import check_replay
 from dit_clean.influence.scores import (
     InfluenceScores,
@@ -63,7 +63,6 @@ __all__ = [
     "influence_timeline",
     "label_influence",
     "leave_out",
-    "most_harmful",
     "pattern_correlation",
     "pattern_counts",
     "pattern_examples",

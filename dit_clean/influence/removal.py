@@ -1,6 +1,5 @@
 """Whether sums of influence predict what leaving out whole groups does."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,18 +41,6 @@ class Removal:
     def pearson(self) -> float:
         """Pearson correlation of predicted and actual changes over groups."""
         return float(pearsonr(self.predicted, self.actual).statistic)
-
-
-def most_harmful(influence: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
-    """Return the k rows of lowest influence, for each k of `sizes`.
-
-    Examples
-    --------
-    >>> [g.tolist() for g in most_harmful(np.array([2.0, -1.0, -3.0]), [1, 2])]
-    [[2], [2, 1]]
-    """
-    order = np.argsort(influence, kind="stable")
-    return [order[:k] for k in sizes]
 
 
 def random_groups(
