@@ -23,7 +23,7 @@ MAX_PIECE = 64 * 2**20
 
 
 def kept(memory: Any, key: str | None, part: Any, make: Callable[[], Value]) -> Value:
-    """Return what `memory` holds of a run; it is made, and kept, if it does not.
+    """Return a part of a run from `memory`; make and keep it if it is not there.
 
     Parameters
     ----------

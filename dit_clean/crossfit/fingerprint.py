@@ -41,7 +41,7 @@ OF_INTERPRETER = {
     "__static_attributes__",
     "__weakref__",
 }
-"""Attributes of a class that it does not act by."""
+"""Attributes of a class that do not change what it does."""
 WRAPPED = ("__func__", "func", "dispatcher", "__wrapped__")
 """Where methods, partial functions and caches hold the function that they call."""
 CALLED = (type, FunctionType, MethodType, partial, property)
@@ -87,7 +87,7 @@ def fingerprint(net: Any) -> dict[str, Any]:
 def parameter_order(net: NeuralNet) -> dict[str, Any]:
     """Return the parameters of a net that are containers, their entries in order.
 
-    A hash of the net takes dictionaries of the same entries for the same.
+    A hash of the net does not tell apart dictionaries that differ in order alone.
     """
     parameters = net.get_params(deep=False)
     return _named({k: value for k, value in parameters.items() if _is_container(value)})

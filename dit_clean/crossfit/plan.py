@@ -138,7 +138,7 @@ class CrossFit:
         the others, after them. Only epochs that at least two folds have reached count:
         beyond them one network is left, and none has trained on the rows it holds out.
         Without callbacks the network on all rows is trained first, since it takes
-        longest, and no result is kept once the next one is asked for.
+        longest, and each result is released when the next one is requested.
         """
         everything, n_epochs = Fold.of_all_rows(folds), self.net.max_epochs
         bar = tqdm(

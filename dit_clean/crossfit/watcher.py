@@ -16,7 +16,7 @@ from dit_clean.tracking.state_checks import divergence_remedy
 
 
 class EpochWatcher:
-    """Looks at a run as each epoch ends, then lets go of the epoch's states.
+    """Looks at a run as each epoch ends, then releases the epoch's states.
 
     Memory: the states of one epoch, however long training is.
 

@@ -18,7 +18,7 @@ likelier error."""
 MANY_WRONG_LABELS = 0.45
 """The same for labels: higher, because up to 40 % wrong labels can still be found."""
 MOST_OF_A_CLASS = 0.5
-"""Share of the rows of a class that are flagged, from which on it is asked why."""
+"""Share of the rows of a class that are flagged, from which on they may be doubted."""
 MIN_FLAGGED = 10
 """Flagged rows below which no class or side is judged."""
 CHANCE = 1e-3
@@ -246,8 +246,8 @@ def are_skewed(residual: np.ndarray, flagged: np.ndarray) -> bool:
 
     Notes
     -----
-    The skewness of what is kept is Kelly's, (q90 + q10 - 2 q50) / (q90 - q10), on which
-    the few errors that pass have little hold.
+    The skewness of what is kept is Kelly's, (q90 + q10 - 2 q50) / (q90 - q10), which
+    the few errors that pass hardly move.
     """
     n_flagged, n_above = flagged.sum(), (residual[flagged] > 0).sum()
     n_larger = max(n_above, n_flagged - n_above)

@@ -51,7 +51,7 @@ HAND_ON = (
 class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
     """Cleans the training data, then fits `estimator` on what remains.
 
-    A class of its kind says what the `_task` is, and what the `_default_model`.
+    A subclass says what the `_task` is, and what the `_default_model` is.
     """
 
     _task: str

@@ -9,7 +9,7 @@ from sklearn.model_selection import GroupKFold, KFold
 from dit_clean.detection.spread import Expect
 
 N_FOLDS = 5
-"""Folds, each of which the others are asked about."""
+"""Folds; trees that have learned from the others predict each."""
 MIN_ROWS, MAX_COLUMNS = 100, 100
 """Rows from which on, and columns up to which, inputs are read."""
 MAX_TRAINED = 20_000

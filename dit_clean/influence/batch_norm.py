@@ -90,7 +90,7 @@ def check_norms(
     """Raise if a layer of batch normalization moves its running statistics by itself.
 
     Or if the network reads them when they have been moved. What torch's function would
-    move stays in a pass in which another stands in for it.
+    move stays where it is while another function stands in for it.
 
     Parameters
     ----------
@@ -165,9 +165,9 @@ def _modes_in_training(trajectory: Trajectory) -> set[tuple[bool, ...] | None]:
 def followed_statistics(
     variables: Mapping[str, Tensor], statistics: Mapping[str, Tensor]
 ) -> Iterator[dict[str, Tensor]]:
-    """Yield a dict of running statistics that forward passes inside bring up to date.
+    """Yield a dict of running statistics that forward passes in the block update.
 
-    By what layers hand to torch's ``batch_norm``, however they are called.
+    From what layers hand to torch's ``batch_norm``, however the layers are called.
 
     Parameters
     ----------

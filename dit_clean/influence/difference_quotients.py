@@ -60,7 +60,7 @@ TOLERANCE = 0.05
 FAR = 1.0
 """Relative size of a step that changes rounded outputs."""
 ROUNDING = ("Round", "Floor", "Ceil", "Trunc", "Sign", "NotImplemented")
-"""How the names of autograd's nodes begin whose gradients are 0, or none."""
+"""Beginnings of the names of autograd's nodes whose gradients are 0, or none."""
 N_SUMS = 4
 """Sums of outputs whose gradients are looked at."""
 

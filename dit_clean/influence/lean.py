@@ -25,7 +25,7 @@ LAYERS = nn.Conv1d | nn.Conv2d | nn.Conv3d
 def lean_derivatives(
     module: nn.Module, not_needed: Iterable[Tensor] = ()
 ) -> Iterator[StandIns | None]:
-    """Have the forward pass of a module inside, its derivatives after.
+    """Run the forward pass of a module in the block, and its derivatives after it.
 
     Acts in networks with convolutions only: elsewhere the time it takes to look at each
     operation would outweigh the gain.

@@ -18,8 +18,8 @@ from dit_clean.tracking.exclusive import one_thread_at_a_time
 from dit_clean.tracking.generator import same_draws
 
 MAX_DRIFT = 0.05
-"""Distance of retrained parameters from recorded ones, of what the run has moved them.
-"""
+"""Allowed distance of retrained parameters from recorded ones, as a part of how far the
+run has moved them."""
 
 
 @one_thread_at_a_time

@@ -305,10 +305,10 @@ def as_batch(X: Any, params: Mapping[str, Tensor]) -> Any:
 
 
 def _query_rows(X: Any, params: Mapping[str, Tensor]) -> Rows:
-    """Return query inputs in the precision of the parameters, or raise if it has none.
+    """Return query inputs in the parameters' precision, or raise if there are none.
 
-    Not as soon as it is made: a network that holds out nothing has a query, too, which
-    nobody asks.
+    A query without inputs may be made: a network that holds out nothing has one, too,
+    which nobody asks.
     """
     rows = cast_floats(as_rows(X), _dtype(params))
     if n_rows(rows) == 0:

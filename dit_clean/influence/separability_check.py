@@ -31,7 +31,7 @@ def check_separable(
     Raises
     ------
     ValueError
-        If it is not, or depends on them.
+        If either is the case.
     """
     if is_known(model.loss.criterion):
         return

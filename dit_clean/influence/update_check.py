@@ -194,9 +194,9 @@ def _odd_parameters(
 ) -> list[int]:
     """Return the numbers of parameters that have not changed as they should.
 
-    More than rounding explains, and than a gradient larger by the tolerance would:
-    what hardly changes, since a gradient meets a momentum of the other sign, say, is no
-    measure of errors.
+    The error is more than rounding explains, and more than a gradient larger by the
+    tolerance would: a small change is no measure of errors, since a gradient may have
+    met a momentum of the other sign.
 
     Parameters
     ----------

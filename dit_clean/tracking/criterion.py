@@ -108,7 +108,7 @@ class SampleLoss:
             check_samples_independent(self.unreduced, self._scores(output), target)
 
     def check_reduction(self, output: Any, target: Tensor) -> None:
-        """Raise if a batch's loss is another one than its samples' losses make.
+        """Raise if a batch's loss does not follow from its samples' losses.
 
         Losses that draw random numbers, and torch's own, are not checked.
         """

@@ -67,7 +67,7 @@ def check_target(criterion: nn.Module, scores: Tensor, target: Tensor) -> None:
 def check_makes_classes(criterion: nn.Module) -> None:
     """Raise if one of torch's losses does not make class probabilities of outputs.
 
-    Of one's own nothing is known: they may take logits and class indices.
+    Nothing is known of a user's own: they may take logits and class indices.
     """
     if isinstance(criterion, MAKE_CLASSES) or not is_known(criterion):
         return
@@ -87,11 +87,11 @@ def check_losses(
     Parameters
     ----------
     criterion : nn.Module
-        What has been asked.
+        The criterion that was called.
     scores, target : Tensor, first axis n_batch
-        About what; of a criterion that is not torch's, scores may be anything.
+        Its arguments; of a criterion that is not torch's, scores may be anything.
     losses : Tensor of shape (n_batch, ...)
-        What it has answered.
+        What it has returned.
     """
     if len(losses) != len(target):
         raise ValueError(

@@ -32,7 +32,7 @@ def replayed_rng(state: Tensor | None, device: torch.device) -> Iterator[None]:
     Raises
     ------
     RuntimeError
-        If the state is that of another kind of device's generator.
+        If the state is from the generator of another kind of device.
     """
     if state is None:
         yield

@@ -104,7 +104,7 @@ def warn_of_sorted_labels(net: NeuralNet, labels: np.ndarray) -> None:
 
 
 def warn_of_unseen(n_unseen: int, n_samples: int) -> None:
-    """Warn if there are rows that a network was to train on, and has not.
+    """Warn of rows that a network should have trained on, and has not.
 
     Parameters
     ----------

@@ -45,8 +45,8 @@ SWITCHES = {
     ),
     # cuDNN's recurrent layers have no second derivative either.
     "recurrence on a GPU": (_of_cudnn("enabled", wanted=False),),
-    # Its convolutions sum gradients in another order each time, of which training
-    # makes another network within an epoch.
+    # Its convolutions sum gradients in another order each time, which leads
+    # training to another network within an epoch.
     "convolution on a GPU": (
         _of_cudnn("deterministic", wanted=True),
         _of_cudnn("benchmark", wanted=False),
@@ -72,7 +72,7 @@ def _hold(kind: str) -> None:
 
 
 def _release(kind: str) -> None:
-    """Set them as they were found when the last user has gone."""
+    """Restore the switches when the last user has gone."""
     with _LOCK:
         _n_users[kind] -= 1
         if _n_users[kind] == 0:

@@ -72,7 +72,7 @@ def _normalized(g: Tensor, v: Tensor, dim: int) -> Tensor:
 
 
 def labeled(name: str, layer: nn.Module) -> str:
-    """Return what errors call a layer."""
+    """Return the name of a layer for error messages."""
     return f"Layer {name or 'module'!r} ({type(layer).__name__})"
 
 

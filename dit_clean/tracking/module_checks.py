@@ -57,7 +57,7 @@ def check_module(module: nn.Module) -> None:
 
 
 def refuse_trained_padding(name: str, layer: nn.Module) -> NoReturn:
-    """Raise since another layer trains an embedding's row of padding."""
+    """Raise because another layer trains an embedding's row of padding."""
     raise ValueError(
         f"{labeled(name, layer)} shares its weights with another layer, which trains "
         "the row of padding_idx that the embedding takes for a constant: there is no "

@@ -139,9 +139,9 @@ class PassWatch:
         self._hooks = []
 
     def rng_state_to_keep(self) -> Tensor | None:
-        """Return the random state of the step's pass if a replay has to be told it.
+        """Return the random state of the step's pass if a replay needs it.
 
-        Not if nothing has been drawn, nor if the pass went on from `left`, which is
+        None if nothing was drawn, or if the pass went on from `left`, which is
         brought up to date.
         """
         if self._start is None:
@@ -173,9 +173,9 @@ def _bits(found: _GeneratorState | None) -> bytes:
 
 
 class _PassHook:
-    """Hook of the module: tells of a forward pass.
+    """Hook of the module that reports its forward passes to the watch.
 
-    A copy of the module, or a saved one, goes without the watch.
+    In copies of the module, and in saved ones, it reports to nobody.
     """
 
     __name__ = "pass_hook"  # torch.jit.script asks for it
@@ -184,7 +184,7 @@ class _PassHook:
         self.tell = tell
 
     def __call__(self, module: nn.Module, *values: Any) -> None:
-        # What a compiler reads here it would watch: it would compile at every step.
+        # A compiler guards all that it reads: it would compile anew at every step.
         if self.tell is not None and not torch.compiler.is_compiling():
             self.tell()
 

@@ -192,7 +192,7 @@ class StepRecorder:
         )
 
     def cancel(self) -> None:
-        """End a step that an exception has ended, without a record."""
+        """Drop a step that an exception has ended: it gets no record."""
         self.is_in_step = False
         self._passes.end()
         self._kernels.reset()
@@ -224,7 +224,7 @@ class StepRecorder:
         self._passes.begin_epoch()
 
     def close(self) -> None:
-        """Let go of module and optimizer; the trajectory stays.
+        """Release module and optimizer; the trajectory stays.
 
         To be called before anything else changes the parameters, because the state
         after the last step is kept: the last steps are checked against it.

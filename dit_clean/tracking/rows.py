@@ -144,7 +144,8 @@ def cast_floats(rows: Rows, dtype: torch.dtype) -> Rows:
 def cast_targets(targets: Tensor, dtype: torch.dtype) -> Tensor:
     """Return targets with floating-point values in the precision of the network.
 
-    Of a network in half precision as they are, or single: many end in single.
+    For a network in half precision, those in double become single and others stay:
+    many such networks compute their output in single.
     """
     if dtype in HALVES:
         is_double = targets.dtype == torch.float64

@@ -81,8 +81,8 @@ def check_unchanged(kept: TrainingState, now: TrainingState, step: int) -> None:
     """
     is_same = {
         "the parameters": are_same(kept.params, now.params),
-        # Cleared as a whole, it has no memory of earlier steps: that is followed, as
-        # long as this very state is kept.
+        # A state that was cleared as a whole holds nothing of earlier steps: influence
+        # follows that, as long as this very state is kept.
         "the optimizer's state": not now.slots or _are_equal(kept.slots, now.slots),
         "the buffers": _are_equal(kept.buffers, now.buffers),
     }

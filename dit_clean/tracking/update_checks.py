@@ -16,7 +16,7 @@ SKIPPED = (
 
 
 def refuse_updates(n_updates: int) -> NoReturn:
-    """Raise since the optimizer did not make exactly one update for a batch."""
+    """Raise because the optimizer did not make exactly one update for a batch."""
     hint = (
         "gradient accumulation and optimizers that step several times (LBFGS) cannot "
         "be tracked."
@@ -40,7 +40,7 @@ def gradient_flags(optimizer: Optimizer) -> list[list[bool | None]]:
 
 
 def refuse_no_gradient() -> NoReturn:
-    """Raise since no parameter has a gradient."""
+    """Raise because no parameter has a gradient."""
     raise RuntimeError(
         "No parameter has a gradient: there is nothing to make an update of. "
         "Where backward() is skipped for a batch, skip its step, before "
@@ -56,7 +56,7 @@ def check_unused(
 ) -> None:
     """Raise if it matters that parameters get no gradient in a step.
 
-    Torch passes over them, where the update rule sees a gradient of zero. The two
+    Torch skips them, whereas the update rule sees a gradient of zero. The two
     differ under weight decay, and under momentum or averages (Adam) for a parameter
     that has a gradient in other steps, or had one before the recording.
 
@@ -101,7 +101,7 @@ def check_unused(
 def check_equal_counts(module: nn.Module, optimizer: Optimizer) -> None:
     """Raise if an optimizer has updated some parameters of a group more than others.
 
-    Before the recording: in an earlier stage of training, when some were frozen.
+    It did so before the recording, in an earlier stage that had some of them frozen.
     """
     for params in optimizer_parameters(optimizer):
         counts = [int(optimizer.state.get(p, {}).get("step", 0)) for p in params]
