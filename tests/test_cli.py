@@ -70,7 +70,19 @@ def test_report_table_and_cleaned_data_are_written(folder, iris):
     expected = f"{suspicion.sum():.0f} of the {len(suspicion)} flagged are expected"
     assert expected in result.output
     assert ("Stricter: rows with a susp" in result.output) == (suspicion.median() < 0.5)
-    assert "epoch" in result.stderr
+    assert "epoch" not in result.stderr
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_progress_is_shown_in_a_terminal_alone(
+    folder, capsys, monkeypatch, is_terminal
+):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    arguments = ["audit", "iris.csv", "--label=kind", "--drop=id", "--epochs=4"]
+    main(arguments, standalone_mode=False)
+    shown = capsys.readouterr()
+    assert ("epoch" in shown.err) == is_terminal
+    assert "rows flagged" in shown.out
 
 
 def test_the_same_seed_gives_the_same_file(folder):

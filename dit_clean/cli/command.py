@@ -310,7 +310,8 @@ def _fitted(table: Table, settings: dict[str, Any], quiet: bool) -> InfluenceCle
     """Return the fitted cleaner; what it refuses becomes one line and exit code 1."""
     names = {option.replace("-", "_"): name for name, option in OPTIONS.items()}
     parameters = {names.get(option, option): v for option, v in settings.items()}
-    cleaner = InfluenceCleaner(**parameters, verbose=0 if quiet else 1)
+    shows_progress = not quiet and sys.stderr.isatty()  # not in the logs of CI
+    cleaner = InfluenceCleaner(**parameters, verbose=shows_progress)
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)
         for name in columns_with_commas(table):  # noted already
