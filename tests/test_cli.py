@@ -70,7 +70,19 @@ def test_report_table_and_cleaned_data_are_written(folder, iris):
     expected = f"{suspicion.sum():.0f} of the {len(suspicion)} flagged are expected"
     assert expected in result.output
     assert ("Stricter: rows with a susp" in result.output) == (suspicion.median() < 0.5)
-    assert "epoch" in result.stderr
+    assert "epoch" not in result.stderr
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_progress_is_shown_in_a_terminal_alone(
+    folder, capsys, monkeypatch, is_terminal
+):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    arguments = ["audit", "iris.csv", "--label=kind", "--drop=id", "--epochs=4"]
+    main(arguments, standalone_mode=False)
+    shown = capsys.readouterr()
+    assert ("epoch" in shown.err) == is_terminal
+    assert "rows flagged" in shown.out
 
 
 def test_the_same_seed_gives_the_same_file(folder):
@@ -173,7 +185,8 @@ def test_too_many_flags_have_an_exit_code_of_their_own(folder):
 def test_identifiers_are_pointed_out(folder):
     for options in ([], ["--quiet"]):
         result = call("iris.csv", "--label=kind", "--epochs=1", *options)
-        assert "add --drop id" in result.stderr
+        assert "column 'id' holds 150 different texts" in result.stderr
+        assert "Leave identifiers out (--drop COLUMN)." in result.stderr
 
 
 def test_the_separator_is_read_and_written(folder, iris):
@@ -293,10 +306,10 @@ def test_separators_that_do_not_fit_are_named(folder):
 
 
 def test_columns_that_number_the_rows_are_pointed_out(folder, iris):
-    iris.to_csv("numbered.csv")
+    iris.sort_values("kind", ignore_index=True).to_csv("numbered.csv")
     shown = call("numbered.csv", "--label=kind", "--drop=id", "--epochs=4").output
-    assert "column 'Unnamed: 0' numbers the rows" in shown
-    assert "--drop 'Unnamed: 0'" in shown
+    assert "Column 'Unnamed: 0' of X numbers the rows" in shown
+    assert "Leave it out (--drop COLUMN)" in shown
     dropped = call("iris.csv", "--label=kind", "--drop=id", "--epochs=4").output
     assert "numbers the rows" not in dropped
 
@@ -306,6 +319,7 @@ def test_decimal_commas_are_read_or_pointed_out(folder, iris):
     arguments = ["commas.csv", "--label=kind", "--drop=id", "--sep=;"]
     shown = call(*arguments, "--epochs=4").output
     assert "'petal width (cm)' looks like numbers: try --decimal ','" in shown
+    assert shown.count("'petal width (cm)'") == 1
     tables = []
     for name, more in (("a.csv", ["--decimal=,"]), ("b.csv", [])):
         source = arguments if more else ["iris.csv", "--label=kind", "--drop=id"]
@@ -326,6 +340,13 @@ def test_separators_of_thousands_are_no_decimal_commas(folder, iris):
     assert "--decimal" not in shown
 
 
+def test_codes_with_zeros_in_front_are_no_decimal_commas(folder, iris):
+    table = iris.drop(columns="id").assign(zip=[f"{i % 7:05}" for i in range(150)])
+    table.to_csv("zip.csv", index=False)
+    shown = call("zip.csv", "--label=kind", "--epochs=1").stderr
+    assert "looks like numbers" not in shown
+
+
 def test_texts_that_are_numbers_or_dates_are_noted_once(folder, iris):
     days = [f"2020-{1 + i // 28:02}-{1 + i % 28:02}" for i in range(150)]
     sizes = [f"1,000,{i:03}" for i in range(150)]
@@ -333,7 +354,7 @@ def test_texts_that_are_numbers_or_dates_are_noted_once(folder, iris):
     shown = call("d.csv", "--label=kind", "--epochs=1").stderr
     assert shown.count("'day'") == shown.count("'size'") == 1
     assert "'day' holds dates as text" in shown
-    assert "'size' has 150 different texts that look like numbers" in shown
+    assert "'size' holds 150 different numbers as text" in shown
 
 
 def test_files_of_another_kind_are_named(folder, iris):

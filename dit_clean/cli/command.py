@@ -22,7 +22,15 @@ from dit_clean.cli.files import (
     split_table,
     write_table,
 )
-from dit_clean.cli.notes import has_decimal_commas, is_number, note, warn_of_columns
+from dit_clean.cli.notes import (
+    OPTIONS,
+    columns_with_commas,
+    has_decimal_commas,
+    in_options,
+    is_number,
+    note,
+    note_commas,
+)
 from dit_clean.cli.parameters import (
     read_contamination,
     read_jobs,
@@ -30,7 +38,7 @@ from dit_clean.cli.parameters import (
     read_separator,
     read_window,
 )
-from dit_clean.data.texts import ManyTextsWarning, NumbersAsTextWarning
+from dit_clean.data.texts import NumbersAsTextWarning
 from dit_clean.estimators.cleaner import InfluenceCleaner
 from dit_clean.influence.windows import resolve_window
 
@@ -39,19 +47,6 @@ MAX_CLASSES = 10
 MAX_SEED = 2**32 - 1
 STRICTER = "rows with a suspicion of 0.5 or more, or a smaller --contamination"
 WEIGHT = "sample_weight"
-OPTIONS = {
-    "cv": "folds",
-    "max_epochs": "epochs",
-    "lr": "lr",
-    "batch_size": "batch-size",
-    "n_jobs": "jobs",
-    "random_state": "seed",
-    "task": "task",
-    "contamination": "contamination",
-}
-"""Parameters of the cleaner, and what they are called here."""
-WORDS = ("task", "contamination")
-"""Those that are words of messages, too."""
 EPILOG = """
 \b
 Exit codes: 0 done; 1 the data cannot be audited; 2 wrong arguments, such as a
@@ -245,7 +240,7 @@ def audit(  # noqa: PLR0913
     read = read_table(data, sep, decimal, [label, *drop])
     table = split_table(*read, label, drop, group, settings["task"])
     _check_settings(table, strategy, output, settings)
-    warn_of_columns(table)
+    note_commas(table)
     cleaner = _fitted(table, settings, quiet)
     try:
         if output is not None:
@@ -315,44 +310,18 @@ def _fitted(table: Table, settings: dict[str, Any], quiet: bool) -> InfluenceCle
     """Return the fitted cleaner; what it refuses becomes one line and exit code 1."""
     names = {option.replace("-", "_"): name for name, option in OPTIONS.items()}
     parameters = {names.get(option, option): v for option, v in settings.items()}
-    cleaner = InfluenceCleaner(**parameters, verbose=0 if quiet else 1)
+    shows_progress = not quiet and sys.stderr.isatty()  # not in the logs of CI
+    cleaner = InfluenceCleaner(**parameters, verbose=shows_progress)
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)
-        for noted in (ManyTextsWarning, NumbersAsTextWarning):  # by their options
-            warnings.simplefilter("ignore", noted)
-        warnings.showwarning = lambda message, *_: note(_as_options(str(message)))
+        for name in columns_with_commas(table):  # noted already
+            of_column = f"The column {re.escape(repr(name))} holds"
+            warnings.filterwarnings("ignore", of_column, NumbersAsTextWarning)
+        warnings.showwarning = lambda message, *_: note(in_options(str(message)))
         try:
             return cleaner.fit(table.X, table.y.to_numpy(), groups=table.groups)
         except (ValueError, TypeError, FloatingPointError) as error:
-            raise click.ClickException(_as_options(str(error))) from error
-
-
-def _as_options(message: str) -> str:
-    """Return a message of the cleaner with its parameters as they are called here.
-
-    Examples
-    --------
-    >>> _as_options("fewer rows than cv=3 folds: lower cv")
-    'fewer rows than --folds=3 folds: lower --folds'
-    >>> _as_options("estimated contamination is high: set contamination to a fraction")
-    'estimated contamination is high: set --contamination to a fraction'
-    >>> _as_options("this is another task")
-    'this is another task'
-    >>> _as_options(
-    ...     "set task='x', or use CleanedRegressor in place of CleanedClassifier."
-    ... )
-    "set --task='x'."
-    """
-    message = re.sub(r", or use Cleaned\w+ in place of Cleaned\w+", "", message)
-    names = rf"\b({'|'.join(OPTIONS)})(?=[=, .)]|$)"
-
-    def as_option(found: re.Match[str]) -> str:
-        is_word = found[1] in WORDS and message[found.end() : found.end() + 1] != "="
-        if is_word and not message.endswith("set ", 0, found.start()):
-            return found[0]
-        return f"--{OPTIONS[found[1]]}"
-
-    return re.sub(names, as_option, message)
+            raise click.ClickException(in_options(str(error))) from error
 
 
 def _cleaned(

@@ -1,19 +1,33 @@
-"""Notes of the command line: what may not be what it is taken for."""
+"""Notes of the command line: its own, and what the cleaner says in terms of options."""
 
-import shlex
+import re
 from decimal import Decimal
 from typing import Any
 
 import click
 
 from dit_clean.cli.files import Table
-from dit_clean.data.texts import (
-    DATE,
-    DECIMAL_COMMA,
-    are_many_texts,
-    are_texts_like,
-    texts_beside_numbers,
-)
+from dit_clean.data.texts import DECIMAL_COMMA, are_texts_like
+
+OPTIONS = {
+    "cv": "folds",
+    "max_epochs": "epochs",
+    "lr": "lr",
+    "batch_size": "batch-size",
+    "n_jobs": "jobs",
+    "random_state": "seed",
+    "task": "task",
+    "contamination": "contamination",
+}
+"""Parameters of the cleaner, and what they are called here."""
+WORDS = ("task", "contamination")
+"""Those that are words of messages, too."""
+SAID_HERE = {
+    r", or use Cleaned\w+ in place of Cleaned\w+": "",
+    r"\bgive NaN( in a data frame)?": "leave cells empty",
+    r"\b[Ll]eave (it|identifiers) out\b": r"\g<0> (--drop COLUMN)",
+}
+"""What one does in Python, and how it is done here."""
 
 
 def note(message: Any) -> None:
@@ -21,24 +35,40 @@ def note(message: Any) -> None:
     click.echo(f"Note: {message}", err=True)
 
 
-def warn_of_columns(table: Table) -> None:
-    """Name columns that may not be what they are taken for."""
-    for name, column in table.X.items():
-        if _numbers_the_rows(column):
-            note(
-                f"column {name!r} numbers the rows, and the place in the file may tell "
-                "labels, wrong ones too. If it means nothing else, add --drop "
-                f"{shlex.quote(str(name))}."
-            )
-        if not is_number(column) and column.dtype.kind not in "mM":
-            _warn_of_texts(table, name)
+def in_options(message: str) -> str:
+    """Return a message of the cleaner with its parameters as they are called here.
+
+    Examples
+    --------
+    >>> in_options("fewer rows than cv=3 folds: lower cv")
+    'fewer rows than --folds=3 folds: lower --folds'
+    >>> in_options("estimated contamination is high: set contamination to a fraction")
+    'estimated contamination is high: set --contamination to a fraction'
+    >>> in_options("this is another task")
+    'this is another task'
+    >>> in_options(
+    ...     "set task='x', or use CleanedRegressor in place of CleanedClassifier."
+    ... )
+    "set --task='x'."
+    >>> in_options("Leave identifiers out.")
+    'Leave identifiers out (--drop COLUMN).'
+    """
+    for in_python, here in SAID_HERE.items():
+        message = re.sub(in_python, here, message)
+    names = rf"\b({'|'.join(OPTIONS)})(?=[=, .)]|$)"
+
+    def as_option(found: re.Match[str]) -> str:
+        is_word = found[1] in WORDS and message[found.end() : found.end() + 1] != "="
+        if is_word and not message.endswith("set ", 0, found.start()):
+            return found[0]
+        return f"--{OPTIONS[found[1]]}"
+
+    return re.sub(names, as_option, message)
 
 
-def _warn_of_texts(table: Table, name: Any) -> None:
-    """Say what a column of texts may be, but dates, of which the cleaner warns."""
-    column, dropped = table.X[name], f"--drop {shlex.quote(str(name))}"
-    texts = column.dropna().astype(str).unique()
-    if table.is_csv and has_decimal_commas(column):
+def note_commas(table: Table) -> None:
+    """Name columns of text that are numbers if commas are decimal points."""
+    for name in columns_with_commas(table):
         note(
             f"column {name!r} looks like numbers, but has commas where other columns "
             "have decimal points. Remove separators of thousands first."
@@ -46,35 +76,19 @@ def _warn_of_texts(table: Table, name: Any) -> None:
             else f"column {name!r} looks like numbers: try --decimal ',', unless the "
             "commas separate thousands."
         )
-    elif are_texts_like(column, DATE):
-        return
-    elif (others := texts_beside_numbers(texts)) is not None:
-        among = f", and {', '.join(map(repr, others))} among them" if others else ""
-        empty = (
-            ", and leave cells empty if these mean a missing value" if others else ""
-        )
-        note(
-            f"column {name!r} has {len(texts) - len(others):,} different texts that "
-            f"look like numbers{among}. Turn them into numbers first{empty}. If it is "
-            f"an identifier, add {dropped}."
-        )
-    elif are_many_texts(len(texts), len(column)):
-        note(
-            f"column {name!r} has {len(texts):,} different texts. If it is an "
-            f"identifier, add {dropped}; free text is better turned into numbers first."
-        )
 
 
-def _numbers_the_rows(column: Any) -> bool:
-    """Tell whether a column holds consecutive numbers, each once."""
-    if column.dtype.kind not in "iu" or not column.is_unique:
-        return False
-    return bool(column.max() - column.min() == len(column) - 1)
+def columns_with_commas(table: Table) -> list[Any]:
+    """Return the inputs of a CSV file that hold nothing but numbers with a comma."""
+    columns = table.X.items() if table.is_csv else ()
+    return [name for name, column in columns if has_decimal_commas(column)]
 
 
 def has_decimal_commas(column: Any) -> bool:
-    """Tell whether all that a column of text holds are numbers with a comma."""
-    return are_texts_like(column, DECIMAL_COMMA)
+    """Tell whether a column of text holds numbers, and some of them with a comma."""
+    if not are_texts_like(column, DECIMAL_COMMA):
+        return False
+    return bool(column.dropna().str.contains(",", regex=False).any())
 
 
 def _has_decimal_points(table: Table) -> bool:

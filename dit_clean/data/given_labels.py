@@ -5,14 +5,15 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from dit_clean.data.columns import column_values
+from dit_clean.data.columns import column_values, kinds_of
 from dit_clean.data.tables import MATRIX_AXES, is_frame
 from dit_clean.data.targets import Targets
 from dit_clean.gaps import is_missing
+from dit_clean.tracking.given_net import are_sorted
 from dit_clean.warning import warn
 
 N_FIRST = 50
-"""Rows by which nearly all columns are told from a copy of y."""
+"""Rows by which nearly all columns are told from a copy of y, or from row numbers."""
 
 
 class LabelAmongInputsWarning(UserWarning):
@@ -62,13 +63,10 @@ def warn_of_label_among(X: Any, targets: Targets) -> None:
     LabelAmongInputsWarning
         Names the columns.
     """
-    if sparse.issparse(X) or len(X.shape) != MATRIX_AXES:
-        return
-    names = list(X.columns) if is_frame(X) else range(X.shape[1])
     first = slice(N_FIRST)
     copies = [
         repr(name)
-        for i, name in enumerate(names)
+        for i, name in enumerate(_columns(X))
         if _tells(_column(X[first], i), targets, first)
         and _tells(_column(X, i), targets, slice(None))
     ]
@@ -79,6 +77,49 @@ def warn_of_label_among(X: Any, targets: Targets) -> None:
             "it comes from elsewhere.",
             LabelAmongInputsWarning,
         )
+
+
+def warn_of_row_numbers(X: Any, targets: Targets) -> None:
+    """Warn of columns that number the rows of a table which is sorted by label.
+
+    Such a column, the index of an exported file for example, tells in which class a
+    row was put, rightly or wrongly.
+
+    Parameters
+    ----------
+    X : data frame, array or sparse matrix, first axis n_samples
+        Training inputs. Of sparse matrices and images nothing is told.
+    targets : Targets
+        Of regression targets nothing is told.
+
+    Warns
+    -----
+    LabelAmongInputsWarning
+        Names the columns: whole numbers with a constant step, in whatever order, along
+        which the labels are sorted.
+    """
+    if not targets.is_classifier:
+        return
+    numbered = [
+        repr(name)
+        for i, name in enumerate(_columns(X))
+        if _distinct_numbers(_column(X[:N_FIRST], i)) is not None
+        and _numbers_sorted(_column(X, i), targets.codes)
+    ]
+    if numbered:
+        warn(
+            f"Column {', '.join(numbered)} of X numbers the rows, and in its order "
+            "they are sorted by label: it tells the y of nearly every row, and beside "
+            "it wrong labels look right. Leave it out, unless it means something else.",
+            LabelAmongInputsWarning,
+        )
+
+
+def _columns(X: Any) -> list[Any]:
+    """Return names or numbers of the columns of a table, none of other inputs."""
+    if sparse.issparse(X) or len(X.shape) != MATRIX_AXES:
+        return []
+    return list(X.columns) if is_frame(X) else list(range(X.shape[1]))
 
 
 def _column(X: Any, i: int) -> np.ndarray:
@@ -92,6 +133,30 @@ def _tells(column: np.ndarray, targets: Targets, rows: slice) -> bool:
     if any(map(is_missing, column)):
         return False
     return np.array_equal(column, targets.given[rows])
+
+
+def _numbers_sorted(column: np.ndarray, codes: np.ndarray) -> bool:
+    """Tell whether a column numbers rows whose labels are sorted in its order."""
+    numbers = _distinct_numbers(column)
+    if numbers is None:
+        return False
+    order = np.argsort(numbers)
+    return np.ptp(np.diff(numbers[order])) == 0 and are_sorted(codes[order])
+
+
+def _distinct_numbers(column: np.ndarray) -> np.ndarray | None:
+    """Return a column as floats if it holds whole numbers, each once, none missing.
+
+    Examples
+    --------
+    >>> _distinct_numbers(np.array([3, 1, 2], dtype=object))
+    array([3., 1., 2.])
+    """
+    if any(map(is_missing, column)) or kinds_of(column) != {"number"}:
+        return None
+    numbers = column.astype(float)
+    is_whole = (numbers == np.rint(numbers)).all()
+    return numbers if is_whole and len(np.unique(numbers)) == len(numbers) else None
 
 
 def _first_seen(values: np.ndarray) -> list[int]:

@@ -30,7 +30,11 @@ from dit_clean.crossfit.prototype import (
     network_dtype,
     warn_of_unread,
 )
-from dit_clean.data.given_labels import warn_of_label_among, warn_of_like_labels
+from dit_clean.data.given_labels import (
+    warn_of_label_among,
+    warn_of_like_labels,
+    warn_of_row_numbers,
+)
 from dit_clean.data.inputs import (
     checked_data,
     checked_groups,
@@ -293,7 +297,8 @@ class InfluenceCleaner(
         UnfinishedTrainingWarning
             If the held-out loss was still falling when training ended.
         LabelAmongInputsWarning, LikeLabelsWarning
-            If a column of X tells y, or labels differ in case or blanks alone.
+            If a column of X tells y (the place of rows that are sorted by label does,
+            too), or labels differ in case or blanks alone.
         CopiedRowsWarning
             If many rows are copies of others, and not of one group.
         NumbersAsTextWarning, DatesAsTextWarning, ManyTextsWarning
@@ -363,6 +368,7 @@ class InfluenceCleaner(
         folds = make_folds(self.cv, targets, self.random_state, groups)
         encoder = TableEncoder("squashed" if self.net is None else None).fit(X)
         warn_of_label_among(X, targets)
+        warn_of_row_numbers(X, targets)
         warn_of_texts(encoder, len(y))
         warn_of_rare_categories(encoder, X)
         in_double = self.net is not None and network_dtype(self.net) == torch.float64

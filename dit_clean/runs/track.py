@@ -92,6 +92,11 @@ def track(
     UserWarning
         If some samples are in no batch.
 
+    Notes
+    -----
+    Influence is exact to first order; above all with batch normalization leaving a
+    sample out can be far from that: compare some samples with ``run.leave_one_out``.
+
     Examples
     --------
     >>> import torch

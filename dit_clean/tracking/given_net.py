@@ -93,14 +93,25 @@ def warn_of_sorted_labels(net: NeuralNet, labels: np.ndarray) -> None:
     """
     if net.get_params(deep=False).get("iterator_train__shuffle", False):
         return
-    shares = np.bincount(labels) / len(labels)
-    by_chance = 1 - shares @ shares
-    if (labels[1:] != labels[:-1]).mean() < FEW_CHANGES * by_chance:
+    if are_sorted(labels):
         warn(
             "The rows are sorted by label, and the net takes them in their order: it "
             "forgets one class while it learns the next, and what it says of labels "
             "is worth little. Set iterator_train__shuffle=True."
         )
+
+
+def are_sorted(labels: np.ndarray) -> bool:
+    """Tell whether class indices, shape (n_samples,), hardly change from row to row.
+
+    Examples
+    --------
+    >>> are_sorted(np.repeat([0, 1], 10)), are_sorted(np.tile([0, 1], 10))
+    (True, False)
+    """
+    shares = np.bincount(labels) / len(labels)
+    by_chance = 1 - shares @ shares
+    return bool((labels[1:] != labels[:-1]).mean() < FEW_CHANGES * by_chance)
 
 
 def warn_of_unseen(n_unseen: int, n_samples: int) -> None:

@@ -1,11 +1,13 @@
 """Warnings about the labels as they are given."""
 
 import warnings
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from scipy.sparse import csr_array
 
 from dit_clean import InfluenceCleaner
 from dit_clean.data.given_labels import (
@@ -13,6 +15,7 @@ from dit_clean.data.given_labels import (
     LikeLabelsWarning,
     warn_of_label_among,
     warn_of_like_labels,
+    warn_of_row_numbers,
 )
 from dit_clean.data.targets import encode_targets
 
@@ -87,3 +90,47 @@ def test_missing_values_of_any_kind_are_no_copy(dtype):
     X.loc[N_ROWS - 1, "late"] = None
     for y in (TARGETS, LABELS):
         warn_of_label_among(X, encode_targets(y, None))
+
+
+ORDER = np.random.RandomState(2).permutation(N_ROWS)
+SORTED = encode_targets(np.sort(LABELS), None)
+NUMBERS = {
+    "counted": np.arange(N_ROWS),
+    "backwards in tens": -10.0 * np.arange(N_ROWS),
+    "Decimals": [Decimal(i) for i in range(N_ROWS)],
+}
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize("numbers", NUMBERS.values(), ids=NUMBERS)
+def test_row_numbers_of_a_table_sorted_by_label_are_named(frame, numbers):
+    X = frame(make_columns(id=numbers))
+    with pytest.warns(LabelAmongInputsWarning, match="Column 'id' of X numbers"):
+        warn_of_row_numbers(X, SORTED)
+
+
+def test_row_numbers_stay_telling_when_rows_are_shuffled():
+    X = np.c_[TARGETS, np.arange(N_ROWS)][ORDER]
+    with pytest.warns(LabelAmongInputsWarning, match="Column 1 of X numbers"):
+        warn_of_row_numbers(X, encode_targets(np.sort(LABELS)[ORDER], None))
+
+
+def test_row_numbers_and_columns_that_tell_no_label_are_passed_over():
+    gaps = pd.array([*range(N_ROWS - 1), None], dtype="Int64")
+    others = {"time": np.arange(N_ROWS) / 10, "count": np.arange(N_ROWS) // 2}
+    others |= {"gaps": gaps, "code": [f"{i}" for i in range(N_ROWS)], "y": TARGETS}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        X = pd.DataFrame(make_columns(**others))
+        warn_of_row_numbers(X, SORTED)
+        X["time"] = np.arange(N_ROWS)
+        warn_of_row_numbers(X, encode_targets(LABELS, None))
+        warn_of_row_numbers(X, encode_targets(np.sort(TARGETS), None))
+        warn_of_row_numbers(csr_array(np.eye(N_ROWS)), SORTED)
+
+
+def test_the_cleaner_warns_of_row_numbers():
+    X = pd.DataFrame({"Unnamed: 0": np.arange(N_ROWS), "size": TARGETS})
+    cleaner = InfluenceCleaner(max_epochs=1, random_state=0)
+    with pytest.warns(LabelAmongInputsWarning, match="'Unnamed: 0'"):
+        cleaner.fit(X, np.sort(LABELS))
