@@ -6,6 +6,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from dit_clean.influence.change_limit import ChangeLimit
 from dit_clean.influence.derivative_check import check_differentiable
 from dit_clean.influence.functional import BatchGradient, batch_gradient, vjp
 from dit_clean.influence.update_check import check_update
@@ -95,6 +96,7 @@ def sweep_back(
     adjoint: Adjoint = {}
     after, checks = trajectory.state(stop), _Checks(trajectory, stop)
     is_linear = trajectory.optimizer_type in LINEAR_UPDATES
+    limit = ChangeLimit(trajectory.optimizer_type.__name__)
     with trajectory.model.kernels:
         for record, state in trajectory.iterate_back(start, stop):
             lane = lanes.get(record.step + 1)
@@ -104,7 +106,8 @@ def sweep_back(
                 n_queries = len(adjoint[PARAMS]) // n_lanes
                 check_same_number(len(query_gradient), n_queries, record.step + 1)
                 adjoint = _planted(adjoint, query_gradient, lane, n_params)
-            after, is_due = state, checks.are_due(record.step)
+            states, is_due = (state, after), checks.are_due(record.step)
+            after = state
             gradient = batch_gradient(
                 trajectory.model,
                 trajectory.layout,
@@ -115,9 +118,12 @@ def sweep_back(
             )
             if is_due:
                 checks.make(record, state, gradient)
+            later = adjoint[PARAMS]
             adjoint, contributions = _step_back(
                 trajectory, record, state, gradient, adjoint
             )
+            if not is_linear:
+                limit.check(record, states, later, contributions)
             del gradient  # and with it the graph, before the next one is made
             yield record, contributions.unflatten(0, (n_lanes, -1))
 
