@@ -15,6 +15,7 @@ from dit_clean.detection.spread import (
     Expect,
     expected_spread,
     local_spread,
+    rounding_spread,
 )
 
 GROSS = 5.0
@@ -231,6 +232,7 @@ def _gain_by_rate(fit: _Fit, prediction: np.ndarray, expect: Expect) -> float:
 def _explained(targets: np.ndarray, prediction: np.ndarray, spread: np.ndarray) -> _Fit:
     """Fit the mixture, with targets of other samples where they count."""
     residual = targets - prediction
+    spread = np.maximum(spread, rounding_spread(targets))
     of_others = _log_density(targets, prediction, spread.min())
     few = _fitted(residual, spread, of_others, MIN_RATE)
     many = _fitted(residual, spread, of_others, MAX_RATE)

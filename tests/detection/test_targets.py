@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 from dit_clean.detection import TargetEvidence, judge_targets
-from dit_clean.detection.spread import local_spread
+from dit_clean.detection.spread import TAIL, local_spread, rounding_spread
 from dit_clean.detection.targets import robust_spread, wrong_target_probability
 
 N_SAMPLES = 300
@@ -70,6 +71,38 @@ def test_targets_of_other_samples_are_found():
     assert far.sum() > 5
     assert probability[PLANTED][far].min() > 0.5
     assert np.delete(probability, PLANTED).mean() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("targets", "step"),
+    [
+        ([1, 2, 2, 3, 5], 1),
+        ([0, 0, 0, 0.1, 7], 0.1),
+        ([4.0, 4.0], 0),
+        ([10, 20, 20, 30, 30.5], 10),
+    ],
+)
+def test_rounding_is_read_off_the_distance_of_other_values(targets, step):
+    median_residual = rounding_spread(np.array(targets)) * student.ppf(0.75, TAIL)
+    assert median_residual == pytest.approx(step / 4)
+
+
+@pytest.mark.parametrize("n_levels", [5, 9])
+@pytest.mark.parametrize("seed", range(3))
+def test_ratings_that_are_right_are_left_alone_and_reversed_ones_found(n_levels, seed):
+    generator = np.random.RandomState(seed)
+    prediction = generator.randn(1500)
+    edges = np.linspace(-1.5, 1.5, n_levels - 1)
+    ratings = np.digitize(prediction + 0.3 * generator.randn(1500), edges)
+    # What a network learns of them goes on between the ratings.
+    learned = np.interp(prediction, edges, np.arange(n_levels - 1) + 0.5)
+    probability = wrong_target_probability(ratings.astype(float), learned)
+    assert (probability > 0.5).mean() < 0.01
+    reversed_ = np.arange(1500) % 15 == 0
+    given = np.where(reversed_, n_levels - 1 - ratings, ratings)
+    probability = wrong_target_probability(given.astype(float), learned)
+    far = np.abs(given - ratings) == n_levels - 1
+    assert probability[far].mean() > 0.9
 
 
 def test_result_does_not_depend_on_the_unit():
