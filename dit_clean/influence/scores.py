@@ -26,7 +26,7 @@ class InfluenceScores:
         Query without the sample minus query with it; for a loss query negative =
         harmful.
     window : Steps
-        Where the sample is removed from (history="window"), or over which the
+        Those that the sample is gone from (history="window"), or over which the
         change is taken (history="full").
     query_step : int
         State that the query is evaluated at.
