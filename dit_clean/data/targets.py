@@ -13,7 +13,7 @@ from sklearn.utils.validation import column_or_1d
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 
 from dit_clean.data.columns import is_time
-from dit_clean.detection.targets import robust_spread
+from dit_clean.detection.spread import robust_spread
 from dit_clean.gaps import are_missing
 from dit_clean.warning import warn
 

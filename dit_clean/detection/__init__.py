@@ -17,7 +17,8 @@ from dit_clean.detection.signal import (
     held_out_signal,
     warn_of_no_signal,
 )
-from dit_clean.detection.targets import TargetEvidence, judge_targets
+from dit_clean.detection.target_evidence import TargetEvidence
+from dit_clean.detection.targets import judge_targets
 from dit_clean.detection.weights import sample_weights
 
 __all__ = [

@@ -10,7 +10,7 @@ from scipy.stats import binom
 
 from dit_clean.detection.evidence import TINY
 from dit_clean.detection.judgement import Decision
-from dit_clean.detection.targets import robust_spread
+from dit_clean.detection.spread import robust_spread
 
 MANY_WRONG = 0.3
 """Estimated fraction of wrong regression targets from which on the estimate is the

@@ -88,6 +88,23 @@ class LabelEvidence:
             "held_out": self._of_label(self.held_out).mean(axis=0, dtype=np.float64),
         }
 
+    def gains(self) -> tuple[np.ndarray, float]:
+        """Return each label's held-out log-probability, as a gain over chance.
+
+        Shape (n_samples,), and the standard error of their sum by chance: the labels
+        permuted.
+        """
+        # Epoch by epoch: all at once would copy every output in double precision.
+        epochs = range(self.n_epochs)
+        logs = sum(centered_log(self.held_out[:, epoch]) for epoch in epochs)
+        outputs, n_samples = np.asarray(logs) / self.n_epochs, len(self.labels)
+        counts = np.bincount(self.labels, minlength=outputs.shape[1])
+        excess = outputs - outputs.mean(axis=0)
+        excess = excess - excess @ counts[:, None] / n_samples
+        # The variance of the sum over all permutations of labels (Hoeffding 1951).
+        variance = (excess**2 @ counts).sum() / (n_samples - 1)
+        return excess[np.arange(n_samples), self.labels], float(np.sqrt(variance))
+
     def margin(self, window: slice) -> np.ndarray:
         """Return the held-out margin over a window of epochs, (n_samples,).
 

@@ -1,10 +1,9 @@
 """Whether what the networks have learned can tell which labels are wrong."""
 
 import numpy as np
-from scipy.stats import rankdata
 
-from dit_clean.detection.evidence import TINY, LabelEvidence, centered_log
-from dit_clean.detection.targets import TargetEvidence
+from dit_clean.detection.evidence import TINY, LabelEvidence
+from dit_clean.detection.target_evidence import TargetEvidence
 from dit_clean.warning import warn
 
 MIN_Z = 2.0
@@ -33,10 +32,7 @@ def held_out_signal(
     groups : ndarray of int, shape (n_samples,), optional
         Numbers of the groups that rows belong to, from 0.
     """
-    if isinstance(evidence, LabelEvidence):
-        gains, error = _label_gains(evidence)
-    else:
-        gains, error = _target_gains(evidence)
+    gains, error = evidence.gains()
     signal = gains.sum() / (error + TINY)
     if groups is not None:
         means = np.bincount(groups, gains) / np.bincount(groups)
@@ -45,28 +41,6 @@ def held_out_signal(
         low, high = sorted([signal, signal_of_means])
         signal = low if high > 0 else high
     return float(signal)
-
-
-def _label_gains(evidence: LabelEvidence) -> tuple[np.ndarray, float]:
-    """Return each sample's part of the sum, and the standard error by permutation."""
-    # Epoch by epoch: all at once would copy every output in double precision.
-    epochs = range(evidence.n_epochs)
-    logs = sum(centered_log(evidence.held_out[:, epoch]) for epoch in epochs)
-    outputs = np.asarray(logs) / evidence.n_epochs
-    labels, n_samples = evidence.labels, len(evidence.labels)
-    counts = np.bincount(labels, minlength=outputs.shape[1])
-    excess = outputs - outputs.mean(axis=0)
-    excess = excess - excess @ counts[:, None] / n_samples
-    # The variance of their sum over all permutations of the labels (Hoeffding 1951).
-    variance = (excess**2 @ counts).sum() / (n_samples - 1)
-    return excess[np.arange(n_samples), labels], float(np.sqrt(variance))
-
-
-def _target_gains(evidence: TargetEvidence) -> tuple[np.ndarray, float]:
-    """Return the same of targets: a sum that is their rank correlation."""
-    ranks = [rankdata(evidence.held_out.mean(axis=1)), rankdata(evidence.targets)]
-    units = [(r - r.mean()) / (np.linalg.norm(r - r.mean()) + TINY) for r in ranks]
-    return units[0] * units[1], 1 / np.sqrt(len(units[0]) - 1)
 
 
 def warn_of_no_signal(signal: float) -> bool:

@@ -1,4 +1,4 @@
-"""How far right regression targets scatter around the prediction."""
+"""How far regression targets are spread, and right ones scatter around predictions."""
 
 from collections.abc import Callable
 
@@ -15,6 +15,23 @@ N_NEIGHBORS = 150
 """Samples of similar prediction that the local spread of residuals is read off."""
 LEAST = 0.1
 """Median residuals below which a residual is as good as none."""
+
+
+def robust_spread(targets: np.ndarray) -> float:
+    """Return the interquartile range, or what stands for it where that is zero.
+
+    Where most targets are equal (rain, claims, sales: mostly zero) it is twice the
+    median distance of the others from them, times the root of the share of these: as
+    of a standard deviation, and no gross error carries it away.
+    """
+    low, center, high = np.percentile(targets, [25, 50, 75])
+    if low < high:
+        return float(high - low)
+    distance = np.abs(targets - center)
+    others = distance[distance > 0]
+    if len(others) == 0:
+        return 0.0
+    return float(2 * np.median(others) * np.sqrt(len(others) / len(targets)))
 
 
 def rounding_spread(targets: np.ndarray) -> float:

@@ -1,13 +1,11 @@
 """From evidence to judgements about regression targets."""
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import expit, logit, logsumexp, softmax
 from scipy.stats import t as student
 
-from dit_clean.detection.evidence import mean_of_networks
 from dit_clean.detection.judgement import Judgement
 from dit_clean.detection.spread import (
     N_NEIGHBORS,
@@ -15,8 +13,10 @@ from dit_clean.detection.spread import (
     Expect,
     expected_spread,
     local_spread,
+    robust_spread,
     rounding_spread,
 )
+from dit_clean.detection.target_evidence import TargetEvidence
 
 GROSS = 5.0
 """Spreads from which on a residual may be a gross error, of whatever size."""
@@ -35,81 +35,6 @@ N_SPREADS = 2
 SURE = 10.0
 """Log-odds from which on they grow slowly, so that the worst of sure errors can still
 be told from the others: floats end at 1."""
-
-
-@dataclass(frozen=True)
-class TargetEvidence:
-    """Per sample and epoch, averaged over the runs of the cross-fit.
-
-    Attributes
-    ----------
-    targets : ndarray of shape (n_samples,)
-        Given targets, scaled.
-    in_sample, held_out : ndarray of shape (n_samples, n_epochs)
-        Predictions by networks that train on the sample (as in `LabelEvidence`), and
-        that never saw it.
-    n_folds : int
-        Networks of the cross-fit.
-    """
-
-    targets: np.ndarray
-    in_sample: np.ndarray
-    held_out: np.ndarray
-    n_folds: int
-
-    @property
-    def n_epochs(self) -> int:
-        """Epochs of training."""
-        return self.held_out.shape[1]
-
-    def held_out_loss(self) -> np.ndarray:
-        """Return the loss of held-out samples by epoch (`loss_of`), (n_epochs,)."""
-        return self.loss_of(self.held_out)
-
-    def loss_of(self, outputs: np.ndarray, rows: Any = slice(None)) -> np.ndarray:
-        """Return the mean damped residual of each epoch, (n_epochs,).
-
-        Of a residual of absolute value r, r / (1 + r / s) counts, with s the
-        interquartile range of all targets: gross errors have little hold on it, and it
-        jitters less than the median does.
-
-        Parameters
-        ----------
-        outputs : ndarray of shape (n_rows, n_epochs)
-            Predictions for some samples.
-        rows : ndarray of int, shape (n_rows,), optional
-            Which samples, by default all.
-        """
-        residual = np.abs(outputs - self.targets[rows, None])
-        spread = robust_spread(self.targets) or 1.0  # all are equal
-        return (residual / (1 + residual / spread)).mean(axis=0)
-
-    def guess_loss(self, rows: np.ndarray) -> float:
-        """Return the loss of the median, whatever X is."""
-        guess = np.full((len(rows), 1), np.median(self.targets))
-        return float(self.loss_of(guess, rows)[0])
-
-    def curves(self) -> dict[str, np.ndarray]:
-        """Return minus the loss of each epoch (`loss_of`), (n_epochs,) each."""
-        return {
-            "in_sample": -self.loss_of(self.in_sample),
-            "held_out": -self.held_out_loss(),
-        }
-
-    def margin(self, window: slice) -> np.ndarray:
-        """Return the held-out margin over a window of epochs, (n_samples,).
-
-        Minus the absolute residual of the mean prediction by networks that never saw
-        the sample, in the unit of the targets; 0 = full agreement.
-        """
-        prediction = self.held_out[:, window].mean(axis=1, dtype=np.float64)
-        return -np.abs(self.targets - prediction)
-
-    def prediction(self, window: slice) -> np.ndarray:
-        """Return the mean prediction of all networks over a window, (n_samples,)."""
-        inside = self.in_sample[:, window].mean(axis=1)
-        outside = self.held_out[:, window].mean(axis=1)
-        return mean_of_networks(outside, inside, self.n_folds)
 
 
 def judge_targets(
@@ -283,23 +208,6 @@ def _log_density(
     scale = robust_spread(targets) / (2 * student.ppf(0.75, TAIL))
     deviation = np.abs(prediction - np.median(prediction)).mean()
     return student.logpdf(targets, TAIL, center, max(scale, deviation, least_spread))
-
-
-def robust_spread(targets: np.ndarray) -> float:
-    """Return the interquartile range, or what stands for it where that is zero.
-
-    Where most targets are equal (rain, claims, sales: mostly zero) it is twice the
-    median distance of the others from them, times the root of the share of these: as
-    of a standard deviation, and no gross error carries it away.
-    """
-    low, center, high = np.percentile(targets, [25, 50, 75])
-    if low < high:
-        return float(high - low)
-    distance = np.abs(targets - center)
-    others = distance[distance > 0]
-    if len(others) == 0:
-        return 0.0
-    return float(2 * np.median(others) * np.sqrt(len(others) / len(targets)))
 
 
 def _gross_log_density(residual: np.ndarray, scale: np.ndarray) -> np.ndarray:

@@ -7,8 +7,13 @@ import pytest
 from scipy.stats import t as student
 
 from dit_clean.detection import TargetEvidence, judge_targets
-from dit_clean.detection.spread import TAIL, local_spread, rounding_spread
-from dit_clean.detection.targets import robust_spread, wrong_target_probability
+from dit_clean.detection.spread import (
+    TAIL,
+    local_spread,
+    robust_spread,
+    rounding_spread,
+)
+from dit_clean.detection.targets import wrong_target_probability
 
 N_SAMPLES = 300
 PLANTED = np.arange(0, N_SAMPLES, 15)
