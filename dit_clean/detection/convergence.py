@@ -14,7 +14,7 @@ on more training pays."""
 
 
 class UnfinishedTrainingWarning(UserWarning):
-    """Held-out loss was still falling when training ended."""
+    """Networks were still learning when training ended."""
 
 
 def convergence_window(

@@ -6,6 +6,9 @@ from typing import Any
 import numpy as np
 
 TINY = 1e-12
+N_PARTS, LEAST_RISE = 3, 0.005
+"""Parts of training, and the rise of the share of predicted held-out labels between the
+last two of them above which labels are still being learned."""
 PROBABILITY_FLOOR = 1e-4
 """Below it differences of probabilities say nothing about labels."""
 
@@ -80,6 +83,18 @@ class LabelEvidence:
         shares = np.bincount(self.labels, minlength=self.held_out.shape[2])
         guess = np.tile(shares / shares.sum(), (len(rows), 1, 1))
         return float(self.loss_of(guess, rows)[0])
+
+    def learns_late(self) -> bool:
+        """Tell whether more labels were predicted at the end of training than before.
+
+        By networks that never saw them. The loss may fall on for another reason: the
+        networks grow surer of what they know.
+        """
+        if self.n_epochs < N_PARTS:
+            return False
+        predicted = self.held_out.argmax(axis=2) == self.labels[:, None]
+        *_, second, last = np.array_split(predicted.mean(axis=0), N_PARTS)
+        return bool(last.mean() - second.mean() > LEAST_RISE)
 
     def curves(self) -> dict[str, np.ndarray]:
         """Return the mean probability of the given label by epoch, (n_epochs,) each."""

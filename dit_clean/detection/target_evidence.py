@@ -62,6 +62,10 @@ class TargetEvidence:
         guess = np.full((len(rows), 1), np.median(self.targets))
         return float(self.loss_of(guess, rows)[0])
 
+    def learns_late(self) -> bool:
+        """Return True: where the loss falls, residuals do."""
+        return True
+
     def curves(self) -> dict[str, np.ndarray]:
         """Return minus the loss of each epoch (`loss_of`), (n_epochs,) each."""
         return {

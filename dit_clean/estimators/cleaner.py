@@ -295,7 +295,8 @@ class InfluenceCleaner(
         NoSignalWarning
             If held-out labels or targets are hardly predicted better than by chance.
         UnfinishedTrainingWarning
-            If the held-out loss was still falling when training ended.
+            If networks were still learning when training ended: the held-out loss was
+            falling, and more labels were predicted.
         LabelAmongInputsWarning, LikeLabelsWarning
             If a column of X tells y (the place of rows that are sorted by label does,
             too), or labels differ in case or blanks alone.
@@ -327,7 +328,7 @@ class InfluenceCleaner(
         judge_signal = partial(held_out_signal, evidence, data.groups)
         part = "signal", data.groups
         signal = kept(self.memory, recorded.key, part, judge_signal)
-        if not warn_of_no_signal(signal):
+        if not warn_of_no_signal(signal) and evidence.learns_late():
             fall = late_fall(evidence.held_out_loss())
             warn_of_unfinished_training(fall, how_to_train_more(self))
         self._findings = Findings(data, recorded, evidence, by_epoch, signal)
