@@ -9,9 +9,12 @@ from dit_clean.data.columns import column_values, kinds_of
 from dit_clean.data.tables import MATRIX_AXES, is_frame
 from dit_clean.data.targets import Targets
 from dit_clean.gaps import is_missing
-from dit_clean.tracking.given_net import are_sorted
 from dit_clean.warning import warn
 
+LEAST_NUMBERED, MOST_CHANGES, LEAST_OF_A_CLASS = 0.5, 0.01, 10
+"""Of row numbers: the share that is left of those they were; changes of the label along
+them, beside one for each class, as a part of the rows; and rows of a class, on average,
+below which few changes may be chance."""
 N_FIRST = 50
 """Rows by which nearly all columns are told from a copy of y, or from row numbers."""
 
@@ -95,8 +98,8 @@ def warn_of_row_numbers(X: Any, targets: Targets) -> None:
     Warns
     -----
     LabelAmongInputsWarning
-        Names the columns: whole numbers with a constant step, in whatever order, along
-        which the labels are sorted.
+        Names the columns: whole numbers, each once, with few left out, in whatever
+        order, along which the labels are sorted.
     """
     if not targets.is_classifier:
         return
@@ -138,10 +141,15 @@ def _tells(column: np.ndarray, targets: Targets, rows: slice) -> bool:
 def _numbers_sorted(column: np.ndarray, codes: np.ndarray) -> bool:
     """Tell whether a column numbers rows whose labels are sorted in its order."""
     numbers = _distinct_numbers(column)
-    if numbers is None:
+    n_classes, n_rows = len(np.unique(codes)), len(codes)
+    if numbers is None or n_rows < LEAST_OF_A_CLASS * n_classes:
         return False
     order = np.argsort(numbers)
-    return np.ptp(np.diff(numbers[order])) == 0 and are_sorted(codes[order])
+    steps = np.diff(numbers[order])
+    if n_rows < LEAST_NUMBERED * (1 + steps.sum() / steps.min()):
+        return False
+    n_changes = np.count_nonzero(np.diff(codes[order]))
+    return bool(n_changes < n_classes + MOST_CHANGES * n_rows)
 
 
 def _distinct_numbers(column: np.ndarray) -> np.ndarray | None:
@@ -152,10 +160,15 @@ def _distinct_numbers(column: np.ndarray) -> np.ndarray | None:
     >>> _distinct_numbers(np.array([3, 1, 2], dtype=object))
     array([3., 1., 2.])
     """
-    if any(map(is_missing, column)) or kinds_of(column) != {"number"}:
+    if column.dtype.kind not in "iuf" and (
+        any(map(is_missing, column)) or kinds_of(column) != {"number"}
+    ):
         return None
-    numbers = column.astype(float)
-    is_whole = (numbers == np.rint(numbers)).all()
+    try:
+        numbers = column.astype(float)
+    except OverflowError:  # integers of more than 300 digits
+        return None
+    is_whole = (numbers == np.rint(numbers)).all()  # which missing ones are not
     return numbers if is_whole and len(np.unique(numbers)) == len(numbers) else None
 
 

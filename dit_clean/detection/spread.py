@@ -13,6 +13,8 @@ TAIL = 6
 tails than normal."""
 N_NEIGHBORS = 150
 """Samples of similar prediction that the local spread of residuals is read off."""
+ROUNDING = 1e-9
+"""Relative difference of targets below which they are one value, up to rounding."""
 LEAST = 0.1
 """Median residuals below which a residual is as good as none."""
 
@@ -39,13 +41,17 @@ def rounding_spread(targets: np.ndarray) -> float:
 
     Of ratings and other targets that are a step apart, right ones lie up to half of it
     from what is predicted, and half of them a quarter or more. The step is the median
-    distance of targets from the next other value.
+    distance from the next other value: of all targets, or of all values where that is
+    less, for one value may be the rule (no rain) and the others far away.
     """
-    values, counts = np.unique(targets, return_counts=True)
+    values = np.unique(targets)
+    is_other = np.diff(values, prepend=-np.inf) > ROUNDING * np.abs(values)
+    values = values[is_other]
     gaps = np.diff(values, prepend=-np.inf, append=np.inf)
-    nearest = np.repeat(np.minimum(gaps[:-1], gaps[1:]), counts)
-    step = float(np.median(nearest))
-    return step / 4 / student.ppf(0.75, TAIL) if np.isfinite(step) else 0.0
+    nearest = np.minimum(gaps[:-1], gaps[1:])
+    of_targets = nearest[np.searchsorted(values, targets, side="right") - 1]
+    steps = [np.quantile(part, 0.5, method="lower") for part in (nearest, of_targets)]
+    return min(steps) / 4 / student.ppf(0.75, TAIL) if np.isfinite(min(steps)) else 0.0
 
 
 def local_spread(

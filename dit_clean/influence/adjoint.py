@@ -123,7 +123,7 @@ def sweep_back(
                 trajectory, record, state, gradient, adjoint
             )
             if not is_linear:
-                limit.check(record, states, later, contributions)
+                limit.check(states, later, contributions)
             del gradient  # and with it the graph, before the next one is made
             yield record, contributions.unflatten(0, (n_lanes, -1))
 

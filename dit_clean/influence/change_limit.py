@@ -1,9 +1,14 @@
 """Changes by single samples that no update could have made."""
 
+import torch
 from torch import Tensor
 
-from dit_clean.tracking import StepRecord, TrainingState
+from dit_clean.tracking import TrainingState
 from dit_clean.warning import warn
+
+BEYOND = 20.0
+"""Times the limit from which on a change is impossible. Ordinary samples reach up to
+four times: what an optimizer keeps of a gradient moves later steps, too."""
 
 
 class ChangeLimit:
@@ -21,44 +26,45 @@ class ChangeLimit:
     """
 
     def __init__(self, optimizer: str):
-        self.optimizer, self._largest, self._has_warned = optimizer, 0.0, False
+        self.optimizer, self._has_warned = optimizer, False
+        self._update = self._slope = torch.zeros(())
 
     def check(
         self,
-        record: StepRecord,
         states: tuple[TrainingState, TrainingState],
         adjoint: Tensor,
         contributions: Tensor,
     ) -> None:
-        """Warn if leaving out a sample of a step changes a query beyond its limit.
+        """Warn if leaving out a sample changes a query far beyond its limit.
 
-        Which is the largest update of any element, made in all of them and always in
-        the direction that changes the query. Ordinary samples reach a tenth of it.
+        Which is the largest update of any element so far, made in all of them, each in
+        the direction that changes the query.
 
         Parameters
         ----------
-        record : StepRecord
-            The step.
         states : tuple of TrainingState
-            Before and after it.
+            Before and after the step.
         adjoint : Tensor of shape (n_queries, n_params)
             Of the parameters after it.
         contributions : Tensor of shape (n_queries, ...)
             Changes of the queries.
         """
-        largest = float(contributions.abs().max())
-        if self._has_warned or largest <= self._largest:
+        if self._has_warned:
             return
-        self._largest, (before, after) = largest, states
-        update = (after.params - before.params).abs().max()
-        if largest <= float(update * adjoint.abs().sum(dim=1).max()):
+        before, after = states
+        update = (after.params - before.params).abs_().max()
+        self._update = torch.maximum(self._update.to(update), update)
+        slope = torch.linalg.vector_norm(adjoint, 1, dim=1)
+        self._slope = torch.maximum(self._slope.to(slope), slope)
+        largest = contributions.abs().flatten(start_dim=1).amax(dim=1)
+        is_beyond = largest > BEYOND * self._update * self._slope  # never, if it is NaN
+        if not is_beyond.any():
             return
         self._has_warned = True
         warn(
-            f"By first order, leaving a sample out of step {record.step} (epoch "
-            f"{record.epoch}) changes a query by more than all elements of that update "
-            f"can: gradients cancel there, and the derivative of {self.optimizer} says "
-            "nothing of finite changes. The largest influences are not to be believed: "
-            "measure them by leave_one_out, ask for a later window with "
-            'history="window", or train with SGD.'
+            "By first order, leaving one sample out of a step changes a query by far "
+            "more than all elements of any update can: gradients cancel there, and the "
+            f"derivative of {self.optimizer} says nothing of finite changes. The "
+            "largest influences are not to be believed: measure them by leave_one_out, "
+            'ask for a later window with history="window", or train with SGD.'
         )

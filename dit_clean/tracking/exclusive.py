@@ -97,8 +97,8 @@ class TorchSettings:
         with GLOBAL_STATE:
             before = self.now()
             n_threads = min(self.n_threads, os.cpu_count() or 1)
-            replace(self, n_threads=n_threads)._set()
             try:
+                replace(self, n_threads=n_threads)._set()
                 yield
             finally:
                 before._set()
@@ -118,7 +118,8 @@ def one_thread_at_a_time(
     """Return the function so that a second thread waits until the first is done.
 
     And so that it computes as training did: in `default_modes`, and under the settings
-    of the run or model that is its first argument.
+    of the run or model that is its first argument; unless this thread holds the lock
+    already, and has set its own.
     """
     signature = inspect.signature(function)
 

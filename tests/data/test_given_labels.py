@@ -98,6 +98,7 @@ NUMBERS = {
     "counted": np.arange(N_ROWS),
     "backwards in tens": -10.0 * np.arange(N_ROWS),
     "Decimals": [Decimal(i) for i in range(N_ROWS)],
+    "some dropped": np.flatnonzero(np.arange(N_ROWS + N_ROWS // 3) % 4 != 2)[:N_ROWS],
 }
 
 
@@ -127,6 +128,9 @@ def test_row_numbers_and_columns_that_tell_no_label_are_passed_over():
         warn_of_row_numbers(X, encode_targets(LABELS, None))
         warn_of_row_numbers(X, encode_targets(np.sort(TARGETS), None))
         warn_of_row_numbers(csr_array(np.eye(N_ROWS)), SORTED)
+        runs = np.arange(N_ROWS) // 4 % 2  # of a time series, say
+        warn_of_row_numbers(X, encode_targets(runs, None))
+        warn_of_row_numbers(X[:12], encode_targets(np.repeat([0, 1], 6), None))
 
 
 def test_the_cleaner_warns_of_row_numbers():

@@ -84,7 +84,10 @@ def test_targets_of_other_samples_are_found():
         ([1, 2, 2, 3, 5], 1),
         ([0, 0, 0, 0.1, 7], 0.1),
         ([4.0, 4.0], 0),
-        ([10, 20, 20, 30, 30.5], 10),
+        ([10, 20, 20, 30, 30.5], 0.5),
+        ([0, 0, 0, 0, 100, 101, 102], 1),
+        ([0.1, 0.3, 0.1 + 0.2, 0.5, 0.7], 0.2),
+        ([0, 0, 1e308], 1e308),
     ],
 )
 def test_rounding_is_read_off_the_distance_of_other_values(targets, step):
@@ -108,6 +111,17 @@ def test_ratings_that_are_right_are_left_alone_and_reversed_ones_found(n_levels,
     probability = wrong_target_probability(given.astype(float), learned)
     far = np.abs(given - ratings) == n_levels - 1
     assert probability[far].mean() > 0.9
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_amounts_far_from_zeros_that_are_the_rule_are_left_alone(seed):
+    generator = np.random.RandomState(seed)
+    prediction = np.where(generator.rand(1000) < 0.6, 0.0, 150.0)
+    amounts = 150 + 15 * generator.randn(1000)
+    targets = np.where(prediction == 0, 0.0, np.round(amounts, 2))
+    learned = prediction + generator.randn(1000)
+    flagged = wrong_target_probability(targets, learned) > 0.5
+    assert flagged.mean() < 0.03
 
 
 def test_result_does_not_depend_on_the_unit():
