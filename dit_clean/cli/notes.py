@@ -25,6 +25,8 @@ WORDS = ("task", "contamination")
 SAID_HERE = {
     r", or use Cleaned\w+ in place of Cleaned\w+": "",
     r"\bgive NaN( in a data frame)?": "leave cells empty",
+    r", for example by pandas.to_numeric once (.*?) are removed": r": remove \1",
+    r"[;.] [Ii]f they are names, make the column categorical": "",
     r"\b[Ll]eave (it|identifiers) out\b": r"\g<0> (--drop COLUMN)",
 }
 """What one does in Python, and how it is done here."""
@@ -50,6 +52,8 @@ def in_options(message: str) -> str:
     ...     "set task='x', or use CleanedRegressor in place of CleanedClassifier."
     ... )
     "set --task='x'."
+    >>> in_options("Use numbers; if they are names, make the column categorical.")
+    'Use numbers.'
     >>> in_options("Leave identifiers out.")
     'Leave identifiers out (--drop COLUMN).'
     """
