@@ -13,8 +13,8 @@ TAIL = 6
 tails than normal."""
 N_NEIGHBORS = 150
 """Samples of similar prediction that the local spread of residuals is read off."""
-ROUNDING = 1e-9
-"""Relative difference of targets below which they are one value, up to rounding."""
+ROUNDING = 8
+"""Units in the last place that two targets of one value may be apart by rounding."""
 LEAST = 0.1
 """Median residuals below which a residual is as good as none."""
 
@@ -45,9 +45,10 @@ def rounding_spread(targets: np.ndarray) -> float:
     less, for one value may be the rule (no rain) and the others far away.
     """
     values = np.unique(targets)
-    is_other = np.diff(values, prepend=-np.inf) > ROUNDING * np.abs(values)
-    values = values[is_other]
-    gaps = np.diff(values, prepend=-np.inf, append=np.inf)
+    with np.errstate(over="ignore"):  # of gross errors
+        rounding = ROUNDING * np.spacing(np.abs(values))
+        values = values[np.diff(values, prepend=-np.inf) > rounding]
+        gaps = np.diff(values, prepend=-np.inf, append=np.inf)
     nearest = np.minimum(gaps[:-1], gaps[1:])
     of_targets = nearest[np.searchsorted(values, targets, side="right") - 1]
     steps = [np.quantile(part, 0.5, method="lower") for part in (nearest, of_targets)]
