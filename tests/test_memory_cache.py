@@ -232,7 +232,7 @@ def run_cell(source, monkeypatch):
 
 
 # The edited network, trained for a moment, takes most rows of a class for wrong.
-@pytest.mark.filterwarnings("ignore:Most rows of a class are flagged")
+@pytest.mark.filterwarnings("ignore:Many rows of a class are flagged")
 @pytest.mark.parametrize(
     ("old", "new", "is_another_run"),
     [

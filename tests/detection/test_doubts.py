@@ -42,7 +42,21 @@ def about_targets(decision, targets, residual=None, has_signal=True):
 
 def test_a_class_that_is_mostly_flagged_and_mostly_right_is_named():
     doubt = about_labels(make_decision(0.4, 15))
-    assert re.search(r"Most rows of a class.*: 'yes' \(75%\); by", doubt)
+    assert re.search(r"Many rows of a class.*: 'yes' \(75%\); by", doubt)
+
+
+@pytest.mark.parametrize(
+    ("suspicion", "n_flagged", "is_doubted"),
+    [(0.32, 20, True), (0.8, 20, False), (0.32, 16, False)],
+)
+def test_a_third_of_a_class_is_doubted_where_most_of_it_is_right(
+    suspicion, n_flagged, is_doubted
+):
+    codes = np.repeat([0, 1], [140, 60])
+    flagged = np.arange(200) >= 200 - n_flagged
+    decision = Decision(flagged * suspicion, flagged, suspicion, 0.1, codes)
+    (doubt,) = doubts_about_labels(decision, codes, CLASSES, has_signal=True)
+    assert ("'yes' (33%)" in doubt) == bool(doubt) == is_doubted
 
 
 def test_implausibly_many_wrong_labels_are_doubted():

@@ -204,7 +204,7 @@ class TestUse:
         generator = np.random.RandomState(0)
         X = generator.randn(800, 3)
         y = (generator.rand(800) < 1 / (1 + np.exp(3 - X[:, 0]))).astype(int)
-        match = r"Most rows of a class are flagged: 1 \("
+        match = r"Many rows of a class are flagged: 1 \("
         with pytest.warns(UserWarning, match=match) as warned:
             cleaner = InfluenceCleaner(random_state=0).fit(X, y)
         assert {warning.filename for warning in warned} == {__file__}
