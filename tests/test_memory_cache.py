@@ -231,8 +231,6 @@ def run_cell(source, monkeypatch):
     return make_net(notebook.Net)
 
 
-# The edited network, trained for a moment, takes most rows of a class for wrong.
-@pytest.mark.filterwarnings("ignore:Many rows of a class are flagged")
 @pytest.mark.parametrize(
     ("old", "new", "is_another_run"),
     [
