@@ -93,7 +93,7 @@ def warn_of_sorted_labels(net: NeuralNet, labels: np.ndarray) -> None:
     """
     if net.get_params(deep=False).get("iterator_train__shuffle", False):
         return
-    if are_sorted(labels):
+    if _are_sorted(labels):
         warn(
             "The rows are sorted by label, and the net takes them in their order: it "
             "forgets one class while it learns the next, and what it says of labels "
@@ -101,12 +101,12 @@ def warn_of_sorted_labels(net: NeuralNet, labels: np.ndarray) -> None:
         )
 
 
-def are_sorted(labels: np.ndarray) -> bool:
+def _are_sorted(labels: np.ndarray) -> bool:
     """Tell whether class indices, shape (n_samples,), hardly change from row to row.
 
     Examples
     --------
-    >>> are_sorted(np.repeat([0, 1], 10)), are_sorted(np.tile([0, 1], 10))
+    >>> _are_sorted(np.repeat([0, 1], 10)), _are_sorted(np.tile([0, 1], 10))
     (True, False)
     """
     shares = np.bincount(labels) / len(labels)
