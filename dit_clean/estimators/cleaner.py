@@ -309,13 +309,13 @@ class InfluenceCleaner(
         UserWarning
             If implausibly many labels or targets look wrong; if flagged ones look like
             rare events or overlapping classes, or the long tail of right targets; if
-            the networks predict targets too low or too high as a whole, or many targets are one value; if
-            ``task="auto"`` takes many numbers for labels that do not count from 0 or 1,
-            or few ones for targets; if parameters of the default network are set beside
-            a net; if a net leaves rows out of its batches, or changes buffers that
-            influence does not follow; if y, sample_weight or groups has the index
-            labels of X in another order; or if `memory` is to keep runs whose seeds no
-            later fit has.
+            the networks predict targets too low or too high as a whole, or many targets
+            are one value; if ``task="auto"`` takes many numbers for labels that do not
+            count from 0 or 1, or few ones for targets; if parameters of the default
+            network are set beside a net; if a net leaves rows out of its batches, or
+            changes buffers that influence does not follow; if y, sample_weight or
+            groups has the index labels of X in another order; or if `memory` is to keep
+            runs whose seeds no later fit has.
         """
         check_parameters(self, PARAMETERS)
         self._check_training()
