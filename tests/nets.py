@@ -95,6 +95,18 @@ def make_rows(n_rows=N_ROWS, seed=0):
     return X.astype(np.float32), y
 
 
+def make_cancelling_rows(n_classes, seed):
+    """Return 60 rows of one class after another, with a column that hardly differs.
+
+    From equal outputs for three classes, gradients of its weights cancel in a batch.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    y = torch.arange(60) % n_classes
+    X = torch.randn(60, 3, generator=generator) + y[:, None]
+    X[:, 2] = 1 + 1e-6 * torch.randn(60, generator=generator)
+    return X, y
+
+
 def make_net(module=Linear, **settings):
     defaults = {
         "criterion": nn.CrossEntropyLoss,

@@ -79,7 +79,7 @@ def adam(theta: Tensor, slots: Slots, grad: Tensor, hyper: Hyper) -> Update:
     Weight decay is added to g (Adam) or shrinks theta first (AdamW).
     """
     lr, (beta1, beta2), t = hyper["lr"], hyper["betas"], number_of_update(hyper)
-    theta, grad = _shrunk(theta, grad, hyper)
+    theta, grad = shrunk(theta, grad, hyper)
     new = _moments(slots, grad, beta1, beta2)
     square = new["exp_avg_sq"]
     if hyper["amsgrad"]:
@@ -113,7 +113,7 @@ def nadam(theta: Tensor, slots: Slots, grad: Tensor, hyper: Hyper) -> Update:
     + eps) with n = (1 - mu[t]) / (1 - p') g, n' = mu[t + 1] / (1 - p' mu[t + 1]) m'.
     """
     (beta1, beta2), t = hyper["betas"], number_of_update(hyper)
-    theta, grad = _shrunk(theta, grad, hyper)
+    theta, grad = shrunk(theta, grad, hyper)
     new = _moments(slots, grad, beta1, beta2)
     new["mu_product"], by_grad, by_mean = nadam_shares(slots, grad, hyper)
     scale = safe_sqrt(new["exp_avg_sq"]) / (1 - beta2**t) ** 0.5 + hyper["eps"]
@@ -151,7 +151,7 @@ def radam(theta: Tensor, slots: Slots, grad: Tensor, hyper: Hyper) -> Update:
     theta' = theta - lr m'/(1 - beta1^t) as long as l[t] <= 5.
     """
     beta1, beta2 = hyper["betas"]
-    theta, grad = _shrunk(theta, grad, hyper)
+    theta, grad = shrunk(theta, grad, hyper)
     new = _moments(slots, grad, beta1, beta2)
     rate = hyper["lr"] / (1 - beta1 ** number_of_update(hyper))
     rectified = radam_rectification(hyper)
@@ -192,7 +192,7 @@ def safe_sqrt(square: Tensor) -> Tensor:
     return torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt())
 
 
-def _shrunk(theta: Tensor, grad: Tensor, hyper: Hyper) -> tuple[Tensor, Tensor]:
+def shrunk(theta: Tensor, grad: Tensor, hyper: Hyper) -> tuple[Tensor, Tensor]:
     """Return parameters and gradient after weight decay, decoupled or not."""
     if not hyper.get("decoupled_weight_decay", False):
         return theta, decayed(theta, grad, hyper)

@@ -141,7 +141,7 @@ def adamax_vjp(
     slots: Slots, grad: Tensor, hyper: Mapping[str, Any], adjoint: Slots
 ) -> Products | None:
     """Return the products of ``torch.optim.Adamax``."""
-    if not slots:
+    if "exp_avg" not in slots:
         return None
     (beta1, beta2), t = hyper["betas"], number_of_update(hyper)
     earlier, now = slots["exp_inf"] * beta2, grad.abs().add_(hyper["eps"])

@@ -9,6 +9,7 @@ from torch import Tensor
 from dit_clean.influence.change_limit import ChangeLimit
 from dit_clean.influence.derivative_check import check_differentiable
 from dit_clean.influence.functional import BatchGradient, batch_gradient, vjp
+from dit_clean.influence.smoothing import smoothed
 from dit_clean.influence.update_check import check_update
 from dit_clean.influence.update_rules import (
     PARAMS,
@@ -187,16 +188,18 @@ def _step_back(
     adjoint: Adjoint,
 ) -> tuple[Adjoint, Tensor]:
     """Return the adjoint one step earlier and the step's contributions."""
-    products = _closed_products(trajectory, record, state, gradient.grad, adjoint)
+    at = smoothed(trajectory, record, state, gradient)
+    products = _closed_products(trajectory, record, at, gradient.grad, adjoint)
     if products is None:
         rule = update_rule_of(trajectory.optimizer_type)
         groups = trajectory.layout.groups
-        products = rule_vjp(rule, groups, record, state, gradient.grad, adjoint)
+        products = rule_vjp(rule, groups, record, at, gradient.grad, adjoint)
     earlier, cotangent = products
     hvp, dots, statistics = gradient.products(cotangent, adjoint[STATISTICS])
+    found = {name: rows for name, rows in earlier.items() if name in state.slots}
     # Not in place: where there is no curvature torch gives zeros that share memory.
-    found = {PARAMS: hvp + earlier[PARAMS], STATISTICS: statistics}
-    return earlier | found, -dots
+    found |= {PARAMS: hvp + earlier[PARAMS], STATISTICS: statistics}
+    return found, -dots
 
 
 def _closed_products(

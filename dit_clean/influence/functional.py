@@ -45,11 +45,16 @@ class BatchGradient:
         - ``<v, grad loss_j> / divisor`` of every sample j, (n_queries, n_batch); or
           under every label, (n_queries, n_batch, n_classes);
         - the cotangents of the statistics before the step, like s.
+    of_a_sample : callable
+        ``of_a_sample(seed)`` -> what a sample typically adds to each element of `grad`,
+        (n_params,): the samples' gradients with random signs, over the root of their
+        number. Its square is in the mean that of a sample's gradient.
     """
 
     grad: Tensor
     variances: Mapping[str, Tensor]
     products: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+    of_a_sample: Callable[[int], Tensor]
 
 
 def batch_gradient(
@@ -100,9 +105,16 @@ def batch_gradient(
         hvp, dots, *earlier = vjp((grad, moved), inputs, (v, s))
         return hvp, dots, torch.cat(earlier, dim=1)
 
+    def of_a_sample(seed: int) -> Tensor:
+        generator, n_batch = torch.Generator().manual_seed(seed), len(losses)
+        signs = torch.randint(2, (n_batch,), generator=generator).to(losses) * 2 - 1
+        parts = (weights * losses).reshape(n_batch, -1).sum(dim=1)
+        mixed = (signs * parts).sum() / (divisor * n_batch**0.5)
+        return torch.autograd.grad(mixed, theta, retain_graph=True)[0]
+
     names = variance_names(model.module) if before else []
     variances = {name: after[name].detach() for name in names}
-    return BatchGradient(grad.detach(), variances, products)
+    return BatchGradient(grad.detach(), variances, products, of_a_sample)
 
 
 def loss_gradient(

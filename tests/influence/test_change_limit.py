@@ -11,7 +11,13 @@ from dit_clean import TrackedRun, track
 from dit_clean.influence.change_limit import ChangeLimit
 from dit_clean.queries import MeanLoss
 from dit_clean.tracking import TrainingState
-from tests.nets import N_COLUMNS, N_LABELS, make_net, make_rows
+from tests.nets import (
+    N_COLUMNS,
+    N_LABELS,
+    make_cancelling_rows,
+    make_net,
+    make_rows,
+)
 from tests.tracking.loops import record
 
 OPTIMIZERS = {
@@ -22,26 +28,16 @@ OPTIMIZERS = {
 }
 
 
-def make_data(n_classes, seed):
-    """Return rows of one class after another, with a column that is (nearly) constant.
-
-    From equal outputs for three classes, gradients of its weights cancel in a batch.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    y = torch.arange(60) % n_classes
-    X = torch.randn(60, 3, generator=generator) + y[:, None]
-    X[:, 2] = 1 + 1e-6 * torch.randn(60, generator=generator)
-    return X, y
-
-
 def trained(optimizer):
+    """Return a run whose gradients cancel at its third step; before it they are 0."""
+    X, y = make_cancelling_rows(3, seed=0)
+    X, y = torch.cat([torch.zeros(30, 3), X]), torch.cat([y[:30], y])
     net = nn.Linear(3, 3, bias=False)
     nn.init.zeros_(net.weight)
-    made = OPTIMIZERS[optimizer](net.parameters())
-    return TrackedRun(record(net, made, *make_data(3, seed=0)))
+    return TrackedRun(record(net, OPTIMIZERS[optimizer](net.parameters()), X, y))
 
 
-QUERY = MeanLoss(*make_data(2, seed=1))
+QUERY = MeanLoss(*make_cancelling_rows(2, seed=1))
 
 
 @pytest.mark.parametrize("optimizer", ["Adam", "RMSprop", "NAdam"])
