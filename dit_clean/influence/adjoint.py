@@ -87,6 +87,7 @@ def sweep_back(
     Cost: 2 to 3 training steps per step for one query, whatever the number of samples.
     Updates are checked: those between two kept states together, and every
     `CHECK_EVERY`-th where all states are kept.
+    First updates are differentiated at `smoothed` states.
     Memory: n_lanes x n_queries vectors of parameters per kind of optimizer state.
     """
     update_rule_of(trajectory.optimizer_type)  # before states are read, of any kind
