@@ -3,6 +3,7 @@
 from dit_clean.data.given_labels import LabelAmongInputsWarning, LikeLabelsWarning
 from dit_clean.data.texts import (
     DatesAsTextWarning,
+    ManyColumnsWarning,
     ManyTextsWarning,
     NumbersAsTextWarning,
     RareCategoriesWarning,
@@ -15,6 +16,7 @@ __all__ = [
     "DatesAsTextWarning",
     "LabelAmongInputsWarning",
     "LikeLabelsWarning",
+    "ManyColumnsWarning",
     "ManyTextsWarning",
     "NoSignalWarning",
     "NumbersAsTextWarning",

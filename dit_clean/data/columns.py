@@ -18,7 +18,7 @@ READ: tuple[set[str], ...] = (set(), {"str"}, {"number"})
 """Kinds of values that the columns of a frame may hold."""
 WORDS = {"str": "text", "number": "numbers"}
 TYPES = {"str": "str", "number": "float"}
-_TIMES = (
+HOLDS_TIMES = (
     "holds dates or durations ({what}), which the default network cannot read. Turn it "
     "into numbers first, for example days since a date, or use skrub.TableVectorizer() "
     "before."
@@ -46,7 +46,7 @@ def is_numeric(dtype: Any) -> bool:
         if kind == "c":
             raise TypeError(_COMPLEX.format(what=dtype))
     if temporal:
-        raise TypeError(_TIMES.format(what=dtype))
+        raise TypeError(HOLDS_TIMES.format(what=dtype))
     return numeric
 
 
@@ -68,7 +68,7 @@ def kinds_of(values: np.ndarray) -> set[str]:
         return kinds
     listed = ", ".join(sorted(kinds))
     if any(is_time(value) for value in values):
-        raise TypeError(_TIMES.format(what=listed))
+        raise TypeError(HOLDS_TIMES.format(what=listed))
     if any(isinstance(value, CONTAINERS) for value in values):
         raise TypeError(
             f"holds lists ({listed}), but one value in each cell is needed. Give each "
@@ -223,7 +223,7 @@ def _kind_of(value: Any) -> str | None:
         return None
     if isinstance(value, str):
         return "str"
-    is_number = isinstance(value, Number) and not _is_complex(value)
+    is_number = isinstance(value, Number | np.bool_) and not _is_complex(value)
     return "number" if is_number and not is_time(value) else type(value).__name__
 
 

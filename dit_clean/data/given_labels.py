@@ -160,9 +160,10 @@ def _distinct_numbers(column: np.ndarray) -> np.ndarray | None:
     >>> _distinct_numbers(np.array([3, 1, 2], dtype=object))
     array([3., 1., 2.])
     """
-    if column.dtype.kind not in "iuf" and (
-        any(map(is_missing, column)) or kinds_of(column) != {"number"}
-    ):
+    if column.dtype.kind == "O":
+        if any(map(is_missing, column)) or kinds_of(column) != {"number"}:
+            return None
+    elif column.dtype.kind not in "iuf":
         return None
     try:
         numbers = column.astype(float)

@@ -11,6 +11,7 @@ from scipy import sparse
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import column_or_1d, validate_data
 
+from dit_clean.data.columns import HOLDS_TIMES
 from dit_clean.data.tables import TableEncoder, is_frame
 from dit_clean.data.targets import Targets, plain_labels
 from dit_clean.data.texts import TEXT_REMEDY, check_no_raw_texts
@@ -22,7 +23,10 @@ NO_Y = "no_validation"
 MANY_SHARED = 0.5
 """Part of the index labels that two objects share by more than chance."""
 ARRAYS = {"accept_sparse": "csr", "allow_nd": True}
-TEXT = f"Categories are encoded in data frames: give pandas.DataFrame(X). {TEXT_REMEDY}"
+TEXT = (
+    "Categories are encoded in data frames: give pandas.DataFrame(X), or of an Arrow "
+    f"table X.to_pandas(). {TEXT_REMEDY}"
+)
 REMEDIES = {
     "Input X contains NaN": "Missing values are imputed in data frames: give "
     "pandas.DataFrame(X), or impute them before.",
@@ -100,6 +104,8 @@ def _checked_array(estimator: Any, X: Any, y: Any, *, is_fit: bool) -> Any:
     # pass; of arrays of objects it makes numbers.
     X = X if hasattr(X, "dtype") else np.asarray(X)
     X = _unmasked(X)
+    if getattr(X.dtype, "kind", None) in ("m", "M"):
+        raise TypeError(f"X {HOLDS_TIMES.format(what=X.dtype)}")
     return validate_data(
         estimator, X, y, reset=is_fit, ensure_min_samples=least, **ARRAYS
     )

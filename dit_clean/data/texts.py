@@ -25,6 +25,8 @@ MANY_NUMBERS = 15
 """Different numbers from which on a text column is more likely one of amounts."""
 MAX_OTHERS = 3
 """Different texts that may stand among numbers for a value that is missing."""
+MANY_COLUMNS = 20_000
+"""Beyond this, a default fit takes ten times as long as with two thousand, or more."""
 MANY_SHARED = 0.1
 """Fraction of rows whose rare categories may be taken for one without a word."""
 
@@ -83,6 +85,10 @@ class RareCategoriesWarning(UserWarning):
     """Many rows of a column hold rare categories, which are taken for one."""
 
 
+class ManyColumnsWarning(UserWarning):
+    """There are far more columns than a network of a table's size is made for."""
+
+
 def check_no_raw_texts(X: Any) -> None:
     """Raise if X is a sequence of texts instead of a table.
 
@@ -99,6 +105,25 @@ def check_no_raw_texts(X: Any) -> None:
         raise ValueError(
             f"X is a {type(X).__name__} of texts, but a table is needed: a row of "
             f"numbers for each sample. {TEXT_REMEDY}"
+        )
+
+
+def warn_of_many_columns(n_columns: int) -> None:
+    """Warn if the default network gets a weight for each of very many columns.
+
+    Warns
+    -----
+    ManyColumnsWarning
+        Names what makes fewer of texts.
+    """
+    if n_columns > MANY_COLUMNS:
+        warn(
+            f"X has {n_columns:,} columns, and the default network weights for each: "
+            "time and memory of a fit grow with their number. Of texts one or two "
+            "thousand are plenty: TfidfVectorizer(max_features=2000), or Hashing"
+            "Vectorizer(n_features=2**11). Of other data let TruncatedSVD or PCA make "
+            "fewer.",
+            ManyColumnsWarning,
         )
 
 

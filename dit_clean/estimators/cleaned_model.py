@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from inspect import Parameter, signature
 from typing import Any
 
+import numpy as np
 from sklearn import get_config
 from sklearn.base import (
     BaseEstimator,
@@ -27,6 +28,7 @@ from sklearn.utils.metadata_routing import (
     process_routing,
 )
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from skorch import NeuralNet
 
 from dit_clean.checks import check_parameters, is_one_of
 from dit_clean.data.columns import places_of
@@ -102,6 +104,7 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
         check_model(estimator, self._task)
         to_cleaner, to_model = self._routed(fit_params, estimator)
         X, y = checked_data(self, X, y)
+        _check_reads(estimator, y)
         is_by_step = "sample_weight" not in to_model
         name, weight = _pop_weight(to_model, estimator)
         is_weighted = weight is not None or self.strategy == "weight"
@@ -224,6 +227,17 @@ def check_model(model: Any, task: str) -> None:
         f"estimator must be a {KINDS[task]}, got {type(model).__name__} of the kind "
         f"{kind}.{''.join(uses)}"
     )
+
+
+def _check_reads(model: Any, y: Any) -> None:
+    """Raise if a skorch net is to be trained on names of classes."""
+    is_net = isinstance(_final_model(model)[0], NeuralNet)
+    if is_net and any(isinstance(label, str) for label in np.asarray(y).tolist()):
+        raise TypeError(
+            "A skorch net as model takes the numbers of classes, not their names, and "
+            "y holds texts (as net of the cleaner it takes both). Give "
+            "sklearn.preprocessing.LabelEncoder().fit_transform(y)."
+        )
 
 
 def _tags_of(model: Any) -> Any:

@@ -45,7 +45,11 @@ from dit_clean.data.inputs import (
 )
 from dit_clean.data.tables import TableEncoder
 from dit_clean.data.targets import encode_targets
-from dit_clean.data.texts import warn_of_rare_categories, warn_of_texts
+from dit_clean.data.texts import (
+    warn_of_many_columns,
+    warn_of_rare_categories,
+    warn_of_texts,
+)
 from dit_clean.detection import (
     held_out_signal,
     late_fall,
@@ -306,6 +310,8 @@ class InfluenceCleaner(
             If a column holds numbers or dates as text, or free text.
         RareCategoriesWarning
             If many rows hold categories too rare for a column of their own.
+        ManyColumnsWarning
+            If the default network gets more than 20,000 columns.
         UserWarning
             If implausibly many labels or targets look wrong; if flagged ones look like
             rare events or overlapping classes, or the long tail of right targets; if
@@ -383,6 +389,8 @@ class InfluenceCleaner(
         data = TrainingData(
             X, encoder, targets, weight, validation, groups, in_double=in_double
         )
+        if self.net is None:
+            warn_of_many_columns(data.rows.shape[1])
         warn_of_copied_rows(data)
         return data, folds
 

@@ -209,5 +209,6 @@ def _check_same_pass(before: Any, now: Any) -> None:
             "The network runs twice within one step, both times with gradients, in "
             "other modes of its layers (training, evaluation) or with other random "
             "numbers: which of the two the step follows cannot be told. Put a look at "
-            "the outputs under torch.no_grad()."
+            "the outputs under torch.no_grad(), and accumulate no gradients over "
+            "passes of layers that draw random numbers."
         )

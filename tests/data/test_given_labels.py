@@ -131,6 +131,8 @@ def test_row_numbers_and_columns_that_tell_no_label_are_passed_over():
         runs = np.arange(N_ROWS) // 4 % 2  # of a time series, say
         warn_of_row_numbers(X, encode_targets(runs, None))
         warn_of_row_numbers(X[:12], encode_targets(np.repeat([0, 1], 6), None))
+        warn_of_row_numbers(X.to_numpy(dtype="U4"), SORTED)
+        warn_of_row_numbers(X.isna().to_numpy(), SORTED)
 
 
 def test_the_cleaner_warns_of_row_numbers():

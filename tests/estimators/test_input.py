@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 import torch
 from joblib import Memory
+from scipy import sparse
 from sklearn.exceptions import DataConversionWarning
 from sklearn.model_selection import (
     KFold,
@@ -24,6 +25,7 @@ from dit_clean import CleanedClassifier, InfluenceCleaner, InfluenceSampler
 from dit_clean.data.texts import (
     DATE,
     DatesAsTextWarning,
+    ManyColumnsWarning,
     NumbersAsTextWarning,
     are_texts_like,
     texts_beside_numbers,
@@ -685,6 +687,34 @@ def test_dates_as_text_are_to_become_numbers(frame, time, n_days):
     assert len(warned) == 1
     other = frame({"when": [*dates[1:], "later"], "size": X[:, 0]})
     refused(AssertionError, "training has begun", X=other, y=y)
+
+
+@pytest.mark.parametrize(
+    "container", [np.asarray, np.ndarray.tolist, torch.as_tensor, pd.DataFrame]
+)
+def test_booleans_are_numbers(container):
+    X, y = make_labels()
+    refused(AssertionError, "training has begun", X=container(X > 0), y=y)
+    of_objects = pd.DataFrame((X > 0).astype(object)).map(np.bool_)
+    refused(AssertionError, "training has begun", X=of_objects, y=y)
+
+
+@pytest.mark.parametrize("dtype", ["M8[D]", "m8[s]"])
+def test_arrays_of_dates_are_refused_as_columns_are(dtype):
+    X, y = make_labels()
+    times = X.astype(int).astype(dtype)
+    refused(TypeError, r"^X holds dates .* days since a date", X=times, y=y)
+
+
+def test_very_many_columns_are_warned_of():
+    y = make_labels()[1]
+    wide = sparse.random_array((len(y), 20_001), density=0.001, format="csr", rng=0)
+    match = r"^X has 20,001 columns, .*max_features=2000"
+    with pytest.warns(ManyColumnsWarning, match=match):
+        refused(AssertionError, "training has begun", X=wide, y=y)
+    refused(AssertionError, "training has begun", X=wide[:, 1:], y=y)
+    own = make_cleaner(net=make_net(lambda: nn.Linear(20_001, 3)))
+    refused(AssertionError, "training has begun", own, X=wide, y=y)
 
 
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])

@@ -29,6 +29,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from torch import nn
 
 from dit_clean import (
     CleanedClassifier,
@@ -36,6 +37,7 @@ from dit_clean import (
     InfluenceCleaner,
     InfluenceSampler,
 )
+from tests.nets import make_net
 
 # Most tests clean the same rows: each worker trains on them once.
 KEPT = TemporaryDirectory()
@@ -555,3 +557,11 @@ def test_targets_of_the_other_kind_point_to_the_other_model():
     match = r"CleanedClassifier is not for .*task is regression: use CleanedRegressor"
     with pytest.raises(ValueError, match=match):
         CleanedClassifier(cleaner=other).fit(X, y > 100)
+
+
+def test_a_net_as_model_takes_no_names_of_classes(monkeypatch):
+    X, y = load_breast_cancer(return_X_y=True)
+    monkeypatch.setattr(InfluenceCleaner, "fit", None)
+    net = make_pipeline(StandardScaler(), make_net(nn.Linear))
+    with pytest.raises(TypeError, match=r"takes the numbers of classes.*LabelEncoder"):
+        CleanedClassifier(net).fit(X, np.array(["bad", "good"])[y])
