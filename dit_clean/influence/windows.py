@@ -58,6 +58,7 @@ class Window(_Range):
         return Steps(starts[self.start], starts[self.stop])
 
 
+@dataclass(frozen=True)
 class Steps(_Range):
     """A window of steps (optimizer updates), half-open like `range`.
 
@@ -72,6 +73,10 @@ class Steps(_Range):
     >>> Steps(0, 50)  # the first fifty updates
     Steps(start=0, stop=50)
     """
+
+    def __post_init__(self) -> None:
+        if not (_is_whole(self.start) and _is_whole(self.stop)):
+            raise ValueError(f"{self!r}: steps are counted, so give whole numbers.")
 
 
 def resolve_window(
@@ -152,8 +157,6 @@ def window_in_steps(window: Any, trajectory: Trajectory) -> Steps:
         If the window is unknown, empty, or outside of training.
     """
     if isinstance(window, Steps):
-        if not (_is_whole(window.start) and _is_whole(window.stop)):
-            raise ValueError(f"{window!r}: steps are counted, so give whole numbers.")
         _check_inside(window, trajectory.n_steps, window, "steps")
         return window
     return resolve_window(window, trajectory.n_epochs).in_steps(trajectory)

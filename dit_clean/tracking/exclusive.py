@@ -130,6 +130,11 @@ def one_thread_at_a_time(
         if acts_for_holder or holds_global_state():
             return function(*args, **kwargs)
         recorded, *_ = signature.bind(*args, **kwargs).arguments.values()
+        if not hasattr(recorded, "settings"):
+            raise TypeError(
+                f"{function.__name__} is asked of a recorded run, a Trajectory such as "
+                f"track(net, X, y).trajectory, got {type(recorded).__name__}."
+            )
         with recorded.settings.in_force(), default_modes():
             return function(*args, **kwargs)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from dit_clean.influence import (
     Steps,
@@ -138,7 +139,13 @@ def test_steps_outside_of_training_are_refused(steps):
 
 def test_steps_are_whole_numbers():
     with pytest.raises(ValueError, match="give whole numbers"):
-        window_in_steps(Steps(0.0, 0.5), train(CASES["sgd"]))
+        Steps(0, 2.0)
+
+
+def test_questions_are_asked_of_a_recorded_run():
+    query = QUERIES["loss"]
+    with pytest.raises(TypeError, match=r"asked of a recorded run, .* got Linear"):
+        influence_scores(nn.Linear(2, 1), query, Steps(0, 2))
 
 
 @pytest.mark.parametrize(
