@@ -14,6 +14,7 @@ PARTS = {
     "learning_rates": "## Few steps: learning rates that are found",
     "fidelity": "## Fidelity: influence against true leave-one-out retraining",
     "fidelity_batch64": "## Fidelity with batches of 64, the cleaner's default",
+    "architectures": "## How far first order reaches, by network and optimizer",
     "kinks": "## Why rectified linear units limit fidelity",
     "speed": "## Speed and memory of tracking and of the reverse pass",
     "time_varying": "## Influence that varies over training",
