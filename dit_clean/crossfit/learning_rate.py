@@ -25,14 +25,12 @@ from dit_clean.detection.convergence import STILL_FALLING
 
 RAISES = (4.0, 2.0)
 """Factors that are tried; the first that is better is taken."""
-GAIN = 0.05
-"""By how much more of the loss a network has to explain for that."""
+GAIN = 0.1
+"""By how much more of the loss a network has to explain for that, and of the labels the
+last third of training than the second one for higher rates to be tried."""
 LEAST_FALL = 0.01
 """Fall of held-out loss, as a part of it, from which on higher rates are tried: less
 than what counts elsewhere (see `late_fall`), since a trial costs nothing but time."""
-LEAST_GAIN = 0.03
-"""By how much more of the labels the last third of training has to explain than the
-second one for that (see `late_gain`)."""
 
 
 def run_until_learned(
@@ -59,7 +57,7 @@ def run_until_learned(
     measured, recorded = plan.run(data, folds)
     key, first = recorded.key, measured.seconds
     find = partial(higher_lr, plan, data, folds, measured.evidence(data))
-    part = ("learning rate", RAISES, GAIN, LEAST_FALL, STILL_FALLING, LEAST_GAIN)
+    part = ("learning rate", RAISES, GAIN, LEAST_FALL, STILL_FALLING)
     lr, seconds = kept(plan.memory, key, part, find)
     seconds = _sum(first, seconds)
     if lr > plan.net.lr:
@@ -145,7 +143,7 @@ def _learns_late(evidence: LabelEvidence | TargetEvidence) -> bool:
     def explained(window: slice) -> float:
         return guess + window_likelihood(evidence, window)
 
-    return late_gain(explained, evidence.n_epochs) >= LEAST_GAIN
+    return late_gain(explained, evidence.n_epochs) >= GAIN
 
 
 def _tried(plan: CrossFit, data: TrainingData, fold: Fold) -> FoldResult:
