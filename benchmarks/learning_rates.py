@@ -35,6 +35,11 @@ def waves(seed: int) -> Table:
     return X, (np.sin(2 * X[:, 0]) + X[:, 1] / 2 > 0).astype(int)
 
 
+def parity(seed: int) -> Table:
+    X = np.random.default_rng(seed).standard_normal((1500, 3))
+    return X, (X.prod(axis=1) > 0).astype(int)
+
+
 def categories(seed: int) -> Table:
     """Return steps of a scale that follows from a column of 40 categories, mostly."""
     generator = np.random.default_rng(seed)
@@ -70,6 +75,7 @@ LABELS: dict[str, Callable[[int], Table]] = {
     "clusters, 40 columns": made(n_features=40, n_informative=10, n_classes=3),
     "checkerboard": checkerboard,
     "waves": waves,
+    "parity of three signs": parity,
     "40 categories": categories,
     "iris": shipped(datasets.load_iris),
     "wine": shipped(datasets.load_wine),

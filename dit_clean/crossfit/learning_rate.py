@@ -1,4 +1,4 @@
-"""A higher learning rate, where held-out loss still falls when training ends."""
+"""A higher learning rate, where networks still learn when training ends."""
 
 from dataclasses import replace
 from functools import partial
@@ -14,13 +14,20 @@ from dit_clean.crossfit.measurements import Measurements
 from dit_clean.crossfit.plan import CrossFit
 from dit_clean.crossfit.recorded import RecordedRuns
 from dit_clean.crossfit.result import FoldResult
-from dit_clean.detection import LabelEvidence, TargetEvidence
-from dit_clean.detection.convergence import STILL_FALLING, late_fall
+from dit_clean.detection import (
+    LabelEvidence,
+    TargetEvidence,
+    late_fall,
+    late_gain,
+    window_likelihood,
+)
+from dit_clean.detection.convergence import STILL_FALLING
 
 RAISES = (4.0, 2.0)
 """Factors that are tried; the first that is better is taken."""
-GAIN = 0.05
-"""By how much more of the loss a network has to explain for that."""
+GAIN = 0.1
+"""By how much more of the loss a network has to explain for that, and of the labels the
+last third of training than the second one for higher rates to be tried."""
 LEAST_FALL = 0.01
 """Fall of held-out loss, as a part of it, from which on higher rates are tried: less
 than what counts elsewhere (see `late_fall`), since a trial costs nothing but time."""
@@ -73,11 +80,11 @@ def higher_lr(
 ) -> tuple[float, dict[str, float]]:
     """Return the learning rate that the plan should use.
 
-    Four times or twice its own, if held-out loss was still falling at the end of
-    training (see `late_fall`) and a network explains clearly more of it for that. What
-    it explains is the loss of a guess without X less its own at the end of training.
-    The loss may rise again then where it is lowest earlier, and detection gain all the
-    same: the convergence window ends soon after the lowest.
+    Four times or twice its own, if more was learned when training ended than before
+    (see `_learns_late`) and a network explains clearly more of held-out loss for that.
+    What it explains is the loss of a guess without X less its own after its best epoch:
+    the loss may rise again then, and detection gain all the same, since the convergence
+    window ends soon after that epoch.
 
     Parameters
     ----------
@@ -98,15 +105,15 @@ def higher_lr(
         What it took to find, as in `Measurements`.
     """
     seconds = {"training": 0.0, "influence": 0.0}
-    if late_fall(evidence.held_out_loss(), LEAST_FALL) < STILL_FALLING:
+    if not _learns_late(evidence):
         return plan.net.lr, seconds
     fold = max(folds, key=lambda fold: len(fold.held_out))
     rows = fold.held_out
 
-    def explained(last: np.ndarray) -> float:
-        return evidence.guess_loss(rows) - float(evidence.loss_of(last, rows)[0])
+    def explained(outputs: np.ndarray) -> float:
+        return evidence.guess_loss(rows) - float(evidence.loss_of(outputs, rows).min())
 
-    known = explained(evidence.held_out[rows, -1:])
+    known = explained(evidence.held_out[rows])
     for factor in RAISES:
         raised = _with_lr(plan, factor * plan.net.lr)
         try:
@@ -114,11 +121,29 @@ def higher_lr(
         except FloatingPointError:  # it diverges
             continue
         seconds = _sum(seconds, tried.seconds)
-        last = tried.outputs[-1][rows]
-        last = np.exp(last)[:, None] if data.targets.is_classifier else last
-        if explained(last) > max(0.0, known + GAIN * abs(known)):
+        outputs = np.stack([output[rows] for output in tried.outputs], axis=1)
+        outputs = np.exp(outputs) if data.targets.is_classifier else outputs[:, :, 0]
+        if explained(outputs) > max(0.0, known + GAIN * abs(known)):
             return raised.net.lr, seconds
     return plan.net.lr, seconds
+
+
+def _learns_late(evidence: LabelEvidence | TargetEvidence) -> bool:
+    """Tell whether more was learned when training ended than before.
+
+    The held-out loss was still falling, or more of the labels was explained: the loss
+    of labels may rise for those that are far from learned, while others begin to be.
+    """
+    if late_fall(evidence.held_out_loss(), LEAST_FALL) >= STILL_FALLING:
+        return True
+    if isinstance(evidence, TargetEvidence):
+        return False
+    guess = evidence.guess_loss(np.arange(len(evidence.labels)))
+
+    def explained(window: slice) -> float:
+        return guess + window_likelihood(evidence, window)
+
+    return late_gain(explained, evidence.n_epochs) >= GAIN
 
 
 def _tried(plan: CrossFit, data: TrainingData, fold: Fold) -> FoldResult:

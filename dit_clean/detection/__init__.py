@@ -4,6 +4,7 @@ from dit_clean.detection.convergence import (
     UnfinishedTrainingWarning,
     convergence_window,
     late_fall,
+    late_gain,
     warn_of_unfinished_training,
 )
 from dit_clean.detection.decision import judge_labels, window_likelihood
@@ -37,6 +38,7 @@ __all__ = [
     "judge_labels",
     "judge_targets",
     "late_fall",
+    "late_gain",
     "nearest_target_rows",
     "replacement_rows",
     "sample_weights",

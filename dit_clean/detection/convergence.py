@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from dit_clean.detection.evidence import TINY
 from dit_clean.warning import warn
 
 LEAST_FALL = 0.04
@@ -90,6 +91,37 @@ def late_fall(held_out_loss: np.ndarray, least: float = LEAST_FALL) -> float:
     if first <= last or first - last < least * last:
         return 0.0
     return min(1.0, (second - last) / (first - last))
+
+
+def late_gain(explained: Callable[[slice], float], n_epochs: int) -> float:
+    """Return how much more the last third of training explains than the second one.
+
+    Parameters
+    ----------
+    explained : callable
+        ``explained(window)`` -> how much the evidence of a window explains of the given
+        labels beyond a guess, see `window_likelihood`.
+    n_epochs : int
+        Epochs of training.
+
+    Returns
+    -------
+    gain : float
+        As a part of what the second third explains; 0 if there are fewer than three
+        epochs.
+
+    Examples
+    --------
+    >>> round(late_gain(lambda window: window.stop, n_epochs=30), 2)
+    0.5
+    """
+    if n_epochs < 3:  # noqa: PLR2004
+        return 0.0
+    _, second, last = np.array_split(np.arange(n_epochs), 3)
+    before, after = (
+        explained(slice(int(third[0]), int(third[-1]) + 1)) for third in (second, last)
+    )
+    return (after - before) / (abs(before) + TINY)
 
 
 def warn_of_unfinished_training(fall: float, remedy: str) -> None:

@@ -116,9 +116,9 @@ class InfluenceCleaner(
         "sgd", "adam", "adamw", "nadam", "radam", "adamax", "rmsprop", "adagrad" and
         "adadelta". ``lr="auto"`` is 0.1 for "sgd", 0.01 for "adagrad", 1 for
         "adadelta" and 0.001 for the others; networks whose held-out loss still falls
-        when training ends are trained again with four times or twice the rate, if one
-        that is tried on a fold explains more of the loss for that. Sizes: one, or a
-        sequence of them.
+        when training ends, or which still explain more of the labels, are trained again
+        with four times or twice the rate, if one that is tried on a fold explains more
+        of the loss at its best epoch. Sizes: one, or a sequence of them.
     history : {"window", "full"}, default="window"
         Whether `influence` takes a sample as gone during the window only, or from the
         first step on. (Not about `history_`, the learning curves.)

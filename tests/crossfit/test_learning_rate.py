@@ -1,4 +1,4 @@
-"""lr="auto": a higher rate where the held-out loss still falls when training ends."""
+"""lr="auto": a higher rate where networks still learn when training ends."""
 
 from dataclasses import replace
 
@@ -46,6 +46,28 @@ def test_results_are_those_of_that_rate(slow, fitted):
     given = InfluenceCleaner(lr=fitted.lr_, random_state=0, n_jobs=2).fit(*slow)
     assert np.array_equal(given.suspicion_, fitted.suspicion_)
     assert np.array_equal(given.influence("late"), fitted.influence("late"))
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "seed"),
+    [
+        pytest.param(400, 1, id="on trial, since more is explained than before"),
+        pytest.param(600, 0, id="taken, since the loss falls lower on the way"),
+    ],
+)
+def test_loss_that_rises_at_the_end_hides_no_learning(n_samples, seed):
+    X = np.random.default_rng(seed).standard_normal((n_samples, 3))
+    y = (X.prod(axis=1) > 0).astype(int)
+    y[::8] = 1 - y[::8]
+    fitted = InfluenceCleaner(random_state=0).fit(X, y)
+    plain = InfluenceCleaner(lr=0.1, random_state=0).fit(X, y)
+    assert fitted.lr_ > plain.lr_
+    is_wrong = np.arange(n_samples) % 8 == 0
+    found, before = (
+        average_precision_score(is_wrong, cleaner.suspicion_)
+        for cleaner in (fitted, plain)
+    )
+    assert found > before + 0.1
 
 
 def test_targets_have_it_too():
