@@ -15,19 +15,18 @@ from dit_clean.crossfit.plan import CrossFit
 from dit_clean.crossfit.recorded import RecordedRuns
 from dit_clean.crossfit.result import FoldResult
 from dit_clean.detection import (
+    STILL_FALLING,
+    STILL_GAINING,
     LabelEvidence,
     TargetEvidence,
     late_fall,
     late_gain,
-    window_likelihood,
 )
-from dit_clean.detection.convergence import STILL_FALLING
 
 RAISES = (4.0, 2.0)
 """Factors that are tried; the first that is better is taken."""
 GAIN = 0.1
-"""By how much more of the loss a network has to explain for that, and of the labels the
-last third of training than the second one for higher rates to be tried."""
+"""By how much more of the loss a network has to explain for that."""
 LEAST_FALL = 0.01
 """Fall of held-out loss, as a part of it, from which on higher rates are tried: less
 than what counts elsewhere (see `late_fall`), since a trial costs nothing but time."""
@@ -57,7 +56,7 @@ def run_until_learned(
     measured, recorded = plan.run(data, folds)
     key, first = recorded.key, measured.seconds
     find = partial(higher_lr, plan, data, folds, measured.evidence(data))
-    part = ("learning rate", RAISES, GAIN, LEAST_FALL, STILL_FALLING)
+    part = ("learning rate", RAISES, GAIN, LEAST_FALL, STILL_FALLING, STILL_GAINING)
     lr, seconds = kept(plan.memory, key, part, find)
     seconds = _sum(first, seconds)
     if lr > plan.net.lr:
@@ -129,21 +128,9 @@ def higher_lr(
 
 
 def _learns_late(evidence: LabelEvidence | TargetEvidence) -> bool:
-    """Tell whether more was learned when training ended than before.
-
-    The held-out loss was still falling, or more of the labels was explained: the loss
-    of labels may rise for those that are far from learned, while others begin to be.
-    """
-    if late_fall(evidence.held_out_loss(), LEAST_FALL) >= STILL_FALLING:
-        return True
-    if isinstance(evidence, TargetEvidence):
-        return False
-    guess = evidence.guess_loss(np.arange(len(evidence.labels)))
-
-    def explained(window: slice) -> float:
-        return guess + window_likelihood(evidence, window)
-
-    return late_gain(explained, evidence.n_epochs) >= GAIN
+    """Tell whether more was learned when training ended than before."""
+    fall = late_fall(evidence.held_out_loss(), LEAST_FALL)
+    return fall >= STILL_FALLING or late_gain(evidence) >= STILL_GAINING
 
 
 def _tried(plan: CrossFit, data: TrainingData, fold: Fold) -> FoldResult:

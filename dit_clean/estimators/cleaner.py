@@ -52,7 +52,6 @@ from dit_clean.data.texts import (
 )
 from dit_clean.detection import (
     held_out_signal,
-    late_fall,
     warn_of_no_signal,
     warn_of_unfinished_training,
 )
@@ -300,7 +299,7 @@ class InfluenceCleaner(
             If held-out labels or targets are hardly predicted better than by chance.
         UnfinishedTrainingWarning
             If networks were still learning when training ended: the held-out loss was
-            falling, and more labels were predicted.
+            falling and more labels were predicted, or more of them was explained.
         LabelAmongInputsWarning, LikeLabelsWarning
             If a column of X tells y (the place of rows that are sorted by label does,
             too), or labels differ in case or blanks alone.
@@ -334,9 +333,8 @@ class InfluenceCleaner(
         judge_signal = partial(held_out_signal, evidence, data.groups)
         part = "signal", data.groups
         signal = kept(self.memory, recorded.key, part, judge_signal)
-        if not warn_of_no_signal(signal) and evidence.learns_late():
-            fall = late_fall(evidence.held_out_loss())
-            warn_of_unfinished_training(fall, how_to_train_more(self))
+        if not warn_of_no_signal(signal):
+            warn_of_unfinished_training(evidence, how_to_train_more(self))
         self._findings = Findings(data, recorded, evidence, by_epoch, signal)
         self._trained_with = self._training_parameters()
         self.history_, self.fit_seconds_ = evidence.curves(), measured.seconds

@@ -9,7 +9,6 @@ from scipy.special import softmax
 from dit_clean.detection import (
     LabelEvidence,
     convergence_window,
-    late_gain,
     window_likelihood,
 )
 
@@ -60,14 +59,3 @@ def test_loss_that_rises_from_too_sure_answers_does_not_end_the_window():
     assert convergence_window(loss) == (0, 2)
     found = convergence_window(loss, partial(window_likelihood, evidence))
     assert found == (0, n_epochs)
-
-
-@pytest.mark.parametrize(
-    ("explained", "gain"),
-    [([0.1, 0.2, 0.3], 0.5), ([0.1, 0.4, 0.3], -0.25), ([0.0, -0.2, 0.2], 2.0)],
-)
-def test_late_gain_is_a_part_of_what_was_explained_before(explained, gain):
-    thirds = dict(zip([4, 8, 11], explained, strict=True))
-    found = late_gain(lambda window: thirds[window.stop], n_epochs=11)
-    assert found == pytest.approx(gain)
-    assert late_gain(lambda window: thirds[window.stop], n_epochs=2) == 0

@@ -9,11 +9,8 @@ from dit_clean.detection import (
     LabelEvidence,
     NoSignalWarning,
     TargetEvidence,
-    UnfinishedTrainingWarning,
     held_out_signal,
-    late_fall,
     warn_of_no_signal,
-    warn_of_unfinished_training,
 )
 
 
@@ -107,34 +104,3 @@ def test_targets_that_cannot_be_predicted_are_warned_of():
 def test_how_far_from_chance_is_said(signal, words):
     with pytest.warns(NoSignalWarning, match=f"targets: {words} than chance"):
         warn_of_no_signal(signal)
-
-
-def test_training_that_ends_too_early_is_warned_of():
-    falling = late_fall(np.linspace(2.0, 0.5, 9))
-    assert falling == pytest.approx(1 / 2)
-    match = "50% of its fall from the first .* wrong. Do this"
-    with pytest.warns(UnfinishedTrainingWarning, match=match):
-        warn_of_unfinished_training(falling, "Do this.")
-
-
-@pytest.mark.parametrize(
-    "loss",
-    [
-        [2.0, 0.6, 0.5, 0.5, 0.5, 0.49],
-        [2.0, 0.6, 0.5, 0.7, 0.9, 1.1],
-        [0.0, 0.0, 0.0],
-        [1.0, 1.2],
-        [1.0],
-    ],
-)
-def test_training_that_has_converged_or_overfits_is_not_warned_of(loss):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warn_of_unfinished_training(late_fall(np.array(loss)), "")
-
-
-@pytest.mark.parametrize("n_epochs", [3, 20, 30])
-def test_jitter_is_no_fall(n_epochs):
-    jitter = 0.6 + 0.01 * np.random.RandomState(0).randn(n_epochs)
-    assert late_fall(jitter) == 0
-    assert late_fall(np.r_[1.0, 0.9, 5.0, 5.0, 5.0, 0.85]) <= 1
