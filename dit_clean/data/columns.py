@@ -11,6 +11,7 @@ from dit_clean.gaps import is_missing
 NAMED = ("category", "categorical", "enum", "dictionary")
 """How dtypes begin that say that values are names."""
 TIMES = (date, time, timedelta, np.datetime64, np.timedelta64)
+NUMBERS = (Number, np.bool_)
 CONTAINERS = (list, tuple, dict, set, np.ndarray)
 MANY_CATEGORIES = 50
 """In a column of categories with more values than these, rare ones share a column."""
@@ -19,7 +20,7 @@ READ: tuple[set[str], ...] = (set(), {"str"}, {"number"})
 WORDS = {"str": "text", "number": "numbers"}
 TYPES = {"str": "str", "number": "float"}
 HOLDS_TIMES = (
-    "holds dates or durations ({what}), which the default network cannot read. Turn it "
+    "holds dates or durations ({what}), which networks cannot read. Turn it "
     "into numbers first, for example days since a date, or use skrub.TableVectorizer() "
     "before."
 )
@@ -223,7 +224,7 @@ def _kind_of(value: Any) -> str | None:
         return None
     if isinstance(value, str):
         return "str"
-    is_number = isinstance(value, Number | np.bool_) and not _is_complex(value)
+    is_number = isinstance(value, NUMBERS) and not _is_complex(value)
     return "number" if is_number and not is_time(value) else type(value).__name__
 
 

@@ -118,11 +118,11 @@ def warn_of_many_columns(n_columns: int) -> None:
     """
     if n_columns > MANY_COLUMNS:
         warn(
-            f"X has {n_columns:,} columns, and the default network weights for each: "
-            "time and memory of a fit grow with their number. Of texts one or two "
-            "thousand are plenty: TfidfVectorizer(max_features=2000), or Hashing"
-            "Vectorizer(n_features=2**11). Of other data let TruncatedSVD or PCA make "
-            "fewer.",
+            f"The default network reads X as {n_columns:,} columns and has weights for "
+            "each: time and memory of a fit grow with their number. Of texts one or "
+            "two thousand are plenty: TfidfVectorizer(max_features=2000), or Hashing"
+            "Vectorizer(n_features=2**11). For images give a convolutional net; of "
+            "other data let TruncatedSVD or PCA make fewer.",
             ManyColumnsWarning,
         )
 

@@ -231,8 +231,11 @@ def check_model(model: Any, task: str) -> None:
 
 def _check_reads(model: Any, y: Any) -> None:
     """Raise if a skorch net is to be trained on names of classes."""
-    is_net = isinstance(_final_model(model)[0], NeuralNet)
-    if is_net and any(isinstance(label, str) for label in np.asarray(y).tolist()):
+    final, labels = _final_model(model)[0], np.asarray(y)
+    own = type(final).__module__.partition(".")[0] == "skorch"
+    if not (own and isinstance(final, NeuralNet)) or labels.dtype.kind in "iufb":
+        return
+    if any(isinstance(label, str) for label in labels.tolist()):
         raise TypeError(
             "A skorch net as model takes the numbers of classes, not their names, and "
             "y holds texts (as net of the cleaner it takes both). Give "

@@ -6,8 +6,6 @@ from torch import Tensor
 from dit_clean.tracking import TrainingState
 from dit_clean.warning import warn
 
-LEAP = 10.0
-"""Times the largest change so far from which on one is looked at."""
 BEYOND = 20.0
 """Times the limit from which on a change is impossible. Ordinary samples reach up to
 four times: what an optimizer keeps of a gradient moves later steps, too."""
@@ -29,7 +27,7 @@ class ChangeLimit:
 
     def __init__(self, optimizer: str):
         self.optimizer, self._has_warned = optimizer, False
-        self._largest = self._update = self._slope = torch.zeros(())
+        self._update = self._slope = torch.zeros(())
 
     def check(
         self,
@@ -39,9 +37,8 @@ class ChangeLimit:
     ) -> None:
         """Warn if leaving out a sample changes a query far beyond its limit.
 
-        Which is the largest update of any element, made in all of them, each in the
-        direction that changes the query. Looked at are changes that are `LEAP` times
-        the largest at later steps.
+        Which is the largest update of any element so far, made in all of them, each in
+        the direction that changes the query.
 
         Parameters
         ----------
@@ -52,16 +49,14 @@ class ChangeLimit:
         contributions : Tensor of shape (n_queries, ...)
             Changes of the queries.
         """
-        largest = contributions.abs().flatten(start_dim=1).amax(dim=1)
-        is_leap = largest > LEAP * self._largest.to(largest)
-        self._largest = torch.maximum(self._largest.to(largest), largest)
-        if self._has_warned or not is_leap.any():
+        if self._has_warned:
             return
         before, after = states
         update = (after.params - before.params).abs_().max()
         self._update = torch.maximum(self._update.to(update), update)
         slope = torch.linalg.vector_norm(adjoint, 1, dim=1)
         self._slope = torch.maximum(self._slope.to(slope), slope)
+        largest = contributions.abs().flatten(start_dim=1).amax(dim=1)
         is_beyond = largest > BEYOND * self._update * self._slope  # never, if it is NaN
         if not is_beyond.any():
             return

@@ -1,11 +1,10 @@
 """Derivatives of first updates, smoothed over what leaving out a sample can do.
 
 Optimizers that scale each element of the parameters by its own gradients move it by a
-few learning rates at most, whatever the gradient. At first its scale is but the size of
-a gradient or two. Where these are next to nothing, as they are where those of a batch
-cancel, the derivative of the update is larger by orders of magnitude than the change
-that leaving out any sample makes: among many elements it is a matter of chance by how
-much, and a few of them decide on all influence.
+few learning rates at most, whatever the gradient. At first that scale comes from one or
+two batch gradients. Where the gradients of the samples in a batch cancel it is next to
+nothing, and the derivative of the update is larger by orders of magnitude than any
+change that leaving out a sample makes: a few elements then decide on all influence.
 """
 
 from collections.abc import Callable
@@ -14,19 +13,24 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from dit_clean.influence.adaptive_rules import Hyper, Slots, shrunk
+from dit_clean.influence.adaptive_rules import (
+    Hyper,
+    Slots,
+    number_of_update,
+    shrunk,
+)
 from dit_clean.influence.functional import BatchGradient
 from dit_clean.influence.update_rules import UpdateRule, update_rule_of
 from dit_clean.tracking import StepRecord, TrainingState, Trajectory
 
 N_FIRST = 2
-"""Updates that are looked at: that all gradients of three are next to nothing happens
-in an element of millions."""
+"""Updates of an optimizer that are looked at. Gradients of an element rarely cancel in
+three batches on end."""
 DOMINATED = 10.0
-"""Times an element's scale that a sample adds to its gradient, from which on its
-derivative is looked at."""
-BEYOND = 10.0
-"""Times the change of the update by so much, from which on the derivative is wrong."""
+"""Elements are looked at where a sample's gradient is this many times the scale."""
+EXAGGERATED = 10.0
+"""And smoothed where their derivative times that gradient is this many times the change
+of the update."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +60,12 @@ class Scale:
         values = slots[self.slot]
         return added.add_(values * values if self.is_root else values, alpha=decay)
 
-    def lifted(self, values: Tensor, size: Tensor, hyper: Hyper) -> Tensor:
+    def lifted(self, values: Tensor, square: Tensor, hyper: Hyper) -> Tensor:
         """Return the slot from which v' gets the square of a gradient more."""
         decay, weight = self.weights(hyper)
         if decay == 0:
             return values  # nothing is kept: no slot moves v'
-        more = size * size * (weight / decay)
+        more = square * (weight / decay)
         return (values * values + more).sqrt() if self.is_root else values + more
 
 
@@ -71,7 +75,6 @@ SCALES: dict[type, Scale] = {
     torch.optim.Adam: _ADAM,
     torch.optim.AdamW: _ADAM,
     torch.optim.NAdam: _ADAM,
-    torch.optim.RAdam: _ADAM,
     torch.optim.RMSprop: Scale(
         "square_avg", lambda hyper: (hyper["alpha"], 1 - hyper["alpha"])
     ),
@@ -80,7 +83,8 @@ SCALES: dict[type, Scale] = {
         "exp_inf", lambda hyper: (hyper["betas"][1] ** 2, 1.0), is_root=True
     ),
 }
-"""Not Adadelta's, whose `eps` stands under the root: no scale is next to nothing."""
+"""Not RAdam's, whose first updates are linear, nor Adadelta's, whose `eps` stands under
+the root: its scale is never next to nothing."""
 
 
 def smoothed(
@@ -91,35 +95,57 @@ def smoothed(
 ) -> TrainingState:
     """Return the state at which to take the derivatives of an update.
 
-    It is the given one, but for elements where a sample typically adds `DOMINATED`
-    times the scale to the gradient, and the derivative makes `BEYOND` times as much of
-    that as the update itself: there the scale is what that sample would have made it.
-    This depends on the step alone, so that influence stays linear in the query.
+    It is the given one but for `N_FIRST` updates, and for elements where a sample's
+    gradient is typically `DOMINATED` times the scale. If their derivative says far more
+    than the update does, or moves the scale that an earlier gradient has left, the
+    sample's square is added to what the slot holds (unless ``betas`` or ``alpha`` say
+    that it is forgotten at once). This depends on the step alone: influence stays
+    linear in the query.
 
     Notes
     -----
-    Cost: a gradient of the batch loss at each of the `N_FIRST` first steps of a run.
+    Cost: eight gradients of the batch loss at each of these updates.
     """
     scale = SCALES.get(trajectory.optimizer_type)
-    if scale is None or record.step >= N_FIRST:
+    groups = zip(trajectory.layout.groups, record.hyper, strict=True)
+    first = [part for part in groups if number_of_update(part[1]) <= N_FIRST]
+    if scale is None or not first:
         return state
     rule = update_rule_of(trajectory.optimizer_type)
-    sizes = gradient.of_a_sample(record.step).abs_()
-    lifted = state.slots.get(scale.slot, torch.zeros_like(sizes)).clone()
-    for where, hyper in zip(trajectory.layout.groups, record.hyper, strict=True):
-        theta, grad, size = state.params[where], gradient.grad[where], sizes[where]
+    squares = gradient.mean_square(record.step)
+    given = state.slots.get(scale.slot)
+    lifted = torch.zeros_like(squares) if given is None else given.clone()
+    for where, hyper in first:
+        theta, grad = state.params[where], gradient.grad[where]
         slots = {name: values[where] for name, values in state.slots.items()}
-        square = scale.square(slots, shrunk(theta, grad, hyper)[1], hyper)
-        weight = scale.weights(hyper)[1]
-        at = (square * DOMINATED**2 < weight * size**2).nonzero()[:, 0]
-        slots = {name: values[at] for name, values in slots.items()}
-        at = at[_is_beyond(rule, theta[at], slots, grad[at], hyper, size[at])]
-        part = lifted[where]
-        part[at] = scale.lifted(part[at], size[at], hyper)
+        elements = theta, slots, grad, hyper, squares[where]
+        lifted[where] = _lifted(scale, rule, *elements)
     return replace(state, slots={**state.slots, scale.slot: lifted})
 
 
-def _is_beyond(
+def _lifted(
+    scale: Scale,
+    rule: UpdateRule,
+    theta: Tensor,
+    slots: Slots,
+    grad: Tensor,
+    hyper: Hyper,
+    squares: Tensor,
+) -> Tensor:
+    """Return the slot of a group, lifted where a sample decides on the scale."""
+    values = slots.get(scale.slot, torch.zeros_like(grad)).clone()
+    own = scale.square(slots, shrunk(theta, grad, hyper)[1], hyper)
+    weight = scale.weights(hyper)[1]
+    at = (own * DOMINATED**2 < weight * squares).nonzero()[:, 0]
+    slots = {name: part[at] for name, part in slots.items()}
+    size = squares[at].sqrt()
+    is_wrong = _is_exaggerated(rule, theta[at], slots, grad[at], hyper, size)
+    at = at[is_wrong | (values[at] > 0)]
+    values[at] = scale.lifted(values[at], squares[at], hyper)
+    return values
+
+
+def _is_exaggerated(
     rule: UpdateRule,
     theta: Tensor,
     slots: Slots,
@@ -133,4 +159,4 @@ def _is_beyond(
     (slope,) = torch.autograd.grad(now.sum(), variable)
     less, more = (rule(theta, slots, grad + part, hyper)[0] for part in (-size, size))
     change = ((more - now).abs() + (now - less).abs()) / 2
-    return slope.abs() * size > BEYOND * change
+    return slope.abs() * size > EXAGGERATED * change

@@ -9,7 +9,8 @@ against ``torch.optim`` and against autograd through unrolled training. Its stat
 be ``"step"``, which all parameters of a group share, and tensors of the parameters'
 shape, which are 0 before the first update or there already. Numbers that it keeps for
 each parameter (NAdam's product) are slots, too, once
-`dit_clean.tracking.replay.NUMBERS` names them.
+`dit_clean.tracking.replay.NUMBERS` names them. If steps are divided by a mean of
+squared gradients, say where it is kept in `dit_clean.influence.smoothing.SCALES`.
 """
 
 from collections.abc import Callable, Mapping, Sequence

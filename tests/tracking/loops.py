@@ -32,8 +32,9 @@ def record(net, optimizer, X, y, n_epochs=2, rows_of=lambda batch: batch, **opti
     before_step = options.get("before_step", nothing)
     after_step = options.get("after_step", nothing)
     between_steps = options.get("between_steps", nothing)
+    n_batch = options.get("n_batch", 15)
     for epoch in range(n_epochs):
-        for batch in torch.arange(len(X)).split(15):
+        for batch in torch.arange(len(X)).split(n_batch):
             with recorder.step(rows_of(batch), epoch):
                 begin_step()
                 optimizer.zero_grad()
