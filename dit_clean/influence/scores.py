@@ -90,9 +90,8 @@ def influence_scores(
     -----
     One reverse pass: 2 to 3 times the cost of the training steps it goes back over.
 
-    Where one sample decides on the scale of a first update (of Adam and its kin), the
-    derivative is taken over what that sample can do: see
-    `dit_clean.influence.smoothing`.
+    The first two updates of Adam and its kin are not differentiated at a point where
+    they divide by next to nothing: see `dit_clean.influence.smoothing`.
 
     References
     ----------

@@ -28,7 +28,12 @@ from sklearn.model_selection import (
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    LabelEncoder,
+    StandardScaler,
+)
+from skorch import NeuralNetClassifier
 from torch import nn
 
 from dit_clean import (
@@ -565,3 +570,22 @@ def test_a_net_as_model_takes_no_names_of_classes(monkeypatch):
     net = make_pipeline(StandardScaler(), make_net(nn.Linear))
     with pytest.raises(TypeError, match=r"takes the numbers of classes.*LabelEncoder"):
         CleanedClassifier(net).fit(X, np.array(["bad", "good"])[y])
+
+
+def test_a_net_that_encodes_labels_itself_is_a_model():
+    class Encoding(NeuralNetClassifier):
+        def fit(self, X, y, **params):
+            self.encoder_ = LabelEncoder().fit(y)
+            return super().fit(X, self.encoder_.transform(y), **params)
+
+        def predict(self, X):
+            return self.encoder_.inverse_transform(super().predict(X))
+
+    X, y = load_breast_cancer(return_X_y=True)
+    X = StandardScaler().fit_transform(X).astype(np.float32)
+    net = Encoding(
+        nn.Linear(30, 2), criterion=nn.CrossEntropyLoss, train_split=None, verbose=0
+    )
+    names = np.array(["bad", "good"])[y]
+    model = CleanedClassifier(net, clone(CLEANER)).fit(X, names)
+    assert model.score(X, names) > 0.8
