@@ -84,7 +84,7 @@ def sweep_back(
 
     Notes
     -----
-    Cost: 2 to 3 training steps per step for one query, whatever the number of samples.
+    Cost: about 3 training steps per step for one query, whatever the number of samples.
     Updates are checked: those between two kept states together, and every
     `CHECK_EVERY`-th where all states are kept.
     First updates are differentiated at `smoothed` states.

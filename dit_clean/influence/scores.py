@@ -88,7 +88,7 @@ def influence_scores(
 
     Notes
     -----
-    One reverse pass: 2 to 3 times the cost of the training steps it goes back over.
+    One reverse pass: about 3 times the cost of the training steps it goes back over.
 
     The first two updates of Adam and its kin are not differentiated at a point where
     they divide by next to nothing: see `dit_clean.influence.smoothing`.
