@@ -107,19 +107,26 @@ def smoothed(
     Cost: eight gradients of the batch loss at each of these updates.
     """
     scale = SCALES.get(trajectory.optimizer_type)
+    if scale is None:
+        return state
     groups = zip(trajectory.layout.groups, record.hyper, strict=True)
     first = [part for part in groups if number_of_update(part[1]) <= N_FIRST]
-    if scale is None or not first:
+    if not first:
         return state
     rule = update_rule_of(trajectory.optimizer_type)
     squares = gradient.mean_square(record.step)
-    given = state.slots.get(scale.slot)
-    lifted = torch.zeros_like(squares) if given is None else given.clone()
+    lifted = state.slots.get(scale.slot, torch.zeros_like(squares)).clone()
     for where, hyper in first:
-        theta, grad = state.params[where], gradient.grad[where]
         slots = {name: values[where] for name, values in state.slots.items()}
-        elements = theta, slots, grad, hyper, squares[where]
-        lifted[where] = _lifted(scale, rule, *elements)
+        lifted[where] = _lifted(
+            scale,
+            rule,
+            state.params[where],
+            slots,
+            gradient.grad[where],
+            hyper,
+            squares[where],
+        )
     return replace(state, slots={**state.slots, scale.slot: lifted})
 
 
