@@ -199,12 +199,13 @@ def _scaled_vjp(  # noqa: PLR0913
     root = square.sqrt_()
     scale = (root / correction).add_(eps)
     # Where v = 0, its root has the derivative 0 (see adaptive_rules).
-    slope = direction.div_(scale).div_(root.masked_fill_(root == 0, torch.inf))
-    by_step = adjoint["params"] * scale.reciprocal_().mul_(-rate)
-    by_square = by_step * slope.mul_(-0.5 / correction)
-    by_mean = by_step if shares is None else by_step * shares[1]
+    inverse = root.reciprocal_().nan_to_num_(nan=torch.nan, posinf=0.0)
+    slope = direction.div_(scale).mul_(inverse)
+    by_step = (adjoint["params"] / scale).mul_(-rate)
+    by_square = (by_step * slope).mul_(-0.5 / correction)
     if square_slot in adjoint:
         by_square.add_(adjoint[square_slot])
+    by_mean = by_step if shares is None else by_step * shares[1]
     if "exp_avg" in adjoint:
         by_mean = by_mean + adjoint["exp_avg"]
     cotangent = (by_mean * (1 - beta1)).addcmul_(by_square, grad, value=2 * weight)
