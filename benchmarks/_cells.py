@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 from _data import Data, adult, breast_cancer, cifar10, digits, fashion_mnist, newsgroups
+from _keel import KEEL, keel
 from _more_data import (
     N_SONGS_TO_TRAIN,
     generated,
@@ -79,6 +81,18 @@ DATA = {
         uses_cnn=True,
     ),
 }
+UNSEEN = {
+    name: Spec(
+        "unseen" if place % 2 else "opened",
+        partial(keel, name),
+        min(1500, round(0.6 * n_rows)),
+        (*(BINARY[:3] if n_classes == 2 else MULTI[:4]), "none"),
+    )
+    for place, (name, (n_rows, n_classes)) in enumerate(sorted(KEEL.items()))
+}
+"""Tables that were not at hand when defaults were chosen. Every second one, "opened",
+may be looked at to find what is to be mended; the others only when all is done."""
+SPECS = DATA | UNSEEN
 
 
 @dataclass(frozen=True)
@@ -135,18 +149,18 @@ def iterate_cells(
 
     Seed 0 before the others; each data set's first noises before its others.
     """
-    chosen = [name for name in DATA if name in set(data)]
+    chosen = [name for name in SPECS if name in set(data)]
     for seed in seeds:
         for regime, rank in ORDER:
             for name in chosen if regime in set(regimes) else ():
-                for noise in DATA[name].noises[rank : rank + 1]:
+                for noise in SPECS[name].noises[rank : rank + 1]:
                     if noise.startswith(tuple(noises)):
                         yield Cell(name, noise, regime, seed)
 
 
 def make_problem(cell: Cell) -> Problem:
     """Return the arrays of a cell; its seed draws rows and noise."""
-    spec = DATA[cell.data]
+    spec = SPECS[cell.data]
     data, generator = spec.load(), np.random.RandomState(1000 + cell.seed)
     kind, _, size = cell.noise.rpartition("-")
     if kind == "real":

@@ -10,6 +10,7 @@ PAGE = HERE.parent / "docs" / "benchmarks.md"
 
 PARTS = {
     "detection": "## Wrong labels: against other methods",
+    "unseen": "## Wrong labels: tables that no default was chosen on",
     "regression": "## Wrong regression targets",
     "learning_rates": "## Few steps: learning rates that are found",
     "fidelity": "## Fidelity: influence against true leave-one-out retraining",

@@ -10,7 +10,7 @@ HARM = 0.005
 def cleaning(cells: pd.DataFrame) -> str:
     """Goal 7: clean-test accuracy after cleaning, in points above all rows."""
     normal = cells[cells.regime == "normal"]
-    gains = {model: _gains(normal, model) for model in ("LR", "HGB")}
+    gains = {model: gains_of(normal, model) for model in ("LR", "HGB")}
     both = (gains["LR"] + gains["HGB"]) / 2
     parts = []
     for name, wide in (*gains.items(), ("both models", both)):
@@ -27,7 +27,7 @@ def cleaning(cells: pd.DataFrame) -> str:
     return "\n\n".join(parts)
 
 
-def _gains(cells: pd.DataFrame, model: str) -> pd.DataFrame:
+def gains_of(cells: pd.DataFrame, model: str) -> pd.DataFrame:
     index = pd.MultiIndex.from_frame(cells[["half", "data", "noise", "seed"]])
     accuracy = pd.DataFrame(
         [

@@ -26,7 +26,7 @@ from itertools import product
 from pathlib import Path
 
 import torch
-from _cells import DATA, REGIMES, Cell, Problem, iterate_cells, make_problem
+from _cells import DATA, REGIMES, SPECS, Cell, Problem, iterate_cells, make_problem
 from _data import ROOT, DataMissing
 from _goals import print_tables
 from _judging import Downstream, judge, keep_mask
@@ -76,7 +76,7 @@ def measure_ours(cell: Cell, evidence: Path | None = None) -> dict:
         },
     }
     verdicts |= other_scorings(cleaner)
-    if problem.wrong.any() and cell.noise in DATA[cell.data].noises[:N_DEEPER]:
+    if problem.wrong.any() and cell.noise in SPECS[cell.data].noises[:N_DEEPER]:
         row["windows"] = window_precisions(cleaner, problem.wrong)
         verdicts["paper's query"] = paper_query(cleaner)
     return row | {"methods": judge_all(verdicts, problem)}
@@ -90,7 +90,7 @@ def measure_peers(cell: Cell) -> dict:
         verdicts |= netless_peers(cell, problem)
     after, given = Downstream(problem, cell.seed), problem.given
     return {
-        "half": DATA[cell.data].half,
+        "half": SPECS[cell.data].half,
         "n_rows": len(given),
         "n_columns": problem.train.n_features,
         "n_classes": problem.n_classes,
