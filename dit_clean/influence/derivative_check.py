@@ -237,10 +237,10 @@ def _rows_that_count(model: TrackedModel) -> Tensor:
 
     Others make up the number, since batch statistics are of more than one sample.
     """
-    dtype = next(model.module.parameters()).dtype
 
     def counts(row: int) -> bool:
-        return bool(model.loss.divisor(model.targets[row : row + 1], dtype) > 0)
+        target = model.targets[row].to(model.device)  # where class weights lie
+        return bool(model.loss.label_weight(target).any())
 
     found = list(islice(filter(counts, range(model.n_samples)), N_ROWS))
     others = (row for row in range(model.n_samples) if row not in found)

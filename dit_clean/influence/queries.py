@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 import torch
@@ -35,6 +34,9 @@ QUERY_ROWS, MIN_QUERY_ROWS = 4096, 64
 QUERY_VALUES = 2**24
 """Input values that are held at a time, as far as `MIN_QUERY_ROWS` allow: sparse rows
 become dense."""
+
+TAKES_NO_HOOKS = "support saved tensor hooks"
+"""What torch.func says within `torch.utils.checkpoint`."""
 
 
 class HasModel(Protocol):
@@ -231,7 +233,8 @@ def read_in_parts(
 
     The activations of a part are computed anew when its gradient is taken, so that
     memory is that of `QUERY_ROWS` samples, or of `QUERY_VALUES` input values where rows
-    are wide, however many there are.
+    are wide, however many there are. Those of networks that take gradients by
+    torch.func are held: it does not take that.
 
     Parameters
     ----------
@@ -265,9 +268,16 @@ def read_in_parts(
             is_locked=holds_global_state(), by_statistics=by_statistics
         )
 
-    read_in_turn = partial(
-        checkpoint, read_part, use_reentrant=False, context_fn=contexts
-    )
+    def read_in_turn(indices: Tensor) -> Tensor:
+        try:
+            return checkpoint(
+                read_part, indices, use_reentrant=False, context_fn=contexts
+            )
+        except RuntimeError as error:
+            if TAKES_NO_HOOKS not in str(error):
+                raise
+            return read_part(indices)
+
     return torch.cat([read_in_turn(part) for part in parts])
 
 

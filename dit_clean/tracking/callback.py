@@ -79,7 +79,9 @@ class TrajectoryRecorder(Callback):
         """Add the step's record."""
         if not training:
             return
-        check_converges(kwargs["loss"], self.recorder_.trajectory, self.epoch_)
+        _, target = batch
+        trajectory = self.recorder_.trajectory
+        check_converges(kwargs["loss"], target, trajectory, self.epoch_)
         self.recorder_.end()
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:

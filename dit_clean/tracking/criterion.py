@@ -143,18 +143,26 @@ class SampleLoss:
         """Return what the sum of losses is divided by: the batch size for a mean.
 
         Class weights (``CrossEntropyLoss(weight=...)``) make it a weighted mean, and
-        labels that the criterion ignores (``ignore_index``) do not count. In `dtype`,
-        that of the losses: a GPU divides them in no higher precision than the divisor.
+        labels that the criterion ignores (``ignore_index``) do not count. Where none
+        counts, torch's mean is 0 / 0, but its gradient is 0: such a batch is divided by
+        1. In `dtype`, that of the losses: a GPU divides them in no higher precision
+        than the divisor.
         """
         if self.criterion.reduction == "sum":
             return 1.0
         if not self._takes_classes or target.is_floating_point():
             return float(len(target))
-        counted = ~self.ignores(target)
-        if self._class_weight is not None:
-            counted = self._class_weight[target.long() * counted] * counted
-        total = counted.sum(dtype=dtype)
+        total = self.label_weight(target).sum(dtype=dtype)
+        total = total.masked_fill(self.ignores(target).all(), 1)
         return total if target.ndim == 1 else total * len(target) / target.numel()
+
+    def label_weight(self, target: Tensor) -> Tensor:
+        """Return what each label weighs in a mean: 0 if the criterion ignores it."""
+        counted = ~self.ignores(target)
+        has_classes = self._takes_classes and not target.is_floating_point()
+        if self._class_weight is None or not has_classes:
+            return counted
+        return self._class_weight[target.long() * counted] * counted
 
     def ignores(self, target: Tensor) -> Tensor:
         """Return which labels the criterion does not count (``ignore_index``)."""

@@ -128,8 +128,12 @@ def check_constants(
             )
 
 
-def check_converges(loss: Tensor, trajectory: Trajectory, epoch: int) -> None:
+def check_converges(
+    loss: Tensor, target: Tensor, trajectory: Trajectory, epoch: int
+) -> None:
     """Raise if the loss of the step that was just made is not finite.
+
+    That of a batch whose labels are all ignored is NaN, but its gradient is 0.
 
     Raises
     ------
@@ -137,7 +141,7 @@ def check_converges(loss: Tensor, trajectory: Trajectory, epoch: int) -> None:
         Names the step, the epoch and the setting to lower.
     """
     value = float(loss.detach())
-    if math.isfinite(value):
+    if math.isfinite(value) or trajectory.model.loss.ignores(target).all():
         return
     raise FloatingPointError(
         f"Training diverged: the loss is {value} at step {trajectory.n_steps} "

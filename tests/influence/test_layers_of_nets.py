@@ -302,9 +302,13 @@ def test_statistics_that_a_pass_reads_once_they_are_moved_are_refused():
         influence_scores(trajectory, QUERIES["loss"], Steps(0, trajectory.n_steps))
 
 
-def test_queries_on_many_rows_are_asked_in_parts(monkeypatch):
-    """With batch norm: gradients of parts are taken when the query is done."""
-    trajectory = train(Case(NETS["batch-norm"], "momentum"))
+@pytest.mark.parametrize("make_module", [NETS["batch-norm"], Slopes])
+def test_queries_on_many_rows_are_asked_in_parts(make_module, monkeypatch):
+    """With batch norm: gradients of parts are taken when the query is done.
+
+    And with networks that take gradients by torch.func themselves.
+    """
+    trajectory = train(Case(make_module, "momentum"))
     query, window = MeanLoss(*make_data(seed=5)), Steps(0, trajectory.n_steps)
     whole = influence_scores(trajectory, query, window).values
     monkeypatch.setattr(queries, "QUERY_ROWS", 4)

@@ -206,6 +206,25 @@ def test_ignored_labels_have_no_influence_in_a_cleaner():
     assert (cleaner.influence_timeline_[y != 1] != 0).any()
 
 
+@pytest.mark.parametrize("sample_weight", [None, np.ones(45)])
+def test_batches_whose_labels_are_all_ignored_change_nothing(sample_weight):
+    """Their mean is 0 / 0, but torch's gradient of it is 0."""
+    X, y = make_rows()
+    y[30:] = -100
+    query = MeanLoss(X[:30], y[:30])
+    net = make_net(batch_size=15)
+    run = track(net, X, y, sample_weight=sample_weight, random_state=0)
+    found = run.influence(query)
+    assert np.allclose(
+        found[:30],
+        track(net, X[:30], y[:30], random_state=0).influence(query),
+        atol=1e-6,
+    )
+    assert (found[30:] == 0).all()
+    left_out = run.leave_one_out(query, [0, 40])
+    assert np.isfinite(left_out).all() and left_out[1] == 0
+
+
 class OwnLoss(nn.Module):
     def __init__(self, reduction="mean"):
         super().__init__()
