@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -179,15 +179,15 @@ def _without(value: Any, unit: str) -> Any:
     return found["number"] if found and found["unit"].lower() == unit else value
 
 
-def warn_of_texts(encoder: TableEncoder, n_rows: int) -> None:
-    """Warn of columns of a data frame whose texts are no categories.
+def warn_of_categories(encoder: TableEncoder, X: Any) -> None:
+    """Warn of columns whose categories are none, or too rare to tell much.
 
     Parameters
     ----------
     encoder : TableEncoder
-        Fitted on the frame.
-    n_rows : int
-        Rows of the frame.
+        Fitted on X.
+    X : data frame or array, first axis n_samples
+        Arrays have no categories.
 
     Warns
     -----
@@ -200,29 +200,25 @@ def warn_of_texts(encoder: TableEncoder, n_rows: int) -> None:
     ManyTextsWarning
         They are free text or identifiers, nearly all too rare for a category: the
         network learns nothing.
+    RareCategoriesWarning
+        Many rows hold values that share a column: what tells these apart is lost on the
+        network.
     """
+    n_rows, shared = X.shape[0], encoder.shared_rows(X)
     named = encoder.named_categories()
-    for name, texts in encoder.categories().items():
-        problem = _problem(texts, n_rows, is_named=name in named)
-        if problem is not None:
-            warn(MESSAGES[problem](name, texts, n_rows), problem)
+    for name, values in encoder.categories().items():
+        is_named = name in named
+        if not is_named and are_texts_like(values, DATE):
+            warn(_of_dates(name, values), DatesAsTextWarning)
+        elif not is_named and (others := texts_beside_numbers(values)) is not None:
+            warn(_of_numbers(name, values, others), NumbersAsTextWarning)
+        elif are_many_texts(len(values), n_rows):
+            warn(_of_many_texts(name, len(values), n_rows), ManyTextsWarning)
+        elif shared.get(name, 0.0) > MANY_SHARED:
+            warn(_of_rare(name, len(values), shared[name]), RareCategoriesWarning)
 
 
-def _problem(
-    texts: np.ndarray, n_rows: int, *, is_named: bool
-) -> type[UserWarning] | None:
-    """Return what is wrong with the values of a column of categories, if anything.
-
-    `is_named` says whether the column's dtype calls them categories.
-    """
-    if not is_named and are_texts_like(texts, DATE):
-        return DatesAsTextWarning
-    if not is_named and texts_beside_numbers(texts) is not None:
-        return NumbersAsTextWarning
-    return ManyTextsWarning if are_many_texts(len(texts), n_rows) else None
-
-
-def _of_dates(name: str, texts: np.ndarray, n_rows: int) -> str:
+def _of_dates(name: Any, texts: np.ndarray) -> str:
     return (
         f"The column {name!r} holds dates as text, such as {texts[0]!r}, which are "
         "taken for categories without an order. Turn it into numbers first, for "
@@ -230,8 +226,7 @@ def _of_dates(name: str, texts: np.ndarray, n_rows: int) -> str:
     )
 
 
-def _of_numbers(name: str, texts: np.ndarray, n_rows: int) -> str:
-    others = texts_beside_numbers(texts) or []
+def _of_numbers(name: Any, texts: np.ndarray, others: list[Any]) -> str:
     numbers = [t for t in texts if t not in others and not is_missing(t)]
     these = ", ".join(map(repr, others))
     missing = f"If {these} means a missing value, give NaN. " if others else ""
@@ -243,48 +238,19 @@ def _of_numbers(name: str, texts: np.ndarray, n_rows: int) -> str:
     )
 
 
-def _of_many_texts(name: str, texts: np.ndarray, n_rows: int) -> str:
+def _of_many_texts(name: Any, n_texts: int, n_rows: int) -> str:
     return (
-        f"The column {name!r} holds {len(texts):,} different texts in {n_rows:,} "
+        f"The column {name!r} holds {n_texts:,} different texts in {n_rows:,} "
         f"rows; those in fewer than {MIN_ROWS} rows are taken for one category. Such "
         f"a column tells the networks little. {TEXT_REMEDY} Leave identifiers out."
     )
 
 
-MESSAGES: dict[type[UserWarning], Callable[[str, np.ndarray, int], str]] = {
-    DatesAsTextWarning: _of_dates,
-    NumbersAsTextWarning: _of_numbers,
-    ManyTextsWarning: _of_many_texts,
-}
-"""What to say, by name of the column, its distinct values and the number of rows."""
-
-
-def warn_of_rare_categories(encoder: TableEncoder, X: Any) -> None:
-    """Warn of columns with many rows in the category that rare values share.
-
-    Parameters
-    ----------
-    encoder : TableEncoder
-        Fitted on X.
-    X : data frame or array, first axis n_samples
-        Columns of dates or free text are left to `warn_of_texts`.
-
-    Warns
-    -----
-    RareCategoriesWarning
-        What tells these values apart is lost on the network.
-    """
-    categories, shared_rows = encoder.categories(), encoder.shared_rows(X)
-    named = encoder.named_categories()
-    for name, shared in shared_rows.items():
-        values = categories[name]
-        problem = _problem(values, X.shape[0], is_named=name in named)
-        if shared > MANY_SHARED and problem is None:
-            warn(
-                f"The column {name!r} holds {len(values):,} different values, and "
-                f"{shared:.0%} of the rows hold one too rare for a category of its "
-                "own: these are taken for one category, and rows whose labels depend "
-                "on such values may be flagged. Group the values, or add a column of "
-                "numbers that describes them.",
-                RareCategoriesWarning,
-            )
+def _of_rare(name: Any, n_values: int, shared: float) -> str:
+    return (
+        f"The column {name!r} holds {n_values:,} different values, and "
+        f"{shared:.0%} of the rows hold one too rare for a category of its "
+        "own: these are taken for one category, and rows whose labels depend "
+        "on such values may be flagged. Group the values, or add a column of "
+        "numbers that describes them."
+    )

@@ -45,11 +45,7 @@ from dit_clean.data.inputs import (
 )
 from dit_clean.data.tables import TableEncoder
 from dit_clean.data.targets import encode_targets
-from dit_clean.data.texts import (
-    warn_of_many_columns,
-    warn_of_rare_categories,
-    warn_of_texts,
-)
+from dit_clean.data.texts import warn_of_categories, warn_of_many_columns
 from dit_clean.detection import (
     held_out_signal,
     warn_of_no_signal,
@@ -374,8 +370,7 @@ class InfluenceCleaner(
         encoder = TableEncoder("squashed" if self.net is None else None).fit(X)
         warn_of_label_among(X, targets)
         warn_of_row_numbers(X, targets)
-        warn_of_texts(encoder, len(y))
-        warn_of_rare_categories(encoder, X)
+        warn_of_categories(encoder, X)
         in_double = self.net is not None and network_dtype(self.net) == torch.float64
         validation = None
         if X_val is not None or y_val is not None:
