@@ -36,17 +36,15 @@ class Belief(NamedTuple):
     log_odds: float
 
 
+BY_CLASS = Explanation(fit_class_noise, ("outputs",))
 ERRORS_ALIKE = Explanation(fit_uniform_noise, ("outputs",))
-"""Errors alike in all classes, told by outputs alone."""
+"""Errors by class or alike in all classes, told by outputs alone."""
 EXPLANATIONS = {
     "influence": [Explanation(fit_class_noise, ("influence",))],
-    "margin": [
-        Explanation(fit_class_noise, ("outputs",)),
-        ERRORS_ALIKE,
-    ],
+    "margin": [BY_CLASS, ERRORS_ALIKE],
     "combined": [
         Explanation(fit_class_noise, ("outputs", "influence")),
-        Explanation(fit_class_noise, ("outputs",)),
+        BY_CLASS,
         ERRORS_ALIKE,
     ],
 }
@@ -91,12 +89,10 @@ def judge_labels(
         them (Bayes' rule), and by the trust in influence. So is the noise matrix.
     """
     rows, labels = np.arange(len(evidence.labels)), evidence.labels
-    readings = Readings(evidence, [], window)
-    if influence is not None:
-        help_ = list(label_help(influence))
-        readings = Readings(
-            evidence, help_ if _hears_clean(evidence) else help_[:1], window
-        )
+    help_ = [] if influence is None else list(label_help(influence))
+    if not _hears_clean(evidence):
+        help_ = help_[:1]
+    readings = Readings(evidence, help_, window)
     trusts = [(one, _trust(one, evidence)) for one in EXPLANATIONS[scoring]]
     believed = [_believed(readings, one, trust) for one, trust in trusts if trust > 0]
     weights = softmax([belief.log_odds for belief in believed])
