@@ -15,7 +15,6 @@ from dit_clean.detection.late_learning import (
 )
 from dit_clean.detection.replacement import nearest_target_rows, replacement_rows
 from dit_clean.detection.signal import (
-    MIN_Z,
     NoSignalWarning,
     held_out_signal,
     warn_of_no_signal,
@@ -25,7 +24,6 @@ from dit_clean.detection.targets import judge_targets
 from dit_clean.detection.weights import sample_weights
 
 __all__ = [
-    "MIN_Z",
     "STILL_FALLING",
     "STILL_GAINING",
     "CleanEvidence",

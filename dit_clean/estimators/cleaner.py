@@ -329,9 +329,10 @@ class InfluenceCleaner(
         judge_signal = partial(held_out_signal, evidence, data.groups)
         part = "signal", data.groups
         signal = kept(self.memory, recorded.key, part, judge_signal)
-        if not warn_of_no_signal(signal):
+        has_signal = not warn_of_no_signal(signal)
+        if has_signal:
             warn_of_unfinished_training(evidence, how_to_train_more(self))
-        self._findings = Findings(data, recorded, evidence, by_epoch, signal)
+        self._findings = Findings(data, recorded, evidence, by_epoch, has_signal)
         self._trained_with = self._training_parameters()
         self.history_, self.fit_seconds_ = evidence.curves(), measured.seconds
         for name in ("classes_", "lr_", "noise_matrix_"):

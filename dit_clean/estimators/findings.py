@@ -50,15 +50,15 @@ class Findings:
         What the networks said of each sample, epoch by epoch.
     by_epoch : EpochInfluence
         Influence epoch by epoch, as far as measured.
-    signal : float
-        How well the networks predict held-out labels or targets.
+    has_signal : bool
+        Whether the networks predict held-out labels or targets better than by chance.
     """
 
     data: TrainingData
     recorded: RecordedRuns
     evidence: LabelEvidence | TargetEvidence
     by_epoch: EpochInfluence
-    signal: float
+    has_signal: bool
     _influence: dict[tuple[Window | Steps, History], np.ndarray] = field(
         default_factory=dict
     )

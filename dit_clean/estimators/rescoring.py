@@ -9,7 +9,6 @@ from tqdm.auto import tqdm
 from dit_clean.checks import check_parameters
 from dit_clean.crossfit.hashing import hash_of
 from dit_clean.detection import (
-    MIN_Z,
     Decision,
     TargetEvidence,
     doubts_about_labels,
@@ -104,7 +103,7 @@ class Rescoring:
     def _warn_of_right_ones(self, decision: Decision) -> None:
         """Warn where what looks wrong is more likely right."""
         evidence, targets = self._findings.evidence, self._findings.data.targets
-        has_signal = self._findings.signal >= MIN_Z
+        has_signal = self._findings.has_signal
         if isinstance(evidence, TargetEvidence):
             residual = evidence.targets - evidence.prediction(self.window_.slice)
             residual = targets.scale * residual
