@@ -66,9 +66,7 @@ def make_folds(
         As `split_rows` does.
     """
     generator = check_random_state(random_state)
-    shuffle_seed, first_seed = (
-        int(s) for s in generator.randint(2**31 - 2**16, size=2)
-    )
+    shuffle_seed, first_seed = generator.randint(2**31 - 2**16, size=2).tolist()
     return [
         Fold(np.sort(train), np.sort(held), first_seed + i)
         for i, (train, held) in enumerate(split_rows(cv, targets, groups, shuffle_seed))
