@@ -294,16 +294,17 @@ def check_class_sizes(targets: Targets, n_folds: int) -> None:
         return
     counts = np.bincount(targets.codes)
     rare = counts < n_folds
-    if rare.any() and targets.labels.dtype.kind in "mM":
+    if not rare.any():
+        return
+    if targets.labels.dtype.kind in "mM":
         raise ValueError(_are_times(targets.labels))
-    if rare.any():
-        named = dict(zip(targets.labels[rare][:5].tolist(), counts[rare], strict=False))
-        named = {label: int(count) for label, count in named.items()}
-        raise ValueError(
-            f"{rare.sum()} of {len(counts)} classes have fewer rows than cv={n_folds} "
-            f"folds (label: rows = {named}). Lower cv, merge or drop these classes. "
-            f"{IF_TARGETS}"
-        )
+    labels, sizes = targets.labels[rare][:5], counts[rare][:5]
+    named = dict(zip(labels.tolist(), sizes.tolist(), strict=True))
+    raise ValueError(
+        f"{rare.sum()} of {len(counts)} classes have fewer rows than cv={n_folds} "
+        f"folds (label: rows = {named}). Lower cv, merge or drop these classes. "
+        f"{IF_TARGETS}"
+    )
 
 
 def _are_times(y: np.ndarray, example: str = "") -> str:
