@@ -1,10 +1,6 @@
 """Queries: the scalars of the parameters that influence is measured on."""
 
-from dit_clean.influence.network_queries import (
-    FeatureImportance,
-    Parameter,
-    Prediction,
-)
+from dit_clean.influence.network_queries import FeatureImportance, Parameter, Prediction
 from dit_clean.influence.queries import (
     BoundedError,
     ClassProbability,

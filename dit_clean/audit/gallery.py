@@ -7,12 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from dit_clean.audit.data import AuditData
-from dit_clean.audit.samples import (
-    cells,
-    column_names,
-    is_text,
-    row_of,
-)
+from dit_clean.audit.samples import cells, column_names, is_text, row_of
 from dit_clean.data.inputs import warn_of_other_order
 from dit_clean.data.tables import MATRIX_AXES, is_frame
 from dit_clean.gaps import is_missing

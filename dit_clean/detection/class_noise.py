@@ -5,11 +5,7 @@ from scipy.optimize import minimize
 from scipy.special import softmax
 
 from dit_clean.detection.evidence import TINY
-from dit_clean.detection.latent_labels import (
-    INITIAL_RATE,
-    Problem,
-    normalized,
-)
+from dit_clean.detection.latent_labels import INITIAL_RATE, Problem, normalized
 from dit_clean.detection.noise_model import LabelNoiseModel, symmetric_transition
 from dit_clean.detection.row_pooling import expected_counts, pool_rows
 

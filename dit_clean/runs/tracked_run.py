@@ -6,12 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from skorch import NeuralNet
 
-from dit_clean.influence import (
-    Removal,
-    influence_scores,
-    influence_timeline,
-    leave_out,
-)
+from dit_clean.influence import Removal, influence_scores, influence_timeline, leave_out
 from dit_clean.influence.chosen_rows import as_row_groups, as_sample_rows
 from dit_clean.influence.queries import Query
 from dit_clean.influence.scores import History
