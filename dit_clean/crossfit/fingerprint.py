@@ -166,10 +166,9 @@ def _used_by(part: Any) -> list[Any]:
     functions = _functions_of(part) if is_class else [part]
     used = [value for function in functions for value in _values_of(function)]
     if is_class:
-        described = {id(function) for function in functions}
-        attributes = [part for v in vars(part).values() for part in _parts_in(v)]
-        others = [value for value in attributes if id(value) not in described]
-        used += [type(part), *part.__mro__[1:], *others]
+        attributes = [inner for v in vars(part).values() for inner in _parts_in(v)]
+        classes = [value for value in attributes if isinstance(value, type)]
+        used += [type(part), *part.__mro__[1:], *classes]
     return [inner for value in used for inner in _parts_in(value)]
 
 
@@ -276,8 +275,8 @@ def _code(code: CodeType) -> tuple[Any, ...]:
         for value in code.co_consts
     ]
     n_args = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount
-    raised = getattr(code, "co_exceptiontable", b"")  # new in Python 3.11
-    return code.co_code, code.co_names, code.co_varnames, n_args, raised, constants
+    names = code.co_names, code.co_varnames
+    return code.co_code, *names, n_args, code.co_exceptiontable, constants
 
 
 def _named(values: Mapping[str, Any]) -> dict[str, Any]:
