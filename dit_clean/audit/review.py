@@ -104,7 +104,7 @@ def _read(review: Any, *, are_numbers: bool) -> dict[str, list[Any]]:
             "the column 'verdict'."
         )
     columns = {
-        str(name): [_blank_if_missing(v) for v in cells(review[name])]
+        str(name): ["" if plain(v) is None else v for v in cells(review[name])]
         for name in review.columns
     }
     # Spreadsheets leave empty rows behind.
@@ -144,10 +144,6 @@ def _with_points(column: Any) -> Any:
     """
     has_points = column.str.contains(".", regex=False).any()
     return column if has_points else column.str.replace(",", ".", regex=False)
-
-
-def _blank_if_missing(value: Any) -> Any:
-    return "" if plain(value) is None else value
 
 
 def _checked_rows(values: list[Any], n_samples: int) -> list[int]:

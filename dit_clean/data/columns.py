@@ -123,6 +123,7 @@ def check_kinds(X: Any, empty: Any, kinds: list[str]) -> None:
         If it holds the other: as a category it would be one that is unknown.
     """
     problems, unread = {}, {}
+    convert = "astype" if hasattr(X, "iloc") else "cast"
     known = zip(X.columns, X.dtypes, empty.dtypes, kinds, strict=False)
     for i, (name, dtype, dtype_of_fit, kind) in enumerate(known):
         try:
@@ -134,7 +135,7 @@ def check_kinds(X: Any, empty: Any, kinds: list[str]) -> None:
             problems[name] = (
                 f"holds {WORDS[found]} ({dtype}), but fit saw {WORDS[kind]} "
                 f"({dtype_of_fit}). Read or convert it as it was for fit, for example "
-                f"with {_conversion(X, kind)}."
+                f"with .{convert}({TYPES[kind]})."
             )
     if unread:
         raise TypeError(_listed(unread))
@@ -161,11 +162,6 @@ def is_time(value: Any) -> bool:
     return isinstance(value, TIMES) or type(value).__name__ == "Period"
 
 
-def n_categories(values: np.ndarray) -> int:
-    """Return how many values a column holds; missing ones count as one."""
-    return len({None if is_missing(value) else value for value in values})
-
-
 def _place_of(X: Any, i: int) -> int:
     """Return 0 for a column of numbers, 1 for one of few categories, 2 for many."""
     dtype = list(X.dtypes)[i]
@@ -176,7 +172,8 @@ def _place_of(X: Any, i: int) -> int:
     # numbers are names.
     if kinds_of(values) == {"number"} and not is_named(dtype):
         return 0
-    return 2 if n_categories(values) > MANY_CATEGORIES else 1
+    categories = {None if is_missing(value) else value for value in values}
+    return 2 if len(categories) > MANY_CATEGORIES else 1
 
 
 def _kind_of_column(X: Any, i: int, known: str) -> str:
@@ -188,11 +185,6 @@ def _kind_of_column(X: Any, i: int, known: str) -> str:
         return next(iter(kinds_of(column_values(X, i))), "")
     is_known = known == "number" or not all(map(is_missing, column_values(X, i)))
     return "number" if is_known else ""
-
-
-def _conversion(X: Any, kind: str) -> str:
-    """Return what makes numbers or texts of a column."""
-    return f".{'astype' if hasattr(X, 'iloc') else 'cast'}({TYPES[kind]})"
 
 
 def _listed(problems: dict[Any, str]) -> str:

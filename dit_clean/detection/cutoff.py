@@ -51,13 +51,6 @@ def fraction_threshold(suspicion: np.ndarray, fraction: float) -> float:
     return float(beyond if ordered[0] == ordered[-1] else ordered[0])
 
 
-def flag_threshold(suspicion: np.ndarray, contamination: str | float) -> float:
-    """Return the cut for a fraction to flag, or with "auto" for the best F1."""
-    if contamination == "auto":
-        return best_f1_threshold(suspicion)
-    return fraction_threshold(suspicion, float(contamination))
-
-
 def flag_above(
     suspicion: np.ndarray, labels: np.ndarray, threshold: float
 ) -> np.ndarray:

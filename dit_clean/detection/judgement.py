@@ -4,7 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dit_clean.detection.cutoff import flag_above, flag_threshold
+from dit_clean.detection.cutoff import (
+    best_f1_threshold,
+    flag_above,
+    fraction_threshold,
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,10 @@ class Judgement:
         contamination : "auto" or float, default="auto"
             Fraction to flag; "auto" cuts where the expected F1 is highest.
         """
-        threshold = flag_threshold(self.suspicion, contamination)
+        if contamination == "auto":
+            threshold = best_f1_threshold(self.suspicion)
+        else:
+            threshold = fraction_threshold(self.suspicion, float(contamination))
         one_group = np.zeros(len(self.given), dtype=int)
         groups = self.given if self.is_classifier else one_group
         flagged = flag_above(self.suspicion, groups, threshold)
