@@ -63,14 +63,8 @@ def gallery_items(
     ----------
     data : AuditData
         From a fitted cleaner.
-    samples : list of str, array, data frame or sparse matrix, optional
-        What to show for each row, if that is not the X given to fit: the texts behind
-        a bag of words, the images behind a table of features. Arrays with more than
-        two axes are images.
-    n_items : int, default=12
-        How many.
-    rows : array-like of int or bool, optional
-        Which ones; by default the most suspicious.
+    samples, n_items, rows
+        As in `GalleryDisplay.from_data`.
 
     Raises
     ------

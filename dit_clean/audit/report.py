@@ -53,7 +53,7 @@ def write_report(data: AuditData, path: Any, **options: Any) -> Path:
     path : str or path
         File to write.
     **options
-        As in `render_report`.
+        As in `AuditMixin.report`.
 
     Returns
     -------
@@ -103,15 +103,8 @@ def render_report(
     ----------
     data : AuditData
         From a fitted cleaner.
-    title : str, default="Label audit"
-        Heading.
-    columns : optional
-        The user's own columns, see `own_columns`; by default the first ones of a data
-        frame.
-    samples : optional
-        Texts or images to show, see `gallery_items`.
-    max_rows : int, default=10000
-        Rows of the table, the most suspicious ones.
+    title, columns, samples, max_rows
+        As in `AuditMixin.report`.
 
     Raises
     ------
@@ -162,7 +155,7 @@ def table_payload(
     data : AuditData
         From a fitted cleaner.
     columns, samples, max_rows
-        As in `render_report`.
+        As in `AuditMixin.report`.
 
     Returns
     -------

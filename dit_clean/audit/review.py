@@ -35,16 +35,9 @@ def corrected_labels(
     ----------
     data : AuditData
         From the fitted cleaner that the review is about.
-    review : data frame or path of a CSV file
-        An audit table, all or some of its rows in any order, with `row` and a column
-        `verdict`: "right" keeps the given label, "wrong" takes `corrected_label`
-        where it is filled in, else the `suggested_label` of its own row, which the
-        reviewer has seen, and without such a column what the cleaner suggests; empty =
-        not reviewed. In a file whose columns are separated by semicolons, numbers may
-        have decimal commas.
-    unreviewed : {"given", "suggested"}, default="given"
-        Labels of the rows that nobody has reviewed; "suggested" is what the cleaner
-        suggests.
+    review, unreviewed
+        As in `AuditMixin.apply_review`. In a file whose columns are separated by
+        semicolons, numbers may have decimal commas.
 
     Returns
     -------

@@ -55,13 +55,8 @@ def audit_table(
     ----------
     data : AuditData
         From a fitted cleaner.
-    sort : str, optional
-        Column to sort by, the rows most worth a look first: the highest suspicion, the
-        lowest of any other column, missing values last.
-    flagged : bool, optional
-        Only flagged (True) or only kept (False) rows.
-    columns : optional
-        The user's own columns; see `own_columns`.
+    sort, flagged, columns
+        As in `AuditMixin.audit`; missing values are sorted last.
 
     Raises
     ------
