@@ -1,6 +1,7 @@
 """Recording a training run, step by step."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -126,8 +127,11 @@ class StepRecorder:
         self._start = 0
         self._hook = optimizer.register_step_pre_hook(self._before_update)
 
-    def step(self, sample_indices: Any, epoch: int) -> "_Step":
+    @contextmanager
+    def step(self, sample_indices: Any, epoch: int) -> Iterator[None]:
         """Record the one update that runs inside the block.
+
+        An exception in it leaves no record.
 
         Parameters
         ----------
@@ -135,12 +139,16 @@ class StepRecorder:
             Rows of the training data that make up the batch.
         epoch : int
             Epoch of the update, from 0.
-
-        Returns
-        -------
-        context : context manager
         """
-        return _Step(self, sample_indices, epoch)
+        # Questions that other threads ask of other runs borrow torch's generator.
+        with exclusive.GLOBAL_STATE:
+            try:
+                self.begin(sample_indices, epoch)
+                yield
+            except BaseException:
+                self.cancel()
+                raise
+            self.end()
 
     def begin(self, sample_indices: Any, epoch: int) -> None:
         """Note the batch, and what the next forward pass starts from.
@@ -310,31 +318,3 @@ class StepRecorder:
 
     def _state(self, buffers: Mapping[str, Tensor] | None = None) -> TrainingState:
         return self._reader.state(buffers, self._passes.left)
-
-
-class _Step:
-    """The block of one update; an exception in it leaves no record."""
-
-    def __init__(self, recorder: StepRecorder, sample_indices: Any, epoch: int):
-        self.recorder, self.sample_indices = recorder, sample_indices
-        self.epoch = epoch
-
-    def __enter__(self) -> None:
-        # Questions that other threads ask of other runs borrow torch's generator.
-        self.lock = exclusive.GLOBAL_STATE
-        self.lock.acquire()
-        try:
-            self.recorder.begin(self.sample_indices, self.epoch)
-        except BaseException:
-            self.recorder.cancel()
-            self.lock.release()
-            raise
-
-    def __exit__(self, kind: type | None, *_: Any) -> None:
-        try:
-            if kind is None:
-                self.recorder.end()
-            else:
-                self.recorder.cancel()
-        finally:
-            self.lock.release()
