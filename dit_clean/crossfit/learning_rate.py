@@ -80,7 +80,7 @@ def higher_lr(
     """Return the learning rate that the plan should use.
 
     Four times or twice its own, if more was learned when training ended than before
-    (see `_learns_late`) and a network explains clearly more of held-out loss for that.
+    (see `_still_learns`) and a network explains clearly more of held-out loss for that.
     What it explains is the loss of a guess without X less its own after its best epoch:
     the loss may rise again then, and detection gain all the same, since the convergence
     window ends soon after that epoch.
@@ -104,7 +104,7 @@ def higher_lr(
         What it took to find, as in `Measurements`.
     """
     seconds = {"training": 0.0, "influence": 0.0}
-    if not _learns_late(evidence):
+    if not _still_learns(evidence):
         return plan.net.lr, seconds
     fold = max(folds, key=lambda fold: len(fold.held_out))
     rows = fold.held_out
@@ -127,7 +127,7 @@ def higher_lr(
     return plan.net.lr, seconds
 
 
-def _learns_late(evidence: LabelEvidence | TargetEvidence) -> bool:
+def _still_learns(evidence: LabelEvidence | TargetEvidence) -> bool:
     """Tell whether more was learned when training ended than before."""
     fall = late_fall(evidence.held_out_loss(), LEAST_FALL)
     return fall >= STILL_FALLING or late_gain(evidence) >= STILL_GAINING
