@@ -1,6 +1,6 @@
 """The data given to fit: kept once, and encoded for the networks when needed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -23,12 +23,13 @@ Validation = tuple[Rows, torch.Tensor] | None
 """Encoded inputs and targets of clean samples."""
 
 
+@dataclass(eq=False, repr=False)
 class TrainingData:
     """X as given, and what networks, queries and runs take of it.
 
     The encoded rows are not pickled: they are made again from X.
 
-    Parameters
+    Attributes
     ----------
     X : data frame, ndarray or sparse matrix, first axis n_samples
         As given to fit.
@@ -46,20 +47,13 @@ class TrainingData:
         Whether the network computes in double precision.
     """
 
-    def __init__(
-        self,
-        X: Any,
-        encoder: TransformerMixin,
-        targets: Targets,
-        sample_weight: np.ndarray | None = None,
-        validation: Validation = None,
-        groups: np.ndarray | None = None,
-        *,
-        in_double: bool = False,
-    ):
-        self.X, self.encoder, self.targets = X, encoder, targets
-        self.sample_weight, self.validation = sample_weight, validation
-        self.groups, self.in_double = groups, in_double
+    X: Any
+    encoder: TransformerMixin
+    targets: Targets
+    sample_weight: np.ndarray | None = None
+    validation: Validation = None
+    groups: np.ndarray | None = None
+    in_double: bool = field(default=False, kw_only=True)
 
     @cached_property
     def rows(self) -> Any:

@@ -1,6 +1,7 @@
 """The recorded runs of all folds, at hand when a question is asked."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -8,12 +9,13 @@ from dit_clean.crossfit.data import TrainingData
 from dit_clean.crossfit.result import FoldRun
 
 
+@dataclass(eq=False, repr=False)
 class RecordedRuns:
     """Runs that are loaded, and given their data, when first asked for.
 
     Decisions need the measurements alone; runs are many times their size.
 
-    Parameters
+    Attributes
     ----------
     load : callable
         ``load()`` -> the runs without data, a list of FoldRun.
@@ -23,15 +25,9 @@ class RecordedRuns:
         Of the runs in `memory`; None once unpickled.
     """
 
+    load: Callable[[], list[FoldRun]]
+    data: TrainingData
     key: str | None = None
-
-    def __init__(
-        self,
-        load: Callable[[], list[FoldRun]],
-        data: TrainingData,
-        key: str | None,
-    ):
-        self.load, self.data, self.key = load, data, key
 
     @cached_property
     def bare(self) -> list[FoldRun]:
