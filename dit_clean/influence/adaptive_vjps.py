@@ -4,13 +4,14 @@ As `update_vjps` explains them: autograd's answers, None where options have none
 To be asked by way of `update_vjp`, which sees to weight decay and `maximize`.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from dit_clean.influence.adaptive_rules import (
+    Hyper,
     Slots,
     nadam_shares,
     number_of_update,
@@ -21,7 +22,7 @@ Products: TypeAlias = tuple[dict[str, Tensor], Tensor]
 
 
 def adam_vjp(
-    slots: Slots, grad: Tensor, hyper: Mapping[str, Any], adjoint: Slots
+    slots: Slots, grad: Tensor, hyper: Hyper, adjoint: Slots
 ) -> Products | None:
     """Return the products of ``torch.optim.Adam`` or ``AdamW``, without AMSGrad."""
     if hyper["amsgrad"] or "max_exp_avg_sq" in slots:
@@ -38,9 +39,7 @@ def adam_vjp(
     )
 
 
-def nadam_vjp(
-    slots: Slots, grad: Tensor, hyper: Mapping[str, Any], adjoint: Slots
-) -> Products:
+def nadam_vjp(slots: Slots, grad: Tensor, hyper: Hyper, adjoint: Slots) -> Products:
     """Return the products of ``torch.optim.NAdam``."""
     (_, beta2), t = hyper["betas"], number_of_update(hyper)
     _, *shares = nadam_shares(slots, grad, hyper)
@@ -57,7 +56,7 @@ def nadam_vjp(
 
 
 def radam_vjp(
-    slots: Slots, grad: Tensor, hyper: Mapping[str, Any], adjoint: Slots
+    slots: Slots, grad: Tensor, hyper: Hyper, adjoint: Slots
 ) -> Products | None:
     """Return the products of ``torch.optim.RAdam`` where it adapts its steps."""
     rectified = radam_rectification(hyper)
@@ -75,7 +74,7 @@ def radam_vjp(
 
 
 def rmsprop_vjp(
-    slots: Slots, grad: Tensor, hyper: Mapping[str, Any], adjoint: Slots
+    slots: Slots, grad: Tensor, hyper: Hyper, adjoint: Slots
 ) -> Products | None:
     """Return the products of ``torch.optim.RMSprop``, neither centered nor averaged."""
     is_plain = not hyper["centered"] and hyper["momentum"] == 0
@@ -93,7 +92,7 @@ def rmsprop_vjp(
 
 
 def adagrad_vjp(
-    slots: Slots, grad: Tensor, hyper: Mapping[str, Any], adjoint: Slots
+    slots: Slots, grad: Tensor, hyper: Hyper, adjoint: Slots
 ) -> Products | None:
     """Return the products of ``torch.optim.Adagrad``."""
     if not slots:
@@ -111,7 +110,7 @@ def adagrad_vjp(
 
 
 def adadelta_vjp(
-    slots: Slots, grad: Tensor, hyper: Mapping[str, Any], adjoint: Slots
+    slots: Slots, grad: Tensor, hyper: Hyper, adjoint: Slots
 ) -> Products | None:
     """Return the products of ``torch.optim.Adadelta``."""
     if not slots:
@@ -138,7 +137,7 @@ def adadelta_vjp(
 
 
 def adamax_vjp(
-    slots: Slots, grad: Tensor, hyper: Mapping[str, Any], adjoint: Slots
+    slots: Slots, grad: Tensor, hyper: Hyper, adjoint: Slots
 ) -> Products | None:
     """Return the products of ``torch.optim.Adamax``."""
     if "exp_avg" not in slots:

@@ -7,13 +7,13 @@ closed form here; autograd through the rule then answers. Tested against it. To 
 by `update_vjp`, which sees to what optimizers make of the gradient.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from dit_clean.influence.adaptive_rules import Slots
+from dit_clean.influence.adaptive_rules import Hyper, Slots
 from dit_clean.influence.adaptive_vjps import (
     Products,
     adadelta_vjp,
@@ -25,13 +25,11 @@ from dit_clean.influence.adaptive_vjps import (
     rmsprop_vjp,
 )
 
-UpdateVJP: TypeAlias = Callable[
-    [Slots, Tensor, Mapping[str, Any], Slots], Products | None
-]
+UpdateVJP: TypeAlias = Callable[[Slots, Tensor, Hyper, Slots], Products | None]
 
 
 def sgd_vjp(
-    slots: Slots, grad: Tensor, hyper: Mapping[str, Any], adjoint: Slots
+    slots: Slots, grad: Tensor, hyper: Hyper, adjoint: Slots
 ) -> Products | None:
     """Return the products of ``torch.optim.SGD``."""
     momentum = hyper["momentum"]
@@ -71,7 +69,7 @@ def update_vjp(
     params: Tensor,
     slots: Slots,
     grad: Tensor,
-    hyper: Mapping[str, Any],
+    hyper: Hyper,
     adjoint: Slots,
 ) -> Products | None:
     """Return the closed products of an update; None if there are none.
