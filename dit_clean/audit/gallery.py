@@ -15,8 +15,9 @@ from dit_clean.influence.chosen_rows import as_sample_rows
 
 N_ITEMS = 12
 MAX_FIELDS = 8
-MAX_CHANNELS = 4
 IMAGE_AXES = 3
+N_COLORS = 3
+"""Channels of an image in colors; transparency may be one more."""
 
 
 @dataclass(frozen=True)
@@ -149,11 +150,10 @@ def as_image(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """
     if values.ndim > IMAGE_AXES:
         values = values.reshape(-1, *values.shape[-2:])
-    if values.ndim == IMAGE_AXES and values.shape[-1] > MAX_CHANNELS:
-        values = np.moveaxis(values, 0, -1)
-    if values.ndim == IMAGE_AXES and values.shape[-1] == MAX_CHANNELS:
-        values = values[..., :IMAGE_AXES]  # without transparency
-    if values.ndim == IMAGE_AXES and values.shape[-1] != IMAGE_AXES:
-        values = values[..., 0]
+    if values.ndim == IMAGE_AXES:
+        if values.shape[-1] > N_COLORS + 1:
+            values = np.moveaxis(values, 0, -1)
+        has_colors = values.shape[-1] in (N_COLORS, N_COLORS + 1)
+        values = values[..., :N_COLORS] if has_colors else values[..., 0]
     scaled = (values.astype(np.float64) - low) / ((high - low) or 1.0)
     return (np.clip(scaled, 0, 1) * 255).round().astype(np.uint8)
