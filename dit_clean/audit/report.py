@@ -26,7 +26,7 @@ from dit_clean.audit.svg import SIZE, as_svg
 from dit_clean.audit.table import audit_columns, named_apart
 from dit_clean.audit.text import cut_end, number, visible_spaces
 from dit_clean.audit.words import findings
-from dit_clean.data.tables import is_frame
+from dit_clean.data.tables import is_frame, only_counts
 
 REPORT_LIBRARIES = ("jinja2", "markupsafe", "matplotlib")
 TEMPLATES = Path(__file__).parent / "templates"
@@ -198,7 +198,7 @@ def _own_columns(
 ) -> Iterator[tuple[str, Any]]:
     """Yield the user's own columns: index, texts, and those asked for."""
     index = data.index
-    if index is not None and not np.array_equal(index, np.arange(len(index))):
+    if index is not None and not only_counts(index):
         yield str(index.name or "index"), index
     if samples is not None and is_text(samples):
         yield "text", samples

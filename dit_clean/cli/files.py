@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from dit_clean.audit.extras import require
+from dit_clean.data.tables import only_counts
 
 SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t"}
 PARQUET = (".parquet", ".pq")
@@ -57,7 +58,7 @@ class Table:
     def has_row_names(self) -> bool:
         """Whether the index of the file is more than the count of its rows."""
         index = self.read.index
-        return any(index.names) or list(index) != list(range(len(index)))
+        return any(index.names) or not only_counts(index)
 
     def to_be_written(self, path: Path) -> Any:
         """Return the cells for a file: as they were written, where that is text too."""

@@ -12,7 +12,7 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from dit_clean.data.columns import HOLDS_TIMES
-from dit_clean.data.tables import TableEncoder, is_frame
+from dit_clean.data.tables import TableEncoder, is_frame, only_counts
 from dit_clean.data.targets import Targets, plain_labels
 from dit_clean.data.texts import TEXT_REMEDY, check_no_raw_texts
 from dit_clean.influence.groups import numbered_groups
@@ -179,10 +179,10 @@ def _are_meant(given: Any, other: Any) -> bool:
     Some only count the rows, or all rows are a fixed number of rows apart (a target is
     the next value of a series).
     """
-    news = (list(i) == list(range(len(i))) for i in (given, other) if i.nlevels == 1)
     places = given.get_indexer(other)
     lags = places - np.arange(len(places))
-    return any(news) or len(np.unique(lags[places >= 0])) == 1
+    is_new = only_counts(given) or only_counts(other)
+    return is_new or len(np.unique(lags[places >= 0])) == 1
 
 
 def check_sample_shape(estimator: Any, X: Any, *, reset: bool) -> None:

@@ -38,6 +38,11 @@ def is_frame(X: Any) -> bool:
     return hasattr(X, "columns") and hasattr(X, "dtypes") and hasattr(X, "shape")
 
 
+def only_counts(index: Any) -> bool:
+    """Tell whether an index of pandas only counts the rows, from 0."""
+    return list(index) == list(range(len(index)))
+
+
 # No wrapped output, which `set_output` refuses where it is sparse.
 class TableEncoder(  # type: ignore[call-arg]
     OneToOneFeatureMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
