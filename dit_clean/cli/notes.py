@@ -26,6 +26,8 @@ SAID_HERE = {
     r", or use Cleaned\w+ in place of Cleaned\w+": "",
     r"\bgive NaN( in a data frame)?": "leave cells empty",
     r", for example by pandas.to_numeric once (.*?) are removed": r": remove \1",
+    r", for example by pandas.to_numeric(?=\.)": "",
+    r", that is right: say so, in pandas by .astype\(\"category\"\)": ", that is right",
     r"[;.] [Ii]f they are names, make the column categorical": "",
     r"\b[Ll]eave (it|identifiers) out\b": r"\g<0> (--drop COLUMN)",
 }

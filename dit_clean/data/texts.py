@@ -25,6 +25,9 @@ MANY_NUMBERS = 15
 """Different numbers from which on a text column is more likely one of amounts."""
 MAX_OTHERS = 3
 """Different texts that may stand among numbers for a value that is missing."""
+LENGTH_OF_CODES, ROWS_OF_A_CODE = 3, 5
+"""Digits that whole numbers of one length have at least, and rows of each on average,
+from which on they may well be names."""
 MANY_COLUMNS = 20_000
 """Beyond this, a default fit takes ten times as long as with two thousand, or more."""
 MANY_SHARED = 0.1
@@ -211,7 +214,7 @@ def warn_of_categories(encoder: TableEncoder, X: Any) -> None:
         if not is_named and are_texts_like(values, DATE):
             warn(_of_dates(name, values), DatesAsTextWarning)
         elif not is_named and (others := texts_beside_numbers(values)) is not None:
-            warn(_of_numbers(name, values, others), NumbersAsTextWarning)
+            warn(_of_numbers(name, values, others, n_rows), NumbersAsTextWarning)
         elif are_many_texts(len(values), n_rows):
             warn(_of_many_texts(name, len(values), n_rows), ManyTextsWarning)
         elif shared.get(name, 0.0) > MANY_SHARED:
@@ -226,16 +229,43 @@ def _of_dates(name: Any, texts: np.ndarray) -> str:
     )
 
 
-def _of_numbers(name: Any, texts: np.ndarray, others: list[Any]) -> str:
+def _of_numbers(name: Any, texts: np.ndarray, others: list[Any], n_rows: int) -> str:
+    others = [text for text in others if not _is_bare(text)]
     numbers = [t for t in texts if t not in others and not is_missing(t)]
     these = ", ".join(map(repr, others))
     missing = f"If {these} means a missing value, give NaN. " if others else ""
+    if _may_be_codes(numbers, n_rows):
+        return (
+            f"The column {name!r} holds {len(numbers):,} different whole numbers as "
+            f"text, such as {numbers[0]!r}, which are taken for categories without an "
+            "order. If they are names, such as postcodes or numbers of shops, that is "
+            'right: say so, in pandas by .astype("category"). If they are amounts, '
+            f"turn them into numbers first, for example by pandas.to_numeric. {missing}"
+            "Leave identifiers out."
+        )
     return (
         f"The column {name!r} holds {len(numbers):,} different numbers as text, such "
         f"as {numbers[0]!r}, which are taken for categories without an order. "
         f"{missing}{NUMBER_REMEDY} If they are names, make the column categorical; "
         "leave identifiers out."
     )
+
+
+def _may_be_codes(numbers: Collection[str], n_rows: int) -> bool:
+    """Tell whether whole numbers may be names: of one length, or with zeros in front.
+
+    Each of them repeats.
+    """
+    if not all(map(_is_bare, numbers)) or n_rows < ROWS_OF_A_CODE * len(numbers):
+        return False
+    lengths = {len(number) for number in numbers}
+    has_zeros = any(re.match(r"0\d", number) for number in numbers)
+    return has_zeros or (len(lengths) == 1 and min(lengths) >= LENGTH_OF_CODES)
+
+
+def _is_bare(text: Any) -> bool:
+    """Tell whether a text is digits alone."""
+    return isinstance(text, str) and re.fullmatch(r"\d+", text) is not None
 
 
 def _of_many_texts(name: Any, n_texts: int, n_rows: int) -> str:

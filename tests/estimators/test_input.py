@@ -22,6 +22,7 @@ from torch import nn
 from torch.utils.data import WeightedRandomSampler
 
 from dit_clean import CleanedClassifier, InfluenceCleaner, InfluenceSampler
+from dit_clean.cli.notes import in_options
 from dit_clean.data.texts import (
     DATE,
     DatesAsTextWarning,
@@ -616,6 +617,37 @@ def test_numbers_as_text_are_named_whatever_their_share_unless_they_are_categori
     refused(AssertionError, "training has begun", X=table)
     few = pd.DataFrame({"month": [f"{i % 12}" for i in range(N_ROWS)]})
     refused(AssertionError, "training has begun", X=few)
+
+
+@pytest.mark.parametrize("others", [{}, {3: "?"}, {3: "099"}])
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_whole_numbers_of_one_length_or_with_zeros_in_front_may_be_names(frame, others):
+    codes = pd.Series([f"{100 + i % 16}" for i in range(N_ROWS)])
+    codes.update(pd.Series(others, dtype=object))
+    table = frame({"shop": codes.to_numpy(), "size": make_labels()[0][:, 0]})
+    match = r"'shop' holds 1[67] different whole .* If they are names.*If they are amou"
+    with pytest.warns(NumbersAsTextWarning, match=match) as caught:
+        refused(AssertionError, "training has begun", X=table)
+    said = str(caught[0].message)
+    assert ("'?' means" in said) == ("?" in others.values())
+    assert "099' means" not in said
+    match = (
+        "If they are names, such as postcodes or numbers of shops, that is right. If"
+    )
+    assert match in in_options(said)
+    assert "pandas" not in in_options(said)
+
+
+@pytest.mark.parametrize(
+    ("text", "least", "n"), [("{}.5", 100, 16), ("{}", 90, 16), ("{}", 100, 30)]
+)
+def test_numbers_that_vary_in_length_or_hardly_repeat_are_amounts_first(text, least, n):
+    texts = [text.format(least + i % n) for i in range(N_ROWS)]
+    table = pd.DataFrame({"size": texts})
+    with pytest.warns(
+        NumbersAsTextWarning, match="different numbers .* Turn them into"
+    ):
+        refused(AssertionError, "training has begun", X=table)
 
 
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
