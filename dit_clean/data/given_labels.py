@@ -8,7 +8,7 @@ from scipy import sparse
 from dit_clean.data.columns import column_values, kinds_of
 from dit_clean.data.tables import MATRIX_AXES, is_frame
 from dit_clean.data.targets import Targets
-from dit_clean.gaps import is_missing
+from dit_clean.gaps import are_missing, is_missing
 from dit_clean.warning import warn
 
 LEAST_NUMBERED, MOST_CHANGES, LEAST_OF_A_CLASS = 0.5, 0.01, 10
@@ -17,10 +17,15 @@ them, beside one for each class, as a part of the rows; and rows of a class, on 
 below which few changes may be chance."""
 N_FIRST = 50
 """Rows by which nearly all columns are told from a copy of y, or from row numbers."""
+N_SOME = 500
+"""Rows, spread over all, by which nearly all columns are told from those that tell."""
+FEW_VALUES, SHOWN = 50, 5
+"""Values of a column that tells the label of every row, and columns that a warning
+names."""
 
 
 class LabelAmongInputsWarning(UserWarning):
-    """A column of X is y itself, or tells it."""
+    """A column of X is y itself, or tells it, or was perhaps written after it."""
 
 
 class LikeLabelsWarning(UserWarning):
@@ -51,7 +56,10 @@ def warn_of_like_labels(targets: Targets) -> None:
 
 
 def warn_of_label_among(X: Any, targets: Targets) -> None:
-    """Warn of columns that tell y of every row: beside them no label looks wrong.
+    """Warn of columns that tell y: beside them no label looks wrong.
+
+    They are a copy of it; or they have few values, all rows of each being of one class;
+    or they are missing, or their most frequent value, exactly where y is one class.
 
     Parameters
     ----------
@@ -67,17 +75,29 @@ def warn_of_label_among(X: Any, targets: Targets) -> None:
         Names the columns.
     """
     first = slice(N_FIRST)
+    columns = _columns(X)
     copies = [
-        repr(name)
-        for i, name in enumerate(_columns(X))
+        i
+        for i in range(len(columns))
         if _tells(_column(X[first], i), targets, first)
         and _tells(_column(X, i), targets, slice(None))
     ]
     if copies:
         warn(
-            f"X tells the y of every row, in column {', '.join(copies)}: it is y, or y "
-            "in other words. Beside it no value of y looks wrong. Leave it out, unless "
-            "it comes from elsewhere.",
+            "X tells the y of every row, in "
+            f"{_listed([columns[i] for i in copies])}: it is y, or y in other words. "
+            "Beside it no value of y looks wrong. Leave it out, unless it comes from "
+            "elsewhere.",
+            LabelAmongInputsWarning,
+        )
+    others = set(range(len(columns))).difference(copies)
+    found = {columns[i]: _how_it_tells(X, i, targets) for i in sorted(others)}
+    told = [f"column {name!r} {how}" for name, how in found.items() if how]
+    if told:
+        more = f"; and {len(told) - SHOWN} more" if told[SHOWN:] else ""
+        warn(
+            f"In X {'; '.join(told[:SHOWN])}{more}. Was this written after y, or "
+            "because of it? Then leave it out: beside it wrong labels look right.",
             LabelAmongInputsWarning,
         )
 
@@ -104,16 +124,18 @@ def warn_of_row_numbers(X: Any, targets: Targets) -> None:
     if not targets.is_classifier:
         return
     numbered = [
-        repr(name)
+        name
         for i, name in enumerate(_columns(X))
         if _distinct_numbers(_column(X[:N_FIRST], i)) is not None
         and _numbers_sorted(_column(X, i), targets.codes)
     ]
     if numbered:
+        verb = "number" if numbered[1:] else "numbers"
         warn(
-            f"Column {', '.join(numbered)} of X numbers the rows, and in its order "
-            "they are sorted by label: it tells the y of nearly every row, and beside "
-            "it wrong labels look right. Leave it out, unless it means something else.",
+            f"{_listed(numbered, 'Column')} of X {verb} the rows, "
+            "and in this order they are sorted by label: that tells the y of "
+            "nearly every row, and beside it wrong labels look right. Leave it out, "
+            "unless it means something else.",
             LabelAmongInputsWarning,
         )
 
@@ -127,6 +149,78 @@ def _columns(X: Any) -> list[Any]:
 
 def _column(X: Any, i: int) -> np.ndarray:
     return column_values(X, i) if is_frame(X) else X[:, i]
+
+
+def _listed(names: list[Any], word: str = "column") -> str:
+    return f"{word}{'s' if names[1:] else ''} {', '.join(map(repr, names))}"
+
+
+def _how_it_tells(X: Any, i: int, targets: Targets) -> str:
+    """Return how a column that is no copy tells classes, or an empty text."""
+    if not targets.is_classifier:
+        return ""
+    some = slice(None, None, max(1, X.shape[0] // N_SOME))
+    classes = targets.labels
+    how = _told_by(_column(X[some], i), targets.codes[some], classes, least=1)
+    return how and _told_by(_column(X, i), targets.codes, classes)
+
+
+def _told_by(
+    column: np.ndarray,
+    codes: np.ndarray,
+    classes: np.ndarray,
+    least: int = LEAST_OF_A_CLASS,
+) -> str:
+    """Return how a column tells classes, or an empty text.
+
+    Of fewer than `least` rows, or rows of a value on average, nothing is told.
+
+    Examples
+    --------
+    >>> codes = np.repeat([0, 1], 20)
+    >>> paid = np.r_[np.zeros(20), np.arange(1.0, 21)]
+    >>> _told_by(paid, codes, np.array(["no", "yes"]))
+    "is 0.0 exactly where y is 'no'"
+    """
+    missing = are_missing(column)
+    values, numbers = _numbered(column[~missing])
+    if len(values) == 0:
+        return ""
+    place = np.bincount(numbers).argmax()
+    frequent = np.zeros(len(codes), dtype=bool)
+    frequent[~missing] = numbers == place
+    for what, rows in (("missing", missing), (repr(values[place]), frequent)):
+        where = _where(rows, codes, classes, least)
+        if where:
+            return f"is {what} {where}"
+    n_values = len(values) + missing.any()
+    are_many = n_values > FEW_VALUES or n_values * least > len(codes)
+    if are_many or np.sort(np.bincount(codes))[-2:].min() < least:
+        return ""
+    every = np.full(len(codes), len(values))
+    every[~missing] = numbers
+    is_told = len(np.unique(every * len(classes) + codes)) == n_values
+    return "alone tells the y of every row" if is_told else ""
+
+
+def _where(rows: np.ndarray, codes: np.ndarray, classes: np.ndarray, least: int) -> str:
+    """Return which class these rows, or all others, are, or an empty text."""
+    if min(rows.sum(), len(rows) - rows.sum()) < least:
+        return ""
+    for part, word in ((rows, "is"), (~rows, "is not")):
+        inside = np.unique(codes[part])
+        if len(inside) < 2 and not np.isin(codes[~part], inside).any():  # noqa: PLR2004
+            names = ", ".join(map(repr, classes[inside].tolist()))
+            return f"exactly where y {word} {names}"
+    return ""
+
+
+def _numbered(column: np.ndarray) -> tuple[list[Any], np.ndarray]:
+    """Return the values of a column without gaps, and the number of each entry's."""
+    if column.dtype.kind == "O":
+        return list(dict.fromkeys(column.tolist())), np.array(_first_seen(column), int)
+    values, numbers = np.unique(column, return_inverse=True)
+    return values.tolist(), numbers
 
 
 def _tells(column: np.ndarray, targets: Targets, rows: slice) -> bool:

@@ -298,7 +298,8 @@ class InfluenceCleaner(
             falling and more labels were predicted, or more of them was explained.
         LabelAmongInputsWarning, LikeLabelsWarning
             If a column of X tells y (the place of rows that are sorted by label does,
-            too), or labels differ in case or blanks alone.
+            too) or may have been written after it, or labels differ in case or blanks
+            alone.
         CopiedRowsWarning
             If many rows are copies of others, and not of one group.
         NumbersAsTextWarning, DatesAsTextWarning, ManyTextsWarning

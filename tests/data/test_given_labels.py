@@ -52,6 +52,59 @@ def test_columns_of_arrays_are_named_by_number():
         warn_of_label_among(X, encode_targets(LABELS == "spam", None))
 
 
+def test_several_columns_are_named_in_the_plural():
+    X = pd.DataFrame(make_columns(answer=LABELS, again=LABELS))
+    with pytest.warns(LabelAmongInputsWarning, match="in columns 'answer', 'again': "):
+        warn_of_label_among(X, encode_targets(LABELS, None))
+    X = pd.DataFrame({"i": np.arange(N_ROWS), "j": np.arange(N_ROWS) + 1})
+    with pytest.warns(LabelAmongInputsWarning, match="^Columns 'i', 'j' of X number t"):
+        warn_of_row_numbers(X, SORTED)
+
+
+WORDS = np.where(TARGETS > 0, "bought", "sent")
+AFTER = {
+    "alone tells the y of every row": np.char.add(WORDS, LABELS),
+    "is missing exactly where y is 'ham'": np.where(LABELS == "ham", None, WORDS),
+    "is missing exactly where y is not 'ham'": np.where(
+        LABELS == "ham", TARGETS, np.nan
+    ),
+    "is 0.0 exactly where y is 'ham'": np.where(LABELS == "ham", 0, TARGETS),
+    "is 0.0 exactly where y is not 'ham'": np.where(LABELS == "ham", TARGETS, 0),
+    "is 'none' exactly where y is 'ham'": [
+        "none" if label == "ham" else f"text {i}" for i, label in enumerate(LABELS)
+    ],
+}
+
+
+@pytest.mark.parametrize("repeats", [1, 40])
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize("how", AFTER)
+def test_columns_that_may_be_written_after_the_label_are_named(how, frame, repeats):
+    y = np.repeat(LABELS, repeats)
+    columns = make_columns(after=AFTER[how])
+    X = frame({name: np.repeat(column, repeats) for name, column in columns.items()})
+    with pytest.warns(LabelAmongInputsWarning, match=f"In X column 'after' {how}. Was"):
+        warn_of_label_among(X, encode_targets(y, None))
+
+
+@pytest.mark.parametrize("how", AFTER)
+def test_one_row_that_differs_or_few_rows_make_a_column_pass(how):
+    column = np.array(AFTER[how], dtype=object)
+    place = np.flatnonzero(LABELS == "ham")[3]
+    column[place], column[place + 1] = column[place + 1], column[place]
+    few = np.r_[np.flatnonzero(LABELS == "ham")[:9], np.flatnonzero(LABELS != "ham")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for values in (column, np.arange(N_ROWS).astype(str)):
+            frame = pd.DataFrame({"after": values})
+            warn_of_label_among(frame, encode_targets(LABELS, None))
+        X = pd.DataFrame({"after": np.array(AFTER[how], dtype=object)[few]})
+        if "alone" not in how:
+            warn_of_label_among(X, encode_targets(LABELS[few], None))
+        X = pd.DataFrame({"gaps": np.where(np.arange(N_ROWS) < 60, None, "text")})
+        warn_of_label_among(X, encode_targets(TARGETS, None))
+
+
 def test_columns_that_nearly_tell_the_label_are_passed_over():
     nearly = LABELS.copy()
     nearly[-1] = "spam" if LABELS[-1] != "spam" else "ham"
