@@ -893,6 +893,7 @@ def test_columns_that_were_text_in_fit_are_named_wherever_frames_are_given():
     codes = rng.randint(1, 4, 60)
     X = pd.DataFrame({"code": codes.astype(str), "size": rng.rand(60)})
     y, given = codes == 2, X.assign(code=codes)
+    y[0] = not y[0]  # not told by the code alone
     match = r"Column 'code' holds numbers \(int64\), but fit saw text.*astype\(str\)"
     with pytest.raises(ValueError, match=f"X_val does not match.*{match}"):
         InfluenceCleaner(max_epochs=1).fit(X, y, X_val=given, y_val=y)
