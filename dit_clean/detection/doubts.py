@@ -44,6 +44,9 @@ MANY_OTHERS, ONE_SIDED = 1 / 3, 0.9
 from which on these are more likely rare than wrong."""
 APART = 2.0
 """Times the largest residual that is kept, from which on flagged ones are no tail."""
+TOO_SMALL, SMALL, APART_SHARE = 1 / 30, 1 / 6, 2 / 3
+"""Part of the prediction below which positive targets may be too small by a factor; if
+they are, they are most of those below the second part, which a wide spread fills."""
 SHOWN = 5
 """Classes that a warning names."""
 
@@ -90,6 +93,7 @@ def doubts_about_targets(
     doubt = doubt or _many_wrong_targets(decision.contamination)
     if has_signal:
         doubt = doubt or _rare_amounts(decision, targets)
+        doubt = doubt or _too_small_by_a_factor(decision, targets, residual)
         doubt = doubt or _skewed_targets(decision, residual)
     yield doubt
 
@@ -211,6 +215,26 @@ def _rare_amounts(decision: Decision, targets: np.ndarray) -> str:
         f"amount (the labels y != {rule}) and how much (the logarithm of y, of the "
         "rows with one); or set contamination to the fraction that you can look "
         "through."
+    )
+
+
+def _too_small_by_a_factor(
+    decision: Decision, targets: np.ndarray, residual: np.ndarray
+) -> str:
+    """Doubt that what is kept is right: on this scale small amounts look alike."""
+    prediction, kept = targets - residual, ~decision.flagged
+    if targets.min() <= 0:
+        return ""
+    n_wrong, n_small = (
+        np.sum(kept & (targets < part * prediction)) for part in (TOO_SMALL, SMALL)
+    )
+    if n_wrong < MIN_FLAGGED or n_wrong < APART_SHARE * n_small:
+        return ""
+    return (
+        f"{n_wrong} targets lie below a thirtieth of their prediction, apart from "
+        "nearly all others, and are not flagged: beside large amounts those that are "
+        "too small by a factor, such as kilograms given as tons, differ little from "
+        "right ones. Their logarithms differ: take the logarithm of y."
     )
 
 

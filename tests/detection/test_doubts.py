@@ -191,6 +191,44 @@ def test_other_flags_are_not_taken_for_rare_amounts(kind):
     assert doubt == ""
 
 
+def make_amounts(generator, n_samples=2000):
+    """Return predictions that spread over powers of ten, and right targets."""
+    prediction = np.exp(8 + generator.randn(n_samples))
+    return prediction, prediction * np.exp(0.5 * generator.randn(n_samples))
+
+
+@pytest.mark.parametrize("factor", [100, 1000])
+@pytest.mark.parametrize("n_flagged", [0, 20])
+def test_amounts_too_small_by_a_factor_are_named_where_they_pass(factor, n_flagged):
+    prediction, targets = make_amounts(np.random.RandomState(0))
+    targets[:60] /= factor
+    decision = decide(np.arange(2000) < n_flagged)
+    _, doubt = about_targets(decision, targets, targets - prediction)
+    assert doubt.startswith(f"{60 - n_flagged} targets lie below a thirtieth")
+    _, doubt = about_targets(decision, targets, targets - prediction, has_signal=False)
+    assert doubt == ""
+
+
+@pytest.mark.parametrize(
+    "kind", ["right", "few", "found", "no amounts", "exponential", "gamma", "wide"]
+)
+def test_other_targets_are_not_taken_for_too_small(kind):
+    generator = np.random.RandomState(0)
+    prediction, targets = make_amounts(generator)
+    targets[: {"few": 9, "found": 60, "no amounts": 60}.get(kind, 0)] /= 1000
+    if kind == "no amounts":
+        targets[70] = 0
+    elif kind in ("exponential", "gamma"):
+        shape = 1.0 if kind == "exponential" else 0.3
+        targets = prediction * generator.gamma(shape, size=2000)
+    elif kind == "wide":
+        targets = prediction * np.exp(2 * generator.randn(2000))
+    flagged = (np.arange(2000) < 60) & (kind == "found")
+    decision = decide(flagged)
+    _, doubt = about_targets(decision, targets, targets - prediction)
+    assert "thirtieth" not in doubt
+
+
 def test_many_targets_of_one_value_are_doubted():
     targets = np.random.RandomState(0).normal(size=1000)
     targets[:250] = -9
