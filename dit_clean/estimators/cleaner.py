@@ -381,6 +381,8 @@ class InfluenceCleaner(
             )
             if not targets.is_classifier and self.scoring != "influence":
                 warn_of_unread_validation(self.scoring)
+        # The rows in the order that they were in, whatever the frame becomes.
+        X = X.copy(deep=False) if hasattr(X, "iloc") else X
         data = TrainingData(
             X, encoder, targets, weight, validation, groups, in_double=in_double
         )

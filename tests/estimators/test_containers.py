@@ -59,6 +59,25 @@ class TestPandas:
         make_cleaner(max_epochs=1).fit_transform(X, y)
         assert X.equals(before)
 
+    @pytest.mark.filterwarnings("ignore:The inplace keyword")
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda X: X.sort_values("b", inplace=True),
+            lambda X: X.drop(index=X.index[:9], inplace=True),
+            lambda X: X.reset_index(drop=True, inplace=True),
+            lambda X: X.insert(0, "suspicion", 0.0),
+            lambda X: X.pop("a"),
+        ],
+    )
+    def test_a_frame_that_is_changed_later_changes_no_answer(self, change):
+        X, y = make_frame()
+        cleaner, given = make_cleaner().fit(X, y), X.copy()
+        change(X)
+        table = cleaner.audit(columns=list("ab"))
+        assert table.index.equals(given.index)
+        assert table[["a", "b"]].equals(given[["a", "b"]])
+
     def test_new_categories_are_taken(self):
         X, y = make_frame()
         cleaner = make_cleaner(max_epochs=1).fit(X, y)
