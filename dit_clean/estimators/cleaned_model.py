@@ -1,6 +1,6 @@
 """What cleaned classifiers and regressors share: clean, then fit a model."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from inspect import Parameter, signature
 from typing import Any
 
@@ -27,11 +27,12 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 from skorch import NeuralNet
 
 from dit_clean.checks import check_parameters, is_one_of
-from dit_clean.data.columns import places_of
+from dit_clean.data.columns import column_values, places_of
 from dit_clean.data.inputs import checked_data, checked_weight, warn_of_other_order
 from dit_clean.data.tables import TableEncoder, is_frame
 from dit_clean.estimators.cleaner_parameter import META_ESTIMATOR_FOR, CleanerParameter
 from dit_clean.estimators.failed_fits import unchanged_on_failure
+from dit_clean.gaps import is_missing
 
 KINDS = {"classification": "classifier", "regression": "regressor"}
 PARAMETERS = {"strategy": is_one_of("filter", "weight", "relabel")}
@@ -44,6 +45,15 @@ HAND_ON = (
     VotingRegressor,
 )
 """Models whose `fit` names no weights, but hands them on without metadata routing."""
+WITH_OTHERS = (MetaEstimatorMixin, Pipeline, TransformedTargetRegressor)
+"""Models that hand X on, to others or to steps before them."""
+TEXT_BY = {"categorical_features", "kernel"}
+"""Parameters of models that may read text."""
+OWN_ENCODER = (
+    "gets the data frame as it is: the cleaner encodes categories and fills in missing "
+    "values for itself alone. A model of numbers needs an encoder of its own, an "
+    "imputer, or both, in a pipeline."
+)
 
 
 class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
@@ -90,8 +100,9 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If there are weights and the model takes none, the model or y is of the
-            other kind, or a frozen cleaner was fitted on other data.
+            If there are weights and the model takes none, X has missing values or
+            text and the model is known to take none, the model or y is of the other
+            kind, or a frozen cleaner was fitted on other data.
         TypeError
             If the model takes no such parameter in its `fit`.
         """
@@ -101,6 +112,7 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
         to_cleaner, to_model = self._routed(fit_params, estimator)
         X, y = checked_data(self, X, y)
         _check_reads(estimator, y)
+        _check_reads_frame(estimator, X)
         is_by_step = "sample_weight" not in to_model
         name, weight = _pop_weight(to_model, estimator)
         is_weighted = weight is not None or self.strategy == "weight"
@@ -126,12 +138,8 @@ class CleanedModel(CleanerParameter, MetaEstimatorMixin, BaseEstimator):
         try:
             fitted = estimator.fit(X, y, **to_model)
         except (ValueError, TypeError) as error:
-            if is_frame(X) and any(places_of(X)[1:]):
-                error.add_note(
-                    f"Raised by {type(estimator).__name__}, which gets the data frame "
-                    "as it is, with its categories: the cleaner encodes them for "
-                    "itself alone. A model of numbers needs an encoder of its own."
-                )
+            if is_frame(X) and (any(places_of(X)[1:]) or _has_gaps(X)):
+                error.add_note(f"{type(estimator).__name__} {OWN_ENCODER}")
             raise
         self.cleaner_, self.estimator_ = cleaner, fitted
         return self
@@ -237,6 +245,53 @@ def _check_reads(model: Any, y: Any) -> None:
             "y holds texts (as net of the cleaner it takes both). Give "
             "sklearn.preprocessing.LabelEncoder().fit_transform(y)."
         )
+
+
+def _check_reads_frame(model: Any, X: Any) -> None:
+    """Raise if X has gaps or text, and a model of scikit-learn is known to take none.
+
+    Those of others may not say what they take, nor those that train another model.
+    """
+    while _is_search(model):
+        model = model.estimator
+    is_own = type(model).__module__.partition(".")[0] == "sklearn"
+    if not is_frame(X) or not is_own or isinstance(model, WITH_OTHERS):
+        return
+    tags = get_tags(model)
+    inputs = tags.input_tags
+    may_read_text = inputs.string or inputs.categorical or TEXT_BY & vars(model).keys()
+    problem = ""
+    if not inputs.allow_nan and _has_gaps(X):
+        problem = "missing values"
+    elif not may_read_text and any(map(_is_text, _categories(X))):
+        problem = "text"
+    if problem and not tags.no_validation:
+        name = type(model).__name__
+        raise ValueError(f"X has {problem}, which {name} cannot read. It {OWN_ENCODER}")
+
+
+def _categories(X: Any) -> Iterator[Any]:
+    """Yield a value of each column of a data frame that holds no numbers."""
+    for places in places_of(X)[1:]:
+        for i in places:
+            known = (v for v in column_values(X, i) if not is_missing(v))
+            yield next(known, None)
+
+
+def _is_text(value: Any) -> bool:
+    """Tell whether a value is a text that is no number."""
+    try:
+        float(value if isinstance(value, str) else 0)
+    except ValueError:
+        return True
+    return False
+
+
+def _has_gaps(X: Any) -> bool:
+    """Tell whether values of a data frame are missing."""
+    if hasattr(X, "isna"):
+        return bool(X.isna().to_numpy().any())
+    return any(X.null_count().row(0))
 
 
 def _tags_of(model: Any) -> Any:

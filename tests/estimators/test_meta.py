@@ -5,14 +5,23 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import sklearn
 from sklearn.base import clone
 from sklearn.cluster import KMeans
-from sklearn.datasets import load_breast_cancer, load_diabetes
-from sklearn.ensemble import IsolationForest, StackingClassifier, VotingClassifier
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import (
+    BaggingClassifier,
+    HistGradientBoostingClassifier,
+    IsolationForest,
+    StackingClassifier,
+    VotingClassifier,
+)
 from sklearn.feature_selection import RFECV
 from sklearn.frozen import FrozenEstimator
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import (
     LinearRegression,
     LogisticRegression,
@@ -33,6 +42,7 @@ from sklearn.preprocessing import (
     LabelEncoder,
     StandardScaler,
 )
+from sklearn.tree import DecisionTreeClassifier
 from skorch import NeuralNetClassifier
 from torch import nn
 
@@ -400,9 +410,59 @@ def test_mixed_data_frames_work_with_the_default_model():
     model = CleanedClassifier(cleaner=CLEANER).fit(frame, y)
     assert model.score(frame, y) > 0.95
     with pytest.raises(ValueError, match="could not convert") as raised:
-        CleanedClassifier(LogisticRegression(), CLEANER).fit(frame, y)
+        CleanedClassifier(make_pipeline(LogisticRegression()), CLEANER).fit(frame, y)
     assert "encoder of its own" in raised.value.__notes__[0]
     assert list(model.feature_names_in_) == ["size", "kind"]
+
+
+def make_gaps(frame):
+    """Return X with a missing number, and y."""
+    X, y = load_iris(return_X_y=True)
+    columns = {f"x{i}": X[:, i].tolist() for i in range(4)}
+    columns["x2"][7] = None
+    return frame(columns), y
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize(
+    "model",
+    [LogisticRegression(), GridSearchCV(LogisticRegression(), {"C": [1.0]}, cv=2)],
+)
+def test_what_a_model_cannot_read_is_refused_before_training(frame, model, monkeypatch):
+    monkeypatch.delattr(InfluenceCleaner, "fit")
+    X, y = make_gaps(frame)
+    match = "X has missing values, which LogisticRegression cannot.*an imputer"
+    with pytest.raises(ValueError, match=match):
+        CleanedClassifier(model, CLEANER).fit(X, y)
+    texts = frame({"x0": X["x0"], "kind": ["a", "b", "c"] * 50})
+    with pytest.raises(ValueError, match="X has text, which LogisticRegression cannot"):
+        CleanedClassifier(model, CLEANER).fit(texts, y)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        HistGradientBoostingClassifier(max_iter=5),
+        BaggingClassifier(DecisionTreeClassifier()),
+        make_pipeline(SimpleImputer(), LogisticRegression(max_iter=500)),
+        DummyClassifier(),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_missing_values_reach_models_that_may_take_them(model):
+    X, y = make_gaps(pd.DataFrame)
+    assert CleanedClassifier(model, CLEANER).fit(X, y).predict(X).shape == (150,)
+
+
+def test_a_model_that_fails_is_named_and_texts_of_numbers_are_numbers():
+    model = make_pipeline(StandardScaler(), LogisticRegression())
+    X, y = make_gaps(pd.DataFrame)
+    with pytest.raises(ValueError, match="NaN") as raised:
+        CleanedClassifier(model, CLEANER).fit(X, y)
+    assert raised.value.__notes__[0].startswith("Pipeline gets the data frame as it is")
+    numbers = X.assign(kind=(["1", "2"] * 75), x2=0.0)
+    model = CleanedClassifier(LogisticRegression(max_iter=500), CLEANER)
+    assert model.fit(numbers, y).predict(numbers).shape == (150,)
 
 
 def test_regressor_treats_integers_as_targets():
