@@ -133,6 +133,7 @@ def test_parquet_is_read(folder, iris):
             2,
             "--group: 'kind' is the column",
         ),
+        (["iris.csv", "--label=kind", "--drop", "id", "x"], 2, "--drop a --drop b."),
         (["iris.csv", "--label=kind", "--group=x"], 2, "there is no column 'x'"),
         (["iris.csv", "--label=kind", "--window=3:2"], 2, "outside of training"),
         (["iris.csv", "--label=kind", "--seed=-1"], 2, "0<=x<=4294967295"),
@@ -202,7 +203,7 @@ def test_whole_numbers_as_labels_are_pointed_out(folder):
     counts.to_csv("counts.csv", index=False)
     result = call("counts.csv", "--label=kind", "--epochs=1")
     assert "30 different whole numbers, taken as labels" in result.stderr
-    assert '--task="regression"' in result.stderr
+    assert "set --task regression;" in result.stderr
     result = call("counts.csv", "--label=kind", "--epochs=1", "--task=regression")
     assert result.exit_code == 0, result.output
     assert "wrong targets" in result.stdout
@@ -355,6 +356,16 @@ def test_texts_that_are_numbers_or_dates_are_noted_once(folder, iris):
     assert shown.count("'day'") == shown.count("'size'") == 1
     assert "'day' holds dates as text" in shown
     assert "'size' holds 150 different numbers as text" in shown
+
+
+def test_times_of_parquet_may_be_dropped(folder, iris):
+    days = pd.date_range("2020-01-01", periods=len(iris))
+    iris.drop(columns="id").assign(day=days).to_parquet("days.parquet")
+    refused = call("days.parquet", "--label=kind", *QUICK)
+    assert "'day' holds dates or durations" in refused.output
+    assert "or leave it out (--drop COLUMN)" in refused.output
+    assert "skrub" not in refused.output
+    assert call("days.parquet", "--label=kind", "--drop=day", *QUICK).exit_code == 0
 
 
 def test_files_of_another_kind_are_named(folder, iris):

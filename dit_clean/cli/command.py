@@ -63,13 +63,28 @@ Examples:
 """
 
 
+class _Audit(click.Command):
+    """A command that says how an option is given several values."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments, or raise."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if "extra argument" not in error.message:
+                raise
+            raise click.UsageError(
+                f"{error.message}. Repeat --drop for several: --drop a --drop b.", ctx
+            ) from error
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dit-clean")
 def main() -> None:
     """Find the rows of a data file whose labels are wrong."""
 
 
-@main.command(epilog=EPILOG)
+@main.command(cls=_Audit, epilog=EPILOG)
 @click.argument("data", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--label", required=True, help="Column with the labels to check.")
 @click.option(

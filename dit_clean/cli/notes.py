@@ -23,6 +23,8 @@ OPTIONS = {
 WORDS = ("task", "contamination")
 """Those that are words of messages, too."""
 SAID_HERE = {
+    r"\btask=([\"'])(\w+)\1": r"--task \2",
+    r", or use skrub.TableVectorizer\(\) before": ", or leave it out (--drop COLUMN)",
     r", or use Cleaned\w+ in place of Cleaned\w+": "",
     r"\bgive NaN( in a data frame)?": "leave cells empty",
     r", for example by pandas.to_numeric once (.*?) are removed": r": remove \1",
@@ -53,7 +55,7 @@ def in_options(message: str) -> str:
     >>> in_options(
     ...     "set task='x', or use CleanedRegressor in place of CleanedClassifier."
     ... )
-    "set --task='x'."
+    'set --task x.'
     >>> in_options("Use numbers; if they are names, make the column categorical.")
     'Use numbers.'
     >>> in_options("Leave identifiers out.")
