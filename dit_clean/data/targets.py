@@ -24,6 +24,8 @@ MANY_VALUES = 20
 """Numbers with more distinct values than this may be a measurement."""
 FEW_VALUES = 5
 """Numbers with no more distinct values than this may be labels."""
+SHOWN = 5
+"""Classes that an error names."""
 IQR_OF_NORMAL = 1.349
 IF_TARGETS = (
     'If y is a regression target, set task="regression", or use CleanedRegressor in '
@@ -298,12 +300,15 @@ def check_class_sizes(targets: Targets, n_folds: int) -> None:
         return
     if targets.labels.dtype.kind in "mM":
         raise ValueError(_are_times(targets.labels))
-    labels, sizes = targets.labels[rare][:5], counts[rare][:5]
-    named = dict(zip(labels.tolist(), sizes.tolist(), strict=True))
+    named = zip(targets.labels[rare].tolist(), counts[rare], strict=True)
+    shown = [f"{label!r}: {count}" for label, count in named][:SHOWN]
+    more = ", ..." if rare.sum() > SHOWN else ""
+    remedy = "Merge" if counts.min() == 1 else "Lower cv, merge"
+    are_numbers = targets.labels.dtype.kind in "iuf"
     raise ValueError(
         f"{rare.sum()} of {len(counts)} classes have fewer rows than cv={n_folds} "
-        f"folds (label: rows = {named}). Lower cv, merge or drop these classes. "
-        f"{IF_TARGETS}"
+        f"folds (label: rows = {{{', '.join(shown)}{more}}}). {remedy} or drop "
+        f"these classes.{f' {IF_TARGETS}' if are_numbers else ''}"
     )
 
 
