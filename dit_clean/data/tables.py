@@ -98,7 +98,7 @@ class TableEncoder(  # type: ignore[call-arg]
         """
         check_parameters(self, PARAMETERS)
         validate_data(self, X, skip_check_array=True)
-        with _named_infinity(X):
+        with _explained(X):
             self.encoder_ = self._make_encoder(X).fit(X)
         self.empty_ = X[:0] if is_frame(X) else None
         return self
@@ -118,7 +118,7 @@ class TableEncoder(  # type: ignore[call-arg]
         check_is_fitted(self)
         if self.empty_ is not None:
             X = self._checked(X)
-        with _named_infinity(X):
+        with _explained(X):
             return self.encoder_.transform(X)
 
     def get_feature_names_out(self, input_features=None):
@@ -309,11 +309,18 @@ def _frame_encoder(X: Any, scaler: Any) -> ColumnTransformer:
 
 
 @contextmanager
-def _named_infinity(X: Any) -> Iterator[None]:
-    """Add the name of the column to scikit-learn's message about infinity."""
+def _explained(X: Any) -> Iterator[None]:
+    """Add the name of the column, or the remedy, to messages of other libraries."""
     try:
         yield
     except ValueError as error:
+        if "fill value must be 0" in str(error):
+            raise ValueError(
+                "The numbers of X are sparse columns whose cells are NaN where nothing "
+                "is stored, not 0. If that means 0, convert them by .fillna(0).astype("
+                "pandas.SparseDtype(float, 0)); if it means a missing value, by "
+                ".sparse.to_dense()."
+            ) from error
         if "contains infinity" not in str(error) or not is_frame(X):
             raise
         for i, name in enumerate(X.columns):

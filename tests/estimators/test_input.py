@@ -31,7 +31,13 @@ from dit_clean.data.texts import (
     are_texts_like,
     texts_beside_numbers,
 )
-from tests.estimators.cases import N_ROWS, make_cleaner, make_labels, make_targets
+from tests.estimators.cases import (
+    N_ROWS,
+    NAMES,
+    make_cleaner,
+    make_labels,
+    make_targets,
+)
 from tests.nets import Convolution, Linear, Mixed, make_net, make_regressor
 
 SAMPLER = InfluenceSampler(make_cleaner())
@@ -134,6 +140,35 @@ def test_class_with_fewer_rows_than_folds():
         r"1 of 4 classes have fewer rows than cv=3 folds .*\{7: 2\}.*Lower cv",
         y=y,
     )
+
+
+@pytest.mark.parametrize(
+    ("rare", "shown"),
+    [
+        ([7], r"{7: 1}\)\. Merge or drop these classes\. If y is a regr"),
+        (["a"], r"{'a': 1}\)\. Merge or drop these classes\.$"),
+        ([*"aabb"], r"{'a': 2, 'b': 2}\)\. Lower cv, merge or drop these classes\.$"),
+        (range(3, 10), r"{3: 1, 4: 1, 5: 1, 6: 1, 7: 1, \.\.\.}\)\."),
+    ],
+)
+def test_advice_on_rare_classes_can_be_followed(rare, shown):
+    y = make_labels()[1]
+    y = NAMES[y].astype(object) if isinstance(rare[0], str) else y
+    y[: len(rare)] = rare
+    refused(ValueError, shown, y=y)
+
+
+@pytest.mark.parametrize("others", [{}, {"kind": ["a", "b"] * (N_ROWS // 2)}])
+def test_sparse_frames_are_to_be_filled_with_zeros(others):
+    X = pd.DataFrame(make_labels()[0], columns=list("abcd"))
+    sparse_frame = X.where(X > 0).astype(pd.SparseDtype(float, np.nan))
+    match = r"sparse columns .*pandas\.SparseDtype\(float, 0\)\); .*\.sparse\.to_dense"
+    refused(ValueError, match, X=sparse_frame.assign(**others))
+    for advised in (
+        sparse_frame.fillna(0).astype(pd.SparseDtype(float, 0)),
+        sparse_frame.sparse.to_dense(),
+    ):
+        refused(AssertionError, "training has begun", X=advised)
 
 
 def test_y_of_another_length():
