@@ -78,8 +78,9 @@ def kinds_of(values: np.ndarray) -> set[str]:
     if any(_is_complex(value) for value in values):
         raise TypeError(_COMPLEX.format(what=listed))
     raise TypeError(
-        f"mixes or holds values of types {listed}, which the default network cannot "
-        "read. Turn it into strings, for example with .astype(str), or into numbers."
+        f"holds values that are neither numbers nor text, or both ({listed}), which "
+        "the default network cannot read. Turn them into strings, for example with "
+        ".astype(str), or into numbers."
     )
 
 

@@ -147,7 +147,7 @@ class RowSelection(OneToOneFeatureMixin, TransformerMixin):
         check_is_fitted(self, "_findings")
         for i, array in enumerate(arrays):
             check_may_have_rows(array, i, len(self.keep_mask_))
-            check_consistent_length(array, self.keep_mask_)
+            _check_same_rows(array, i, self.keep_mask_)
             warn_of_other_order(self._findings.data.X, array, ("X", f"arrays[{i}]"))
         kept = tuple(select_rows(array, self.sample_indices_) for array in arrays)
         return kept[0] if len(kept) == 1 else kept
@@ -161,6 +161,17 @@ def check_may_have_rows(array: Any, place: int, n_samples: int) -> None:
             f"each of the {n_samples} samples is needed. Leave it out, or give an "
             "array, frame, series, sparse matrix or list: filter(X, y)."
         )
+
+
+def _check_same_rows(array: Any, place: int, keep_mask: np.ndarray) -> None:
+    """Raise if what was given to `filter` has other rows than the data of fit."""
+    try:
+        check_consistent_length(array, keep_mask)
+    except ValueError as error:
+        raise ValueError(
+            f"filter wants the {len(keep_mask)} rows that were given to fit, and "
+            f"arrays[{place}] has others: {error}. Of new rows none is left out."
+        ) from error
 
 
 def warn_of_far_targets(targets: np.ndarray, kept: np.ndarray) -> None:

@@ -210,9 +210,11 @@ def nodes_of(values: Tensor) -> Iterator[Any]:
 def check_query(query: Any) -> None:
     """Raise if it cannot be asked: a class, say, or a name."""
     if not callable(query) or isinstance(query, type):
+        is_short = isinstance(query, type | str | None)
+        given = repr(query) if is_short else f"a {type(query).__name__}"
         raise TypeError(
-            f"query={query!r} is no query. Give one of dit_clean.queries with its "
-            "samples, such as MeanLoss(X, y), or a function of (params, run)."
+            f"query is {given}, which is no query. Give one of dit_clean.queries with "
+            "its samples, such as MeanLoss(X, y), or a function of (params, run)."
         )
 
 

@@ -188,6 +188,15 @@ def test_what_cannot_be_asked_is_refused(trajectory, query):
             ask(query)
 
 
+def test_what_cannot_be_asked_is_not_printed_as_a_whole(trajectory, setting):
+    _, X, y, _ = setting
+    with pytest.raises(
+        TypeError, match="query is a tuple, which is no query"
+    ) as raised:
+        TrackedRun(trajectory).influence((X, y))
+    assert len(str(raised.value)) < 200
+
+
 def test_inputs_that_the_network_cannot_take_are_described(trajectory, setting):
     _, X, y, _ = setting
     with pytest.raises(RuntimeError) as raised:
