@@ -42,6 +42,9 @@ LEAST_OTHERS = 0.05
 MANY_OTHERS, ONE_SIDED = 1 / 3, 0.9
 """Share of all other targets that is flagged, and of what is flagged that are others,
 from which on these are more likely rare than wrong."""
+MOSTLY = 0.5
+"""Share of the most frequent regression target from which on skewed residuals come of
+amounts that nobody could foresee."""
 APART = 2.0
 """Times the largest residual that is kept, from which on flagged ones are no tail."""
 TOO_SMALL, SMALL, APART_SHARE = 1 / 30, 1 / 6, 2 / 3
@@ -92,7 +95,7 @@ def doubts_about_targets(
     doubt = _shifted_predictions(residual, targets)
     doubt = doubt or _many_wrong_targets(decision.contamination)
     if has_signal:
-        doubt = doubt or _rare_amounts(decision, targets)
+        doubt = doubt or _rare_amounts(decision, targets, residual)
         doubt = doubt or _too_small_by_a_factor(decision, targets, residual)
         doubt = doubt or _skewed_targets(decision, residual)
     yield doubt
@@ -193,25 +196,28 @@ def _repeated_target(targets: np.ndarray) -> str:
     )
 
 
-def _rare_amounts(decision: Decision, targets: np.ndarray) -> str:
-    """Doubt that most of what differs from the rule is wrong: rare amounts look so."""
+def _rare_amounts(decision: Decision, targets: np.ndarray, residual: np.ndarray) -> str:
+    """Doubt that most of what differs from the rule is wrong: rare amounts look so.
+
+    A third of them is flagged, and hardly anything else; or they are a half of all at
+    most, and the residuals that are kept lean to their side: where inputs tell who has
+    an amount these are even, and what is flagged is wrong.
+    """
     values, counts = np.unique(targets, return_counts=True)
     rule, share = values[counts.argmax()].item(), counts.max() / len(targets)
     flagged, is_other = decision.flagged, targets != rule
     n_flagged, n_others = flagged.sum(), (flagged & is_other).sum()
-    if (
-        share < RULE
-        or n_flagged < MIN_FLAGGED
-        or n_others < ONE_SIDED * n_flagged
-        or n_others < MANY_OTHERS * is_other.sum()
-        or is_other.mean() < LEAST_OTHERS
-    ):
+    if share < RULE or n_others < MIN_FLAGGED or is_other.mean() < LEAST_OTHERS:
+        return ""
+    side = 1 if np.median(targets[is_other]) > rule else -1
+    are_many = n_others >= max(ONE_SIDED * n_flagged, MANY_OTHERS * is_other.sum())
+    if not are_many and (share < MOSTLY or not _leans(side * residual[~flagged])):
         return ""
     return (
         f"{share:.0%} of the targets are {rule}, and of the others "
         f"{n_others / is_other.sum():.0%} are flagged. Amounts that are rare wherever "
         "they occur (claims, rain, sales) look like this, and without them a model "
-        "predicts far too little. Clean such data in two steps, whether there is an "
+        "predicts too little. Clean such data in two steps, whether there is an "
         f"amount (the labels y != {rule}) and how much (the logarithm of y, of the "
         "rows with one); or set contamination to the fraction that you can look "
         "through."
@@ -242,9 +248,11 @@ def _skewed_targets(decision: Decision, residual: np.ndarray) -> str:
     """Doubt that one side of the prediction is wrong: right targets may be skewed."""
     if not are_skewed(residual, decision.flagged):
         return ""
-    side = "above" if np.median(residual[decision.flagged]) > 0 else "below"
+    flagged = residual[decision.flagged]
+    side, sign = ("above", 1) if np.median(flagged) > 0 else ("below", -1)
     return (
-        f"Nearly all of the {decision.flagged.sum()} flagged targets lie {side} the "
+        f"{(sign * flagged > 0).mean():.0%} of the {len(flagged)} flagged targets lie "
+        f"{side} the "
         "prediction, and those that are kept are skewed to the same side: many of the "
         "flagged may be the long tail of right targets. Without them a model predicts "
         "too close to the other side. Take the logarithm of positive targets, set "
@@ -284,7 +292,12 @@ def are_skewed(residual: np.ndarray, flagged: np.ndarray) -> bool:
     kept = side * residual[~flagged]
     if np.median(side * residual[flagged]) > APART * kept.max():
         return False
-    low, center, high = np.percentile(kept, [10, 50, 90])
+    return _leans(kept)
+
+
+def _leans(residual: np.ndarray) -> bool:
+    """Tell whether residuals have a long tail above; see `are_skewed`."""
+    low, center, high = np.percentile(residual, [10, 50, 90])
     skewness = (high + low - 2 * center) / max(high - low, TINY)
     # Of even residuals it has a standard error of about 1 / sqrt(n_samples).
     return bool(skewness > max(SKEWED, 3 / np.sqrt(len(residual))))

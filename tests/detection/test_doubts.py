@@ -140,6 +140,16 @@ def test_skewed_targets_are_doubted_where_there_is_a_signal(side, word, has_sign
     assert bool(doubt) == has_signal
 
 
+def test_the_share_on_the_longer_side_is_said():
+    residual = np.random.RandomState(0).exponential(size=600) - 0.3
+    order = np.argsort(residual)
+    flagged = np.isin(np.arange(600), np.r_[order[:11], order[-33:]])
+    residual[order[:11]] -= 5
+    targets = 10 * np.random.RandomState(1).randn(600)
+    _, doubt = about_targets(decide(flagged), targets, residual)
+    assert doubt.startswith("75% of the 44 flagged targets lie above the prediction,")
+
+
 def test_implausibly_many_wrong_targets_are_doubted():
     targets = np.random.RandomState(0).randn(len(CODES))
     _, doubt = about_targets(make_decision(0.9, 0, contamination=0.4), targets)
@@ -175,6 +185,24 @@ def test_amounts_that_are_rare_wherever_they_occur_are_doubted():
     amounts = np.where(np.arange(200) < 40, np.arange(200) + 1.0, 0.0)
     _, doubt = about_targets(decide(np.arange(200) < 20), amounts)
     assert re.search(r"80% of .* 0\.0, .*others 50% .*y != 0\.0", doubt)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("n_of_the_rule", [0, 40])
+def test_a_few_amounts_beside_a_rule_are_doubted_where_nobody_could_foresee_them(
+    side, n_of_the_rule
+):
+    generator = np.random.RandomState(0)
+    has_one = np.arange(1000) < 360
+    amounts = side * has_one * np.exp(generator.randn(1000))
+    order = np.argsort(np.abs(amounts))
+    flagged = np.isin(np.arange(1000), np.r_[order[-40:], order[:n_of_the_rule]])
+    decision = decide(flagged)
+    _, doubt = about_targets(decision, amounts, amounts - 0.1 * side)
+    assert re.search(r"^64% of .* 0\.0, .*others 11% are flagged.*two steps", doubt)
+    even = generator.randn(1000)  # who has one is foreseen, and how much
+    _, doubt = about_targets(decision, amounts, even)
+    assert doubt == ""
 
 
 @pytest.mark.parametrize(
