@@ -1,4 +1,4 @@
-"""Finding the training samples that are wrong, by watching a network learn."""
+"""Finding training samples with wrong labels or targets by watching networks learn."""
 
 from importlib.metadata import version
 
