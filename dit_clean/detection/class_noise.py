@@ -29,7 +29,8 @@ def fit_class_noise(
     the pooled rate: classes with few rows keep to it. In the end rows that show no
     errors of their own are pooled, see `row_pooling`; weights and biases stay. If the
     fitted T would swap classes (evidence worse than chance), labels are taken for
-    random.
+    random. What two classes exchange explains their labels, but counts for no error
+    (`without_exchange`).
 
     The likelihood has several optima. Networks predict errors that are frequent, and
     their outputs explain these as no errors at all; the last kind of evidence does so
@@ -85,7 +86,33 @@ def _fit_from(start: np.ndarray, problem: Problem) -> LabelNoiseModel:
     if np.trace(transition) < 1:  # that of labels at random
         transition, charge = symmetric_transition(1.0, n_classes), 0.0
     fit = problem.log_likelihood(weights, biases, transition)
-    return LabelNoiseModel(weights, biases, transition, fit, charge, CONFUSION)
+    errors = without_exchange(transition)
+    return LabelNoiseModel(weights, biases, errors, fit, charge, CONFUSION)
+
+
+def without_exchange(transition: np.ndarray) -> np.ndarray:
+    """Return T without what goes both ways between two of three classes or more.
+
+    As far as it is more than goes to the class that each is mistaken for least. Two
+    classes that exchange labels look like two that overlap, and evidence has one scale
+    for all: where some classes are clear and two are not, an exchange explains the
+    labels of these best, and most of a class may be suspected. Of two classes alone it
+    is told by errors that are alike in all classes.
+
+    Parameters
+    ----------
+    transition : ndarray of shape (n_classes, n_classes)
+        Row = true label, column = given label.
+    """
+    n_classes = len(transition)
+    if n_classes == 2:  # noqa: PLR2004
+        return transition
+    errors = transition.copy()
+    np.fill_diagonal(errors, np.inf)
+    more = errors - errors.min(axis=1, keepdims=True)
+    np.fill_diagonal(more, 0.0)
+    exchange = np.minimum(more, more.T)
+    return transition - exchange + np.diag(exchange.sum(axis=1))
 
 
 def _transition(logits: np.ndarray, n_classes: int) -> np.ndarray:

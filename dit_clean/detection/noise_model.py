@@ -38,7 +38,8 @@ class LabelNoiseModel:
     transition : ndarray of shape (n_classes, n_classes)
         Row = true label, column = given label; rows sum to 1.
     log_likelihood : float
-        Log-probability of the given labels and of known ones, per given label.
+        Log-probability of the given labels and of known ones, per given label, with
+        what classes exchange.
     charge : float
         What T is charged for what it leaves open, see `row_pooling`; 0 where errors are
         alike in all classes.

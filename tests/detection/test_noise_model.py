@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import check_grad
 
 from dit_clean.detection import class_noise, uniform_noise
-from dit_clean.detection.class_noise import fit_class_noise
+from dit_clean.detection.class_noise import fit_class_noise, without_exchange
 from dit_clean.detection.latent_labels import MIN_WEIGHT, Problem
 from dit_clean.detection.noise_model import (
     LabelNoiseModel,
@@ -36,6 +36,37 @@ def test_transition_matrix_is_recovered(transition):
     assert np.abs(model.transition - transition).max() < 0.08
     assert np.allclose(model.transition.sum(axis=1), 1)
     assert model.weights.min() >= MIN_WEIGHT
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_two_classes_that_overlap_beside_clear_ones_are_not_suspected(seed):
+    generator, truth = np.random.RandomState(seed), np.arange(900) % 4
+    means = 4 * np.eye(4)
+    means[1:3, 1:3] = 2
+    logits = generator.randn(900, 4) + means[truth]
+    evidence = (logits - logits.mean(axis=1, keepdims=True))[:, :, None]
+    model = fit_class_noise(evidence, truth)
+    assert np.diag(model.transition).min() > 0.98
+    posterior = true_label_posterior(model, evidence, truth)
+    assert (posterior[np.arange(900), truth] < 0.5).mean() < 0.1  # a quarter before
+
+
+def test_errors_one_way_stay_where_an_exchange_is_taken_out():
+    transition = np.array(
+        [
+            [0.70, 0.10, 0.15, 0.05],
+            [0.02, 0.60, 0.36, 0.02],
+            [0.02, 0.26, 0.70, 0.02],
+            [0.30, 0.00, 0.00, 0.70],
+        ]
+    )
+    found = without_exchange(transition)
+    assert np.allclose(found.sum(axis=1), 1)
+    assert np.allclose(found[1], [0.02, 0.84, 0.12, 0.02])
+    assert np.allclose(found[2], [0.02, 0.02, 0.94, 0.02])
+    assert np.allclose(found[[0, 3]], transition[[0, 3]])
+    two = np.array([[0.6, 0.4], [0.3, 0.7]])
+    assert without_exchange(two) is two
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.2, 0.5])
