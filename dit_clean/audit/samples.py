@@ -83,8 +83,9 @@ def _warn_of_order(X: Any, columns: Any) -> None:
 
 def cells(column: Any) -> list[Any]:
     """Return a column as a list of Python values."""
-    if hasattr(column, "to_list"):
-        return column.to_list()
+    for name in ("to_list", "to_pylist"):  # of pandas and polars, of Arrow
+        if hasattr(column, name):
+            return list(getattr(column, name)())
     if not hasattr(column, "dtype"):
         return list(column)
     return in_microseconds(np.asarray(column)).tolist()

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from dit_clean.audit import audit_table, report, write_report
@@ -233,6 +234,14 @@ def test_own_columns_of_one_name_are_all_shown(data):
     }
     table = audit_table(data, columns=columns)
     assert np.array_equal(table["label (X) (X)"], columns["label (X)"])
+
+
+@pytest.mark.parametrize("make", [pa.array, lambda values: pa.chunked_array([values])])
+def test_columns_of_arrow_are_plain_values(data, make):
+    numbers = range(data.n_samples)
+    payload = table_payload(data, {"n": make(numbers)}, None, 3)
+    assert payload["columns"][-1]["numeric"]
+    assert payload["values"][-1] == data.most_suspicious[:3].tolist()
 
 
 def test_large_whole_numbers_are_texts_for_browsers(data):
