@@ -13,6 +13,9 @@ CONFUSION = 0.3
 """Weight of confusion where classes meet, beside the errors in T."""
 CLEAR_LEAD = 0.008
 """Lead in the mean log-probability of the labels by which the second start is taken."""
+MOST_EXCHANGED = 0.5
+"""Shares of the labels of two classes, added, that may go to the other by mistake. Of
+labels at random it is 1."""
 N_ROUNDS, MAX_ITER = 3, 40
 """How often the pooled rate is estimated anew, and iterations of L-BFGS each time."""
 
@@ -91,10 +94,10 @@ def _fit_from(start: np.ndarray, problem: Problem) -> LabelNoiseModel:
 
 
 def without_exchange(transition: np.ndarray) -> np.ndarray:
-    """Return T without what goes both ways between two of three classes or more.
+    """Return T without what two of three classes or more exchange, if it is large.
 
-    As far as it is more than goes to the class that each is mistaken for least. Two
-    classes that exchange labels look like two that overlap, and evidence has one scale
+    Counted is what is more than goes to the class that each is mistaken for least. Two
+    classes that exchange most labels look like two that overlap, and evidence has one scale
     for all: where some classes are clear and two are not, an exchange explains the
     labels of these best, and most of a class may be suspected. Of two classes alone it
     is told by errors that are alike in all classes.
@@ -111,7 +114,8 @@ def without_exchange(transition: np.ndarray) -> np.ndarray:
     np.fill_diagonal(errors, np.inf)
     more = errors - errors.min(axis=1, keepdims=True)
     np.fill_diagonal(more, 0.0)
-    exchange = np.minimum(more, more.T)
+    is_large = more + more.T > MOST_EXCHANGED
+    exchange = np.where(is_large, np.minimum(more, more.T), 0.0)
     return transition - exchange + np.diag(exchange.sum(axis=1))
 
 

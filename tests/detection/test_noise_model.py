@@ -51,6 +51,19 @@ def test_two_classes_that_overlap_beside_clear_ones_are_not_suspected(seed):
     assert (posterior[np.arange(900), truth] < 0.5).mean() < 0.1  # a quarter before
 
 
+@pytest.mark.parametrize("n_clear", [30, 300])
+def test_errors_both_ways_are_found_beside_a_clear_class(n_clear):
+    generator = np.random.RandomState(0)
+    truth = np.r_[np.arange(900) % 2, np.full(n_clear, 2)]
+    logits = generator.randn(len(truth), 3) + 4 * np.eye(3)[truth]
+    evidence = (logits - logits.mean(axis=1, keepdims=True))[:, :, None]
+    wrong = (generator.rand(len(truth)) < 0.2) & (truth < 2)
+    given = np.where(wrong, 1 - truth, truth)
+    model = fit_class_noise(evidence, given)
+    assert model.transition[0, 1] == pytest.approx(0.2, abs=0.05)
+    assert model.transition[1, 0] == pytest.approx(0.2, abs=0.05)
+
+
 def test_errors_one_way_stay_where_an_exchange_is_taken_out():
     transition = np.array(
         [
@@ -65,6 +78,8 @@ def test_errors_one_way_stay_where_an_exchange_is_taken_out():
     assert np.allclose(found[1], [0.02, 0.84, 0.12, 0.02])
     assert np.allclose(found[2], [0.02, 0.02, 0.94, 0.02])
     assert np.allclose(found[[0, 3]], transition[[0, 3]])
+    small = np.array([[0.8, 0.2, 0.0], [0.2, 0.8, 0.0], [0.0, 0.0, 1.0]])
+    assert np.array_equal(without_exchange(small), small)  # told from overlap
     two = np.array([[0.6, 0.4], [0.3, 0.7]])
     assert without_exchange(two) is two
 
