@@ -150,7 +150,7 @@ def column_values(X: Any, i: int) -> np.ndarray:
     Categories that are neither texts nor numbers, such as the intervals of
     ``pandas.cut``, as text: scikit-learn encodes nothing else.
     """
-    column = X.iloc[:, i] if hasattr(X, "iloc") else X[X.columns[i]]
+    column = X.iloc[:, i] if hasattr(X, "iloc") else X.to_series(i)
     values = np.asarray(column, dtype=object)
     categories = getattr(column, "cat", None) if hasattr(X, "iloc") else None
     if categories is None or _kinds(categories.categories) in READ:

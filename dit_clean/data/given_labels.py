@@ -1,9 +1,11 @@
 """What is odd about the given labels themselves, before anything is trained."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils import resample
 
 from dit_clean.data.columns import column_values, kinds_of
 from dit_clean.data.tables import MATRIX_AXES, is_frame
@@ -18,7 +20,7 @@ below which few changes may be chance."""
 N_FIRST = 50
 """Rows by which nearly all columns are told from a copy of y, or from row numbers."""
 N_SOME = 500
-"""Rows, spread over all, by which nearly all columns are told from those that tell."""
+"""Rows, drawn at random, by which nearly all columns are told from those that tell."""
 FEW_VALUES, SHOWN = 50, 5
 """Values of a column that tells the label of every row, and columns that a warning
 names."""
@@ -75,11 +77,11 @@ def warn_of_label_among(X: Any, targets: Targets) -> None:
         Names the columns.
     """
     first = slice(N_FIRST)
-    columns = _columns(X)
+    columns, head = _columns(X), X[first]
     copies = [
         i
         for i in range(len(columns))
-        if _tells(_column(X[first], i), targets, first)
+        if _tells(_column(head, i), targets, first)
         and _tells(_column(X, i), targets, slice(None))
     ]
     if copies:
@@ -90,8 +92,8 @@ def warn_of_label_among(X: Any, targets: Targets) -> None:
             "elsewhere.",
             LabelAmongInputsWarning,
         )
-    others = set(range(len(columns))).difference(copies)
-    found = {columns[i]: _how_it_tells(X, i, targets) for i in sorted(others)}
+    others = sorted(set(range(len(columns))).difference(copies))
+    found = {columns[i]: how for i, how in _how_they_tell(X, others, targets)}
     told = [f"column {name!r} {how}" for name, how in found.items() if how]
     if told:
         more = f"; and {len(told) - SHOWN} more" if told[SHOWN:] else ""
@@ -123,10 +125,11 @@ def warn_of_row_numbers(X: Any, targets: Targets) -> None:
     """
     if not targets.is_classifier:
         return
+    head = X[:N_FIRST]
     numbered = [
         name
         for i, name in enumerate(_columns(X))
-        if _distinct_numbers(_column(X[:N_FIRST], i)) is not None
+        if _distinct_numbers(_column(head, i)) is not None
         and _numbers_sorted(_column(X, i), targets.codes)
     ]
     if numbered:
@@ -155,14 +158,17 @@ def _listed(names: list[Any], word: str = "column") -> str:
     return f"{word}{'s' if names[1:] else ''} {', '.join(map(repr, names))}"
 
 
-def _how_it_tells(X: Any, i: int, targets: Targets) -> str:
-    """Return how a column that is no copy tells classes, or an empty text."""
-    if not targets.is_classifier:
-        return ""
-    some = slice(None, None, max(1, X.shape[0] // N_SOME))
-    classes = targets.labels
-    how = _told_by(_column(X[some], i), targets.codes[some], classes, least=1)
-    return how and _told_by(_column(X, i), targets.codes, classes)
+def _how_they_tell(
+    X: Any, columns: list[int], targets: Targets
+) -> Iterator[tuple[int, str]]:
+    """Yield how columns that are no copies tell classes, or empty texts."""
+    if not targets.is_classifier or not columns:
+        return
+    codes, classes, n_some = targets.codes, targets.labels, min(N_SOME, X.shape[0])
+    some, of_some = resample(X, codes, replace=False, n_samples=n_some, random_state=0)
+    for i in columns:
+        how = _told_by(_column(some, i), of_some, classes, least=1)
+        yield i, how and _told_by(_column(X, i), codes, classes)
 
 
 def _told_by(

@@ -97,10 +97,10 @@ def without_exchange(transition: np.ndarray) -> np.ndarray:
     """Return T without what two of three classes or more exchange, if it is large.
 
     Counted is what is more than goes to the class that each is mistaken for least. Two
-    classes that exchange most labels look like two that overlap, and evidence has one scale
-    for all: where some classes are clear and two are not, an exchange explains the
-    labels of these best, and most of a class may be suspected. Of two classes alone it
-    is told by errors that are alike in all classes.
+    classes that exchange most labels look like two that overlap, and evidence has one
+    scale for all: where some classes are clear and two are not, an exchange explains
+    the labels of these best, and most of a class may be suspected. Of two classes alone
+    it is told by errors that are alike in all classes.
 
     Parameters
     ----------

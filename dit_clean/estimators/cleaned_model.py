@@ -15,6 +15,7 @@ from sklearn.ensemble import (
     VotingRegressor,
 )
 from sklearn.feature_selection import RFE, RFECV
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import (
@@ -45,7 +46,12 @@ HAND_ON = (
     VotingRegressor,
 )
 """Models whose `fit` names no weights, but hands them on without metadata routing."""
-WITH_OTHERS = (MetaEstimatorMixin, Pipeline, TransformedTargetRegressor)
+WITH_OTHERS = (
+    FrozenEstimator,
+    MetaEstimatorMixin,
+    Pipeline,
+    TransformedTargetRegressor,
+)
 """Models that hand X on, to others or to steps before them."""
 TEXT_BY = {"categorical_features", "kernel"}
 """Parameters of models that may read text."""
@@ -252,10 +258,9 @@ def _check_reads_frame(model: Any, X: Any) -> None:
 
     Those of others may not say what they take, nor those that train another model.
     """
-    while _is_search(model):
-        model = model.estimator
     is_own = type(model).__module__.partition(".")[0] == "sklearn"
-    if not is_frame(X) or not is_own or isinstance(model, WITH_OTHERS):
+    is_free = isinstance(model, WITH_OTHERS) or callable(getattr(model, "kernel", None))
+    if not is_frame(X) or not is_own or is_free:
         return
     tags = get_tags(model)
     inputs = tags.input_tags
