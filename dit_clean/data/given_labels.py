@@ -93,8 +93,8 @@ def warn_of_label_among(X: Any, targets: Targets) -> None:
             LabelAmongInputsWarning,
         )
     others = sorted(set(range(len(columns))).difference(copies))
-    found = {columns[i]: how for i, how in _how_they_tell(X, others, targets)}
-    told = [f"column {name!r} {how}" for name, how in found.items() if how]
+    found = _how_they_tell(X, others, targets)
+    told = [f"column {columns[i]!r} {how}" for i, how in found if how]
     if told:
         more = f"; and {len(told) - SHOWN} more" if told[SHOWN:] else ""
         warn(
